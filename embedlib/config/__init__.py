@@ -1,0 +1,1 @@
+"""The configuration: one YAML file, a section a stage, read into frozen pydantic models."""

@@ -1,0 +1,267 @@
+"""What every artifact's tables hold, and the one way to write and read them.
+
+A *row* is a document's position in the corpus. Corpus ids are unique and sorted, so ordering
+hits by (-score, row) is ordering them by (-score, doc_id), and vectors need no other key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedlib.errors import DataError, MismatchError
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+_TEXT, _INT = pa.string(), pa.int64()
+
+CORPUS = pa.schema(
+    [(n, _TEXT) for n in ("doc_id", "title", "text", "source", "group_id", "content_hash", "metadata")]
+)
+QUERIES = pa.schema([(n, _TEXT) for n in ("query_id", "text", "split", "origin", "label")])
+QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("relevance", _INT), ("split", _TEXT)])
+PAIRS = pa.schema(
+    [("query_id", _TEXT), ("query", _TEXT), ("doc_id", _TEXT), ("origin", _TEXT), ("score", pa.float32())]
+)
+EXAMPLES = pa.schema(
+    [
+        ("query_id", _TEXT),
+        ("query", _TEXT),
+        ("positive_id", _TEXT),
+        ("origin", _TEXT),
+        ("negative_ids", pa.list_(_TEXT)),
+        ("origins", pa.list_(_TEXT)),
+        ("scores", pa.list_(pa.float32())),
+        ("teacher_positive", pa.float32()),
+        ("teacher_scores", pa.list_(pa.float32())),
+    ]
+)
+SCORES = pa.schema(
+    [(n, _TEXT) for n in ("query_id", "measure", "system", "dataset", "split")] + [("value", pa.float64())]
+)
+
+
+class Document(NamedTuple):
+    """One corpus row; ``metadata`` is a JSON object as text."""
+
+    doc_id: str
+    title: str
+    text: str
+    source: str
+    group_id: str
+    content_hash: str
+    metadata: str = "{}"
+
+
+def document_text(title: str, text: str) -> str:
+    """The text that an encoder or BM25 sees of a document: title, a space, body (as in BEIR)."""
+    return f"{title} {text}".strip()
+
+
+def content_hash(title: str, text: str) -> str:
+    """Identity of what is encoded of a document: 32 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(document_text(title, text).encode()).hexdigest()[:32]
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, batch: int = 8192) -> int:
+    """Write rows to a Parquet file as they come, ``batch`` rows in memory at a time; returns their number."""
+    count = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        pending: list[Mapping[str, Any]] = []
+        for row in rows:
+            pending.append(row)
+            if len(pending) == batch:
+                writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
+                count += len(pending)
+                pending = []
+        writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
+    return count + len(pending)
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None, batch: int = 8192) -> Iterator[dict[str, Any]]:
+    """Read a Parquet file's rows as dictionaries, ``batch`` rows in memory at a time."""
+    with pq.ParquetFile(path) as file:
+        for block in file.iter_batches(batch_size=batch, columns=columns):
+            yield from block.to_pylist()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people: indented, keys in the given order, no NaN."""
+    path.write_text(
+        json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+class Corpus:
+    """A corpus artifact, read in blocks; only its ids are kept in memory.
+
+    Args:
+        folder: The artifact's folder (holds ``corpus.parquet``).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "corpus.parquet"
+
+    def __len__(self) -> int:
+        return int(pq.read_metadata(self.path).num_rows)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Every doc_id, sorted: ``ids[row]``."""
+        return self.column("doc_id")
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Row of each doc_id."""
+        return {doc_id: row for row, doc_id in enumerate(self.ids)}
+
+    def column(self, name: str) -> list[str]:
+        """One column as a list of strings."""
+        return pq.read_table(self.path, columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
+
+    def documents(self, batch: int = 8192) -> Iterator[Document]:
+        """Every document in row order."""
+        for row in read_rows(self.path, batch=batch):
+            yield Document(**row)
+
+    def texts(self, batch: int = 8192) -> Iterator[str]:
+        """What an encoder sees of each document, in row order."""
+        for row in read_rows(self.path, columns=["title", "text"], batch=batch):
+            yield document_text(row["title"], row["text"])
+
+    def take(self, rows: Sequence[int] | Rows, batch: int = 8192) -> list[Document]:
+        """The documents at ``rows``, in the order given, reading only the row groups they lie in."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        found: dict[int, Document] = {}
+        with pq.ParquetFile(self.path) as file:
+            start = 0
+            for group in range(file.metadata.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                local = np.unique(wanted[(wanted >= start) & (wanted < start + size)] - start)
+                if len(local):
+                    table = file.read_row_group(group).take(pa.array(local))
+                    for row, values in zip(local + start, table.to_pylist(), strict=True):
+                        found[int(row)] = Document(**values)
+                start += size
+        return [found[int(row)] for row in wanted]
+
+
+class Vectors:
+    """A vectors artifact: float16 or float32 shards in corpus row order, and what made them.
+
+    ``vectors.json`` holds ``dimension``, ``dtype``, ``count``, ``normalized``, ``model_digest``,
+    ``corpus_digest``, ``shards`` (file names in row order) and encoding measurements;
+    ``ids.parquet`` holds (doc_id, content_hash) in row order.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.info: dict[str, Any] = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
+
+    def __len__(self) -> int:
+        return int(self.info["count"])
+
+    @property
+    def dimension(self) -> int:
+        """Components a vector."""
+        return int(self.info["dimension"])
+
+    @property
+    def model_digest(self) -> str:
+        """Content digest of the model that made the vectors."""
+        return str(self.info["model_digest"])
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """doc_id of each row."""
+        return pq.read_table(self.folder / "ids.parquet", columns=["doc_id"]).column(0).to_pylist()  # type: ignore[no-any-return]
+
+    def blocks(self, rows: int = 16384) -> Iterator[tuple[int, Floats]]:
+        """(first row, float32 [<=rows, dimension]) in row order, one block in memory at a time."""
+        start = 0
+        for name in self.info["shards"]:
+            shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            for offset in range(0, len(shard), rows):
+                block = np.asarray(shard[offset : offset + rows], dtype=np.float32)
+                yield start, block
+                start += len(block)
+
+    def load(self) -> Floats:
+        """All vectors, float32 [count, dimension]."""
+        out = np.empty((len(self), self.dimension), dtype=np.float32)
+        for start, block in self.blocks():
+            out[start : start + len(block)] = block
+        return out
+
+    def take(self, rows: Sequence[int] | Rows) -> Floats:
+        """The vectors at ``rows``, float32 [len(rows), dimension], in the order given."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        out = np.empty((len(wanted), self.dimension), dtype=np.float32)
+        start = 0
+        for name in self.info["shards"]:
+            shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            inside = (wanted >= start) & (wanted < start + len(shard))
+            out[inside] = shard[wanted[inside] - start]
+            start += len(shard)
+        return out
+
+    def require_model(self, model_digest: str) -> None:
+        """Refuse vectors that another model made.
+
+        Raises:
+            MismatchError: The digests differ.
+        """
+        if self.model_digest != model_digest:
+            raise MismatchError(
+                "these vectors were made by another model",
+                where=str(self.folder),
+                expected=f"model {model_digest}",
+                found=f"model {self.model_digest}",
+                remedy="encode the corpus with this model",
+            )
+
+
+class Judgements(NamedTuple):
+    """Queries of one split with their relevant and judged documents."""
+
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+    origins: dict[str, str]
+    labels: dict[str, str | None]
+
+
+def read_judgements(folder: Path, split: str) -> Judgements:
+    """Queries and qrels of ``split`` from a queries artifact (``queries.parquet``, ``qrels.parquet``)."""
+    rows = [r for r in read_rows(folder / "queries.parquet") if r["split"] == split]
+    qrels: dict[str, dict[str, int]] = {}
+    for row in read_rows(folder / "qrels.parquet"):
+        if row["split"] == split:
+            qrels.setdefault(row["query_id"], {})[row["doc_id"]] = row["relevance"]
+    return Judgements(
+        {r["query_id"]: r["text"] for r in rows},
+        qrels,
+        {r["query_id"]: r["origin"] for r in rows},
+        {r["query_id"]: r["label"] for r in rows},
+    )
+
+
+def require_sorted_unique(ids: Sequence[str], where: str) -> None:
+    """Check the corpus contract on ids.
+
+    Raises:
+        DataError: Naming the first id that is out of order or stands twice.
+    """
+    for before, after in zip(ids, ids[1:], strict=False):
+        if before >= after:
+            what = f"duplicate id {after!r}" if before == after else f"ids out of order: {before!r}, {after!r}"
+            raise DataError(what, where=where, expected="ids unique and sorted")

@@ -1,0 +1,1 @@
+"""Documents: sources, cleaning, chunking, profile, labels and leakage-safe splits."""

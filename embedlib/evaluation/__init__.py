@@ -1,0 +1,1 @@
+"""Measures, significance, guards, gate and report."""

@@ -1,0 +1,1 @@
+"""Vectors, FAISS indexes, releases and search."""

@@ -1,0 +1,1 @@
+"""Encoders: local, by pooling, by API; the model catalog and selection."""

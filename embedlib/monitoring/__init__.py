@@ -1,0 +1,1 @@
+"""The live release watched: canaries, drift, labels, health."""

@@ -1,0 +1,1 @@
+"""Training pairs: structural, generated, filtered and mixed."""

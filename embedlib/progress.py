@@ -1,0 +1,38 @@
+"""Progress of long work, told to whoever listens."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Called with how much is done; ``total`` is None while it is unknown."""
+
+    def __call__(self, done: int, total: int | None, what: str) -> None: ...
+
+
+class LogProgress:
+    """Logs at most one line every ``every_s`` seconds, with rate and time left."""
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        self.every_s = every_s
+        self._started: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+
+    def __call__(self, done: int, total: int | None, what: str) -> None:
+        now = time.monotonic()
+        start = self._started.setdefault(what, now)
+        if now - self._last.get(what, start) < self.every_s:
+            return
+        self._last[what] = now
+        rate = done / max(now - start, 1e-9)
+        left = f", {(total - done) / max(rate, 1e-9):.0f} s left" if total else ""
+        logger.info("%s: %d%s (%.0f/s%s)", what, done, f" of {total}" if total else "", rate, left)
+
+
+def silent(done: int, total: int | None, what: str) -> None:
+    """Progress that tells nobody."""

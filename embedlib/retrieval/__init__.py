@@ -1,0 +1,1 @@
+"""First-stage retrieval shared by mining, evaluation and search: BM25, exact dense, fusion, re-ranking."""

