@@ -52,7 +52,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
     """A random two-layer BERT (dimension 32, 64 word pieces) as a sentence-transformers folder."""
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers import models as modules
+    from sentence_transformers.sentence_transformer import modules
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("tiny")
