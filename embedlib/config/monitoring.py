@@ -1,0 +1,62 @@
+"""Options of the monitor: what is watched, and when it becomes an event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from embedlib.config.base import OPERATIONAL, Section
+
+_DAY_S = 86_400
+
+
+class Monitor(Section):
+    """What the monitor looks at, and when that becomes an event."""
+
+    canaries: int = Field(default=50, ge=1, le=2000, json_schema_extra=OPERATIONAL)
+    """Judged queries asked of the live release at each check."""
+    canary_k: int = Field(default=10, ge=1, le=100, json_schema_extra=OPERATIONAL)
+    """A canary is found when an expected document is among so many hits."""
+    canary_drop: float = Field(default=0.05, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    """Loss of found canaries, as a share, against the baseline taken at publish that counts as degraded."""
+    labels: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """File of fresh labels (query, doc_id, relevance?; JSON lines, CSV or TSV); null = none."""
+    labels_min: int = Field(default=30, ge=2, json_schema_extra=OPERATIONAL)
+    """Labelled queries below which no verdict is given on them."""
+    labels_drop: float = Field(default=0.05, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    """Degraded when nDCG@10 on fresh labels, at its interval's high end, is this far below the test's."""
+    query_log: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Log of real queries (one a line, JSON lines, CSV or TSV); null = none."""
+    drift_sample: int = Field(default=500, ge=20, le=5000, json_schema_extra=OPERATIONAL)
+    """Training queries and latest logged queries compared."""
+    drift_alpha: float = Field(default=0.01, gt=0, lt=1, json_schema_extra=OPERATIONAL)
+    """Significance level of the permutation test on the energy distance."""
+    drift_effect: float = Field(default=0.05, gt=0, lt=1, json_schema_extra=OPERATIONAL)
+    """Energy coefficient (0 = same distribution, 1 = far apart) below which drift does not matter."""
+    vocabulary_rise: float = Field(default=0.05, gt=0, lt=1, json_schema_extra=OPERATIONAL)
+    """Rise of the share of words unknown to the corpus, over the training queries', that counts."""
+    corpus_share: float = Field(default=0.02, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    """Share of documents added, changed or removed since the release that counts as a changed corpus."""
+    max_age_days: float = Field(default=90, gt=0, json_schema_extra=OPERATIONAL)
+    """Age of the release that is remarked on."""
+    votes: int = Field(default=2, ge=1, le=100, json_schema_extra=OPERATIONAL)
+    """Checks in which a signal has to fire ..."""
+    window: int = Field(default=3, ge=1, le=100, json_schema_extra=OPERATIONAL)
+    """... out of so many latest ones, before an event is emitted."""
+    cooldown_s: int = Field(default=_DAY_S, ge=0, json_schema_extra=OPERATIONAL)
+    """Time between two events of one name; doubled, up to eightfold, while retraining keeps the incumbent."""
+    grace_s: int = Field(default=1800, ge=60, json_schema_extra=OPERATIONAL)
+    """Time in which a run has to take an event up before the reconciling schedule emits it again."""
+    run_s: int = Field(default=2 * _DAY_S, ge=60, json_schema_extra=OPERATIONAL)
+    """Time in which a run that took an event up has to end."""
+    attempts: int = Field(default=3, ge=1, le=20, json_schema_extra=OPERATIONAL)
+    """How often one event is emitted in all."""
+    history_days: int = Field(default=400, ge=1, json_schema_extra=OPERATIONAL)
+    """Checks older than this are dropped; events and what became of them are kept."""
+
+    @model_validator(mode="after")
+    def _window_holds_votes(self) -> Monitor:
+        if self.votes > self.window:
+            raise ValueError(f"votes ({self.votes}) cannot be more than window ({self.window})")
+        return self

@@ -1,0 +1,172 @@
+"""What monitoring saw, told and learned, one JSON line a record, appended under a lock.
+
+The file is ``workspace/monitor/history.jsonl``. A line that a crash cut short is skipped by every
+reader and never glued to the next record. Times are UTC and are passed in, never read from a clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from embedlib.store import file_lock, write_atomic
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """One line of the history."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: Literal[1] = SCHEMA_VERSION
+    at: datetime
+
+
+class Signal(BaseModel):
+    """One thing looked at: its value, the threshold, and whether it speaks for an event."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    value: float
+    threshold: float
+    fired: bool
+    evidence: dict[str, Any] = {}
+
+
+class Check(Record):
+    """One run of the monitor on one release (by number) and its model (by content digest)."""
+
+    kind: Literal["check"] = "check"
+    release: int
+    model: str
+    signals: list[Signal] = []
+    figures: dict[str, float] = {}
+    notes: list[str] = []
+
+    def signal(self, name: str) -> Signal | None:
+        """The signal of that name, if this check had it."""
+        return next((s for s in self.signals if s.name == name), None)
+
+
+class Event(Record):
+    """Something to act on, with its evidence.
+
+    ``id`` is the same however often the event is emitted again, so that what follows can be
+    idempotent; ``attempt`` counts the emissions.
+    """
+
+    kind: Literal["event"] = "event"
+    id: str
+    name: str
+    resource: str
+    release: int
+    attempt: int = 1
+    evidence: dict[str, Any] = {}
+
+    def payload(self) -> dict[str, Any]:
+        """What travels with the event, as JSON values: the typed parameter of the triggered flow."""
+        return self.model_dump(mode="json", exclude={"kind", "schema_version"})
+
+
+class Outcome(Record):
+    """What became of an event: a run took it up, and how that ended."""
+
+    kind: Literal["outcome"] = "outcome"
+    event_id: str
+    state: Literal["started", "published", "kept", "failed"]
+    detail: str = ""
+
+
+AnyRecord = Annotated[Check | Event | Outcome, Field(discriminator="kind")]
+_LINE: TypeAdapter[Check | Event | Outcome] = TypeAdapter(AnyRecord)
+
+
+class Past(NamedTuple):
+    """The history by kind of record, each oldest first."""
+
+    checks: list[Check]
+    events: list[Event]
+    outcomes: list[Outcome]
+
+
+def past_of(records: Iterable[Check | Event | Outcome]) -> Past:
+    """Records sorted by time and parted by kind."""
+    past = Past([], [], [])
+    for record in sorted(records, key=lambda r: r.at):
+        if isinstance(record, Check):
+            past.checks.append(record)
+        elif isinstance(record, Event):
+            past.events.append(record)
+        else:
+            past.outcomes.append(record)
+    return past
+
+
+class History:
+    """The workspace's monitoring history.
+
+    Args:
+        root: The workspace.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.folder = Path(root) / "monitor"
+        self.path = self.folder / "history.jsonl"
+
+    def append(self, *records: Check | Event | Outcome) -> None:
+        """Write records at the end; on return they are on the disk."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data = "".join(record.model_dump_json() + "\n" for record in records).encode()
+        with file_lock(self.folder / "history.lock"), self.path.open("ab+") as stream:
+            if _ends_in_mid_line(self.path):
+                data = b"\n" + data
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def read(self, since: datetime | None = None) -> Past:
+        """Every readable record, or those at or after ``since``; others are counted in a warning."""
+        records, unreadable = [], 0
+        if not self.path.is_file():
+            return Past([], [], [])
+        for line in self.path.read_bytes().splitlines():
+            if not line.strip():
+                continue
+            try:
+                records.append(_LINE.validate_json(line))
+            except ValidationError:
+                unreadable += 1
+        if unreadable:
+            logger.warning("%s: %d unreadable line(s) skipped", self.path, unreadable)
+        return past_of(r for r in records if since is None or r.at >= since)
+
+    def prune(self, before: datetime) -> int:
+        """Drop checks older than ``before`` in one atomic step; events and outcomes, the audit
+        trail, stay. Returns how many were dropped.
+        """
+        if not self.path.is_file():
+            return 0
+        with file_lock(self.folder / "history.lock"):
+            past = self.read()
+            old = [c for c in past.checks if c.at < before]
+            if old:
+                kept = [c for c in past.checks if c.at >= before]
+                records = sorted([*kept, *past.events, *past.outcomes], key=lambda r: r.at)
+                write_atomic(self.path, "".join(r.model_dump_json() + "\n" for r in records))
+        return len(old)
+
+
+def _ends_in_mid_line(path: Path) -> bool:
+    with path.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) == 0:
+            return False
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) != b"\n"

@@ -1,0 +1,150 @@
+"""When a series of checks becomes an event, and which events were lost: pure functions of the history.
+
+Hysteresis: a signal has to fire in ``votes`` of the last ``window`` checks of the live release, the
+latest included, so that one noisy hour does not retrain. Cool-down: an event of one name is not
+raised again before ``cooldown``; each attempt in a row that ended with the incumbent kept doubles
+it (at most eightfold), since retraining on the same evidence did not help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from embedlib.fingerprint import digest
+from embedlib.monitoring.history import Check, Event, Outcome, Past, Signal
+
+CORPUS_CHANGED = "embedlib.corpus.changed"
+QUERIES_DRIFTED = "embedlib.queries.drifted"
+RETRIEVAL_DEGRADED = "embedlib.retrieval.degraded"
+
+#: Which event a signal speaks for. A signal that is not named here only warns.
+EVENT_OF = {
+    "canaries": RETRIEVAL_DEGRADED,
+    "labels": RETRIEVAL_DEGRADED,
+    "index": RETRIEVAL_DEGRADED,
+    "corpus": CORPUS_CHANGED,
+    "drift": QUERIES_DRIFTED,
+    "vocabulary": QUERIES_DRIFTED,
+}
+MAX_BACKOFF = 8
+
+
+class Votes(NamedTuple):
+    """Hysteresis and cool-down of new events."""
+
+    votes: int = 2
+    window: int = 3
+    cooldown: timedelta = timedelta(days=1)
+
+
+class Patience(NamedTuple):
+    """When an event counts as lost.
+
+    Args:
+        grace: Time in which a run has to take the event up.
+        run: Time in which a run that took it up has to end.
+        attempts: How often an event is emitted in all.
+    """
+
+    grace: timedelta = timedelta(minutes=30)
+    run: timedelta = timedelta(days=2)
+    attempts: int = 3
+
+
+class Released(NamedTuple):
+    """A release's number and when it was published (UTC)."""
+
+    number: int
+    at: datetime
+
+
+def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> list[Event]:
+    """Events that the history calls for and that are not raised yet, in the order of ``EVENT_OF``.
+
+    Args:
+        past: The history, its last check being the one just made.
+        votes: Hysteresis and cool-down.
+        resource: ``prefect.resource.id`` of what the events are about.
+        now: The time of the check (UTC).
+    """
+    if not past.checks:
+        return []
+    latest = past.checks[-1]
+    recent = [c for c in past.checks if c.release == latest.release][-votes.window :]
+    events = []
+    for name in dict.fromkeys(EVENT_OF.values()):
+        fired = [s for s in latest.signals if EVENT_OF.get(s.name) == name and _holds(s, recent, votes)]
+        if fired and not _cooling(name, past, votes, now):
+            events.append(_event(name, resource, latest, fired, now))
+    return events
+
+
+def due_events(past: Past, releases: Sequence[Released], patience: Patience, *, now: datetime) -> list[Event]:
+    """Events that were raised and led to nothing, to be emitted again by the reconciling schedule.
+
+    An event is settled when a run that took it up ended (published or kept), or when a release was
+    published after it, whatever led to that. It is due when nobody took it up within
+    ``patience.grace`` of its last emission, when its run failed, or when its run did not end within
+    ``patience.run``; and it is given up after ``patience.attempts`` emissions.
+
+    Returns:
+        Each due event with ``attempt`` one higher and ``at`` set to ``now``.
+    """
+    newest_release = max((r.at for r in releases), default=None)
+    last: dict[str, Event] = {}
+    first: dict[str, Event] = {}
+    for event in past.events:
+        first.setdefault(event.id, event)
+        last[event.id] = event
+    due = []
+    for event in last.values():
+        overtaken = newest_release is not None and newest_release >= first[event.id].at
+        if overtaken or event.attempt >= patience.attempts:
+            continue
+        if _unanswered(event, past.outcomes, patience, now):
+            due.append(event.model_copy(update={"attempt": event.attempt + 1, "at": now}))
+    return due
+
+
+def _holds(signal: Signal, recent: Sequence[Check], votes: Votes) -> bool:
+    before = [c.signal(signal.name) for c in recent]
+    return signal.fired and sum(s is not None and s.fired for s in before) >= votes.votes
+
+
+def _cooling(name: str, past: Past, votes: Votes, now: datetime) -> bool:
+    earlier = {e.id: e for e in past.events if e.name == name}
+    if not earlier:
+        return False
+    last = max(earlier.values(), key=lambda e: e.at)
+    return now - last.at < votes.cooldown * _backoff(list(earlier), past.outcomes)
+
+
+def _backoff(event_ids: Sequence[str], outcomes: Sequence[Outcome]) -> int:
+    """2 to the number of latest events in a row whose run kept the incumbent, at most 8."""
+    factor = 1
+    for event_id in reversed(event_ids):
+        states = [o.state for o in outcomes if o.event_id == event_id]
+        if not states or states[-1] != "kept":
+            break
+        factor = min(2 * factor, MAX_BACKOFF)
+    return factor
+
+
+def _unanswered(event: Event, outcomes: Sequence[Outcome], patience: Patience, now: datetime) -> bool:
+    answers = [o for o in outcomes if o.event_id == event.id]
+    if not answers:
+        return now - event.at >= patience.grace
+    latest = answers[-1]
+    if latest.at < event.at:  # emitted again since
+        return latest.state not in ("published", "kept") and now - event.at >= patience.grace
+    if latest.state == "failed":
+        return now - latest.at >= patience.grace
+    return latest.state == "started" and now - latest.at >= patience.run
+
+
+def _event(name: str, resource: str, check: Check, fired: Sequence[Signal], now: datetime) -> Event:
+    identity = digest({"name": name, "resource": resource, "release": check.release, "at": now.isoformat()})
+    evidence = {s.name: {"value": s.value, "threshold": s.threshold, **s.evidence} for s in fired}
+    return Event(at=now, id=identity, name=name, resource=resource, release=check.release, evidence=evidence)
