@@ -1,0 +1,94 @@
+"""What every encoder offers, and the checks on what goes in and comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from embedlib.contracts import Floats
+from embedlib.errors import DataError, ModelError
+from embedlib.progress import Progress, silent
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors; prompts and normalisation belong to it."""
+
+    @property
+    def name(self) -> str:
+        """What it was loaded as."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Components a vector."""
+        ...
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens it sees of a text; None if it has no limit."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, prompt: str = "", progress: Progress = silent) -> Floats:
+        """Vectors of ``texts``, float32 [n, dimension], each text preceded by ``prompt`` and nothing else."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
+        """Vectors of queries, with the model's query prompt."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
+        """Vectors of documents, with the model's document prompt."""
+        ...
+
+
+def check_texts(texts: Sequence[str], where: str) -> None:
+    """Refuse what has no meaning as a vector.
+
+    Raises:
+        DataError: A text is not a string, or is empty; its index is named.
+    """
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(
+                f"text {index} is not a string",
+                where=where,
+                expected="a string",
+                found=type(text).__name__,
+                remedy="pass texts, not rows or numbers",
+            )
+        if not text.strip():
+            raise DataError(
+                f"text {index} is empty", where=where, expected="at least one character", found=repr(text)
+            )
+
+
+def check_vectors(vectors: Floats, texts: Sequence[str], where: str) -> None:
+    """Refuse vectors that no search can use: NaN, infinite or of zero length.
+
+    Args:
+        vectors: [n, d].
+        texts: The n texts they stand for, to quote the culprit.
+        where: The model.
+
+    Raises:
+        ModelError: Naming the index and the start of the text.
+    """
+    lengths = np.einsum("nd,nd->n", vectors, vectors)  # NaN and infinity survive the sum of squares
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        index = int(bad[0])
+        found = "a vector of length zero" if lengths[index] == 0 else "NaN or infinite components"
+        raise ModelError(
+            f"the model gave an unusable vector for text {index} ({len(bad)} of {len(vectors)} are unusable)",
+            where=where,
+            expected="finite components and a length above zero",
+            found=f"{found} for {texts[index][:80]!r}",
+            remedy="the weights are damaged or overflow in this precision: try fp32 or another checkpoint",
+        )
+
+
+def unit_norm(vectors: Floats) -> Floats:
+    """Each row divided by its Euclidean length, [n, d]; none is zero (see ``check_vectors``)."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)  # type: ignore[no-any-return]

@@ -1,0 +1,112 @@
+"""Loading a model's files into a sentence-transformers module, and fitting its options."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedlib.errors import ModelError
+from embedlib.models.pooling import SENTENCE_TRANSFORMERS_NAMES, Strategy
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+
+def load_module(folder: Path, device: str, dtype: Any, trust_remote_code: bool) -> SentenceTransformer:
+    """A folder's model on a device in a precision (a torch dtype).
+
+    Raises:
+        ModelError: It does not load, for whatever reason.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as progress_bars
+
+    shows_bars = progress_bars.is_progress_bar_enabled()
+    progress_bars.disable_progress_bar()
+    try:
+        return SentenceTransformer(
+            str(folder),
+            device=device,
+            trust_remote_code=trust_remote_code,
+            model_kwargs={"torch_dtype": dtype},
+            local_files_only=not trust_remote_code,
+        )
+    except Exception as error:
+        raise ModelError(
+            "the model does not load",
+            where=str(folder),
+            expected="a sentence-transformers folder or a transformers checkpoint with its tokenizer",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            remedy="check that weights, config.json and tokenizer are complete"
+            + ("" if trust_remote_code else "; models with their own code need trust_remote_code"),
+        ) from error
+    finally:
+        if shows_bars:
+            progress_bars.enable_progress_bar()
+
+
+def set_pooling(module: SentenceTransformer, strategy: Strategy | None, folder: Path) -> None:
+    """Replace a model's pooling; without a strategy, warn when a plain checkpoint's is a guess.
+
+    Raises:
+        ModelError: The model has no pooling to replace.
+    """
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    plain = not (folder / "modules.json").is_file()
+    places = [i for i, part in enumerate(module) if isinstance(part, Pooling)]
+    if strategy is None:
+        if plain and places:
+            logger.warning(
+                "%s is a plain transformers checkpoint: using %s pooling; set `pooling` to choose",
+                folder,
+                module[places[0]].pooling_mode,
+            )
+        return
+    if not places:
+        raise ModelError(
+            "pooling was set, but the model has no pooling module to replace",
+            where=str(folder),
+            found=", ".join(type(part).__name__ for part in module),
+            remedy="leave pooling out",
+        )
+    size = module[places[0]].embedding_dimension
+    module[places[0]] = Pooling(size, pooling_mode=SENTENCE_TRANSFORMERS_NAMES[strategy])
+
+
+def set_max_length(module: SentenceTransformer, max_length: int | None) -> None:
+    """Set how many tokens of a text the model sees; None leaves its own limit.
+
+    Raises:
+        ModelError: Fewer than 3 (two of them are special), or more than it has positions for.
+    """
+    if max_length is None:
+        return
+    limit = _positions(module)
+    if max_length < 3 or (limit is not None and max_length > limit):
+        raise ModelError(
+            "the model cannot see that many tokens",
+            expected=f"3 to {limit or 'any number'}",
+            found=str(max_length),
+            remedy="lower max_length and cut documents into chunks",
+        )
+    module.max_seq_length = max_length
+
+
+def _positions(module: SentenceTransformer) -> int | None:
+    config = module.config
+    positions = getattr(config, "max_position_embeddings", None) if config is not None else None
+    if positions and getattr(config, "model_type", "") in {"roberta", "xlm-roberta", "mpnet", "camembert"}:
+        return int(positions) - 2  # positions start behind the padding index
+    return int(positions) if positions else None
+
+
+def effective_max_length(module: SentenceTransformer) -> int | None:
+    """Tokens the model sees of a text: the declared limit, but no more than it has positions for."""
+    declared = module.max_seq_length
+    declared = int(declared) if declared is not None and declared < 10**9 else None
+    limits = [limit for limit in (declared, _positions(module)) if limit is not None]
+    return min(limits) if limits else None

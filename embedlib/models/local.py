@@ -1,0 +1,218 @@
+"""Local models: sentence-transformers folders, plain transformers checkpoints, hub models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from embedlib.contracts import Floats
+from embedlib.errors import ModelError
+from embedlib.models.encoder import check_texts, check_vectors, unit_norm
+from embedlib.models.hardware import default_device, resolve_precision
+from embedlib.models.loading import effective_max_length, load_module, set_max_length, set_pooling
+from embedlib.models.pooling import Strategy
+from embedlib.models.prompts import Prompts, choose_prompts
+from embedlib.models.resolve import resolve_model
+from embedlib.models.tokens import Ints, Tokenizing, batches
+from embedlib.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+#: Tokens a batch, padding included: enough work a call, small enough for the caches.
+CPU_BUDGET, GPU_BUDGET = 8192, 65536
+#: Texts tokenized at once: bounds what is held between tokenizer and model.
+WINDOW = 4096
+
+
+class LocalEncoder:
+    """A sentence-transformers model with its prompts, in batches of texts of like length.
+
+    Args:
+        module: The model.
+        name: What it was loaded as.
+        prompts: Its query and document prompts.
+        dimension: Leading components to keep (Matryoshka); None for all.
+
+    Attributes:
+        module: The ``SentenceTransformer`` itself, for training and saving.
+        normalized: Whether vectors come out at unit norm: unless the model declares the inner
+            product (``similarity_fn_name`` ``dot``) as its similarity.
+        truncated: Texts cut at ``max_length`` so far.
+        tokens: Tokens encoded so far.
+    """
+
+    def __init__(
+        self, module: SentenceTransformer, *, name: str, prompts: Prompts, dimension: int | None = None
+    ) -> None:
+        self.module = module.eval()
+        self.name = name
+        self.prompts = prompts
+        self.full_dimension = int(module.get_embedding_dimension() or 0)
+        self.dimension = dimension or self.full_dimension
+        self.max_length: int | None = effective_max_length(module)
+        self.normalized = module.similarity_fn_name != "dot"
+        self.truncated = 0
+        self.tokens = 0
+        self._tokenizing = Tokenizing(module.tokenizer, self.max_length) if _plain_text(module) else None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.module.tokenizer
+
+    def encode_queries(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
+        """Vectors of queries, float32 [n, dimension], with the model's query prompt."""
+        return self._encode(texts, self.prompts.query, "query", progress)
+
+    def encode_documents(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
+        """Vectors of documents, float32 [n, dimension], with the model's document prompt."""
+        return self._encode(texts, self.prompts.document, "document", progress)
+
+    def encode(self, texts: Sequence[str], *, prompt: str = "", progress: Progress = silent) -> Floats:
+        """Vectors of texts, float32 [n, dimension], each text preceded by ``prompt`` and nothing else.
+
+        Identical texts are encoded once.
+
+        Raises:
+            DataError: A text is empty or not a string; its index is named.
+            ModelError: The model gave NaN, infinity or a zero vector; its index is named.
+        """
+        return self._encode(texts, prompt, None, progress)
+
+    def count_tokens(self, texts: Sequence[str]) -> Ints:
+        """Tokens of each text before any cut, special tokens included, [n]."""
+        if self._tokenizing is not None:
+            return self._tokenizing.count(texts)
+        ids = self.tokenizer(list(texts), truncation=False, padding=False)["input_ids"]
+        return np.asarray([len(i) for i in ids], dtype=np.int64)
+
+    def save(self, path: str | Path) -> None:
+        """Write a sentence-transformers folder that gives the same vectors, prompts and length included."""
+        self.module.prompts.update(query=self.prompts.query, document=self.prompts.document)
+        if self.dimension != self.full_dimension:
+            self.module.truncate_dim = self.dimension
+        self.module.save(str(path), create_model_card=False)
+
+    def _encode(self, texts: Sequence[str], prompt: str, task: str | None, progress: Progress) -> Floats:
+        check_texts(texts, self.name)
+        if not len(texts):
+            return np.empty((0, self.dimension), dtype=np.float32)
+        place: dict[str, int] = {}
+        index = [place.setdefault(text, len(place)) for text in texts]
+        unique = list(place)
+        if self._tokenizing is None:
+            raw = self._encode_by_library(unique, prompt, task)
+        else:
+            raw = self._encode_in_batches(self._tokenizing, [prompt + text for text in unique], progress)
+        vectors = raw[:, : self.dimension]
+        check_vectors(vectors, unique, self.name)
+        if self.normalized:
+            vectors = unit_norm(vectors)
+        return vectors if len(unique) == len(texts) else vectors[index]
+
+    def _encode_in_batches(self, tokenizing: Tokenizing, texts: list[str], progress: Progress) -> Floats:
+        """Windows of texts, tokenized, sorted by length, run in batches, put back in order; [n, full]."""
+        out = np.empty((len(texts), self.full_dimension), dtype=np.float32)
+        done = 0
+        for start in range(0, len(texts), WINDOW):
+            tokens = tokenizing(texts[start : start + WINDOW])
+            self.truncated += tokens.truncated
+            self.tokens += int(tokens.lengths.sum())
+            for batch in batches(tokens.lengths, self._budget()):
+                features = tokenizing.features([tokens.ids[i] for i in batch], self.module.device)
+                out[start + batch] = self._forward(features)
+                done += len(batch)
+                progress(done, len(texts), "encoding")
+        return out
+
+    def _forward(self, features: dict[str, Any]) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            out = self.module(features)["sentence_embedding"]
+        return out.float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def _encode_by_library(self, texts: list[str], prompt: str, task: str | None) -> Floats:
+        """Any other module pipeline (routers, images, static embeddings): the library's own loop."""
+        with self.module.truncate_embeddings(None):
+            out = self.module.encode(
+                texts, prompt=prompt, show_progress_bar=False, convert_to_numpy=True, task=task
+            )
+        return np.asarray(out, dtype=np.float32)
+
+    def _budget(self) -> int:
+        return CPU_BUDGET if self.module.device.type == "cpu" else GPU_BUDGET
+
+
+def load_encoder(
+    name_or_path: str | Path,
+    *,
+    dtype: Literal["fp32", "bf16", "auto"] = "fp32",
+    device: str | None = None,
+    max_length: int | None = None,
+    dimension: int | None = None,
+    prompts: Prompts | None = None,
+    pooling: Strategy | None = None,
+    trust_remote_code: bool = False,
+) -> LocalEncoder:
+    """Load a local or hub model.
+
+    Args:
+        name_or_path: See ``resolve_model``; ``name@revision`` for a revision on the hub.
+        dtype: Precision of the weights; ``auto`` is bf16 where the hardware is faster at it.
+        device: ``cpu``, ``cuda``, ``cuda:1``, …; None for the best there is.
+        max_length: Tokens a text at most; None for the model's own limit.
+        dimension: Leading components to keep of a vector (Matryoshka); None for all.
+        prompts: Query and document prompts; None for the model's own or published ones.
+        pooling: For a plain transformers checkpoint: how token states become one vector. A
+            sentence-transformers model has its own; another one replaces it.
+        trust_remote_code: Whether code in the model's repository may be run.
+
+    Raises:
+        ModelError: It does not exist, does not load, or does not fit these options.
+    """
+    import torch
+
+    folder = resolve_model(name_or_path)
+    device = device or default_device()
+    precision = resolve_precision(dtype, device)
+    module = load_module(
+        folder, device, torch.bfloat16 if precision == "bf16" else torch.float32, trust_remote_code
+    )
+    set_pooling(module, pooling, folder)
+    set_max_length(module, max_length)
+    chosen = choose_prompts(str(name_or_path), module.prompts, module.default_prompt_name, prompts)
+    dimension = dimension or module.truncate_dim
+    module.truncate_dim = None
+    full = int(module.get_embedding_dimension() or 0)
+    if dimension is not None and not 0 < dimension <= full:
+        raise ModelError(
+            "the model has no such dimension",
+            where=str(folder),
+            expected=f"1 to {full}",
+            found=str(dimension),
+        )
+    return LocalEncoder(module, name=str(name_or_path), prompts=chosen, dimension=dimension)
+
+
+def _plain_text(module: SentenceTransformer) -> bool:
+    """Whether texts go through one fast tokenizer and then through every module unconditionally."""
+    from sentence_transformers.base.modules.transformer import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    first = module[0]
+    return (
+        type(first) is Transformer
+        and set(first.modality_config) == {"text"}
+        and getattr(first.tokenizer, "is_fast", False)
+        and not first.processing_kwargs
+        and first.query_expansion is None
+        and first.query_length is None
+        and first.document_length is None
+        and not first.can_flatten_inputs
+        and all(part.include_prompt for part in module if isinstance(part, Pooling))
+    )

