@@ -1,0 +1,242 @@
+"""BM25 with two engines behind one interface and one variant, so that both give the same scores.
+
+Variant: Lucene's (Kamphuis et al., *Which BM25 do you mean?*, ECIR 2020, "accurate"),
+
+    score(q, d) = sum over t in q of  idf(t) * tf / (tf + k1 * (1 - b + b * |d| / avgdl))
+    idf(t) = ln(1 + (N - df + 0.5) / (df + 0.5)),   k1 = 1.2, b = 0.75
+
+whose idf is positive for every term (rank-bm25's own idf is Robertson's, negative for terms in
+more than half of the documents and then replaced by a quarter of the mean). A term repeated in
+the query counts as often as it stands there. A document that shares no term is no hit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from embedlib.contracts import Floats
+from embedlib.errors import DataError
+from embedlib.retrieval.hits import Hits, empty_hits, top_rows
+from embedlib.retrieval.tokens import words
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+K1, B = 1.2, 0.75
+#: Below this many documents ``auto`` takes rank-bm25: no index to build, and fast enough.
+SMALL_CORPUS = 256
+Engine = Literal["auto", "rank-bm25", "bm25s"]
+
+
+class Scorer(Protocol):
+    """What an engine offers: its name, its size, scores of all documents, and how it is saved."""
+
+    name: str
+    documents: int
+
+    def scores(self, terms: Sequence[str]) -> Floats:
+        """BM25 of every document for a query's terms, float32 [n]."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the engine's files."""
+        ...
+
+
+class BM25Index:
+    """A searchable BM25 index over documents 0..n-1.
+
+    Args:
+        engine: One of the two engines, built or loaded.
+    """
+
+    def __init__(self, engine: Scorer) -> None:
+        self.engine = engine
+
+    def __len__(self) -> int:
+        return self.engine.documents
+
+    def scores(self, query: str) -> Floats:
+        """BM25 of every document for one query, float32 [n]; 0 where no term is shared."""
+        return self.engine.scores(words(query))
+
+    def search(self, queries: Sequence[str], k: int) -> Hits:
+        """The k best documents of each query by (-score, row); no shared term, no hit."""
+        hits = empty_hits(len(queries), k)
+        for i, query in enumerate(queries):
+            scores = self.scores(query)
+            found = np.flatnonzero(scores)
+            rows, values = top_rows(scores[found], k, found)
+            hits.rows[i, : len(rows)], hits.scores[i, : len(rows)] = rows, values
+        return hits
+
+    def save(self, folder: Path) -> None:
+        """Write the index as JSON and plain NumPy files (no pickle)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.engine.save(folder)
+        settings = {"engine": self.engine.name, "variant": "lucene", "k1": K1, "b": B, "documents": len(self)}
+        (folder / "bm25.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> BM25Index:
+        """Read what ``save`` wrote; bm25s arrays stay on disk and are mapped.
+
+        Raises:
+            DataError: The folder holds no BM25 index.
+        """
+        try:
+            name = json.loads((folder / "bm25.json").read_text(encoding="utf-8"))["engine"]
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                "no BM25 index here", where=str(folder), found=str(error), remedy="build it with build_bm25"
+            ) from error
+        return cls(
+            ReferenceEngine.load(folder) if name == ReferenceEngine.name else SparseEngine.load(folder)
+        )
+
+
+def build_bm25(texts: Iterable[str], *, engine: Engine = "auto") -> BM25Index:
+    """Index documents' texts, read once.
+
+    Args:
+        texts: One a document, in row order.
+        engine: ``rank-bm25`` (reference, small corpora), ``bm25s`` (the rest), or ``auto`` by size.
+
+    Raises:
+        DataError: There is no document, or no document has a word.
+    """
+    documents = _Vocabulary()
+    for text in texts:
+        documents.add(words(text))
+    if not documents.terms:
+        raise DataError(
+            "nothing to index for BM25",
+            expected="at least one document with a word that is no stop word",
+            found=f"{len(documents.tokens)} document(s)",
+            remedy="check the corpus's text field",
+        )
+    small = len(documents.tokens) < SMALL_CORPUS
+    if engine == "rank-bm25" or (engine == "auto" and small):
+        return BM25Index(ReferenceEngine(list(documents.restore())))
+    return BM25Index(SparseEngine.build(documents.tokens, documents.terms))
+
+
+class _Vocabulary:
+    """Documents as arrays of term numbers: a tenth of the memory of lists of strings."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, int] = {}
+        self.tokens: list[Any] = []
+
+    def add(self, terms: Sequence[str]) -> None:
+        numbers = [self.terms.setdefault(term, len(self.terms)) for term in terms]
+        self.tokens.append(np.asarray(numbers, dtype=np.int32))
+
+    def restore(self) -> Iterator[list[str]]:
+        names = list(self.terms)
+        return ([names[i] for i in document] for document in self.tokens)
+
+
+class ReferenceEngine:
+    """rank-bm25's own counting and scoring, with Lucene's idf in place of Robertson's.
+
+    Args:
+        documents: Each document's terms.
+    """
+
+    name = "rank-bm25"
+
+    def __init__(self, documents: list[list[str]]) -> None:
+        from rank_bm25 import BM25Okapi
+
+        self.documents = len(documents)
+        self.tokens = documents
+        self._okapi = BM25Okapi(documents, k1=K1, b=B)
+        frequency: dict[str, int] = {}
+        for counts in self._okapi.doc_freqs:
+            for term in counts:
+                frequency[term] = frequency.get(term, 0) + 1
+        self._okapi.idf = {term: lucene_idf(df, self.documents) for term, df in frequency.items()}
+
+    def scores(self, terms: Sequence[str]) -> Floats:
+        """See ``Scorer``; rank-bm25 multiplies by the constant k1 + 1, which is taken out."""
+        return np.asarray(self._okapi.get_scores(terms) / (K1 + 1), dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write each document's terms as JSON lines."""
+        lines = (json.dumps(terms, ensure_ascii=False) for terms in self.tokens)
+        (folder / "terms.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> ReferenceEngine:
+        """Read what ``save`` wrote."""
+        lines = (folder / "terms.jsonl").read_text(encoding="utf-8").split("\n")
+        return cls([json.loads(line) for line in lines if line])
+
+
+class SparseEngine:
+    """bm25s: every (term, document) weight computed once, kept by term (CSC).
+
+    Args:
+        index: A ``bm25s.BM25`` that is indexed or loaded.
+    """
+
+    name = "bm25s"
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+        self.vocabulary: dict[str, int] = index.vocab_dict
+        self.documents = int(index.scores["num_docs"])
+
+    @classmethod
+    def build(cls, tokens: list[Any], terms: dict[str, int]) -> SparseEngine:
+        """Index documents given as arrays of term numbers."""
+        import bm25s
+
+        index = bm25s.BM25(k1=K1, b=B, method="lucene")
+        index.index((tokens, terms), create_empty_token=False, show_progress=False)
+        return cls(index)
+
+    def term_numbers(self, terms: Sequence[str]) -> list[int]:
+        """Numbers of the terms that stand in some document."""
+        return [self.vocabulary[t] for t in terms if t in self.vocabulary]
+
+    def scores(self, terms: Sequence[str]) -> Floats:
+        """See ``Scorer``: a term's documents are distinct, so adding at an index array is exact."""
+        arrays = self.index.scores
+        data, indices, indptr = arrays["data"], arrays["indices"], arrays["indptr"]
+        out = np.zeros(self.documents, dtype=np.float32)
+        for term in self.term_numbers(terms):
+            part = slice(indptr[term], indptr[term + 1])
+            out[indices[part]] += data[part]
+        return out
+
+    def weights(self) -> csr_matrix:
+        """The weights by document, float32 sparse [n documents, v terms]."""
+        from scipy.sparse import csc_matrix
+
+        arrays = self.index.scores
+        shape = (self.documents, len(arrays["indptr"]) - 1)
+        return csc_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape).tocsr()
+
+    def save(self, folder: Path) -> None:
+        """bm25s's own files."""
+        self.index.save(folder, show_progress=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> SparseEngine:
+        """Read what ``save`` wrote, arrays mapped from disk."""
+        import bm25s
+
+        return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False, verbosity=0))
+
+
+def lucene_idf(df: int, n: int) -> float:
+    """Lucene's idf: ln(1 + (N - df + 0.5) / (df + 0.5)), positive for every df <= N."""
+    return math.log(1 + (n - df + 0.5) / (df + 0.5))

@@ -1,0 +1,105 @@
+"""Second-stage scoring of hits by a model that reads query and document together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows
+from embedlib.errors import DataError, ModelError
+from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
+
+PairScorer = Callable[[list[tuple[str, str]]], Floats]
+
+
+def score_hits(
+    score: PairScorer,
+    queries: Sequence[str],
+    rows: Rows,
+    texts_of: Callable[[Rows], list[str]],
+    chunk: int = 256,
+) -> Floats:
+    """Score every (query, document) of a table of rows, ``chunk`` queries' texts in memory at a time.
+
+    Args:
+        score: (query, document text) pairs to float32 [n].
+        queries: q query texts.
+        rows: int64 [q, n], -1 where there is no document.
+        texts_of: Texts of rows, in the order given.
+        chunk: Queries whose documents are read together.
+
+    Returns:
+        float32 [q, n], -inf where there is no document.
+
+    Raises:
+        DataError: The model gave a score that is not finite.
+    """
+    out = np.full(rows.shape, -np.inf, dtype=np.float32)
+    for low in range(0, len(queries), chunk):
+        block = rows[low : low + chunk]
+        query, place = np.nonzero(block != NO_ROW)
+        distinct, position = np.unique(block[query, place], return_inverse=True)
+        texts = texts_of(distinct) if len(distinct) else []
+        pairs = [(queries[low + int(q)], texts[int(p)]) for q, p in zip(query, position, strict=True)]
+        if pairs:
+            out[low + query, place] = _finite(np.asarray(score(pairs), dtype=np.float32), pairs)
+    return out
+
+
+def rerank(
+    score: PairScorer,
+    queries: Sequence[str],
+    hits: Hits,
+    texts_of: Callable[[Rows], list[str]],
+    k: int,
+) -> Hits:
+    """Order each query's hits anew by ``score``, ties by row, and keep k."""
+    return sort_hits(hits.rows, score_hits(score, queries, hits.rows, texts_of), k)
+
+
+def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 32) -> PairScorer:
+    """A CrossEncoder by name or folder as a scorer of pairs (its raw activation, one number a pair).
+
+    Raises:
+        ModelError: It cannot be loaded, or gives more than one number a pair.
+    """
+    from sentence_transformers import CrossEncoder
+
+    try:
+        model = CrossEncoder(str(name_or_path))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            "this cross-encoder cannot be loaded",
+            where=str(name_or_path),
+            found=str(error).splitlines()[0],
+            remedy="give a CrossEncoder's folder, or a name that is downloaded already",
+        ) from error
+    if model.num_labels != 1:
+        raise ModelError(
+            "this cross-encoder does not give one score a pair",
+            where=str(name_or_path),
+            expected="1 label",
+            found=f"{model.num_labels} labels",
+        )
+
+    def score(pairs: list[tuple[str, str]]) -> Floats:
+        values = model.predict(pairs, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+        return np.asarray(values, dtype=np.float32).reshape(len(pairs))
+
+    return score
+
+
+def _finite(values: Floats, pairs: list[tuple[str, str]]) -> Floats:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        query, text = pairs[int(bad[0])]
+        raise DataError(
+            "the reranker gave a score that is not finite",
+            where=f"query {query[:80]!r}, document {text[:80]!r}",
+            expected="a finite number",
+            found=str(values[bad[0]]),
+            remedy="check the cross-encoder's weights and precision",
+        )
+    return values
