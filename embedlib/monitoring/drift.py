@@ -68,8 +68,8 @@ def energy_test(
 
 
 def _energy(weights: npt.NDArray[np.float64], distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    energy: npt.NDArray[np.float64] = -np.einsum("pi,pi->p", weights @ distances, weights)
-    return np.maximum(energy, 0.0)
+    energy = -np.einsum("pi,pi->p", weights @ distances, weights)
+    return np.asarray(np.maximum(energy, 0.0))
 
 
 def _distances(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -77,7 +77,7 @@ def _distances(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     squares = (vectors**2).sum(axis=1)
     squared = squares[:, None] + squares[None, :] - 2 * vectors @ vectors.T
     np.fill_diagonal(squared, 0.0)
-    return np.sqrt(np.maximum(squared, 0.0))
+    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
 
 
 def _check_samples(reference: Floats, recent: Floats) -> None:

@@ -19,14 +19,12 @@ from embedlib.store import file_lock, write_atomic
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-
 
 class Record(BaseModel):
     """One line of the history."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     at: datetime
 
 
@@ -73,7 +71,8 @@ class Event(Record):
 
     def payload(self) -> dict[str, Any]:
         """What travels with the event, as JSON values: the typed parameter of the triggered flow."""
-        return self.model_dump(mode="json", exclude={"kind", "schema_version"})
+        values = self.model_dump(mode="json", exclude={"kind", "schema_version", "name"})
+        return {"event": self.name, **values}
 
 
 class Outcome(Record):

@@ -1,0 +1,280 @@
+"""One check of the live release: look, remember, and say what should follow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
+from embedlib.errors import DataError, EmbedlibError, UserError
+from embedlib.monitoring import signals
+from embedlib.monitoring.canaries import (
+    Baseline,
+    choose_canaries,
+    compare_canaries,
+    found_canaries,
+    score_labels,
+)
+from embedlib.monitoring.delta import content_hashes, corpus_delta
+from embedlib.monitoring.drift import energy_test, out_of_vocabulary, vocabulary
+from embedlib.monitoring.history import Check, History, Signal
+from embedlib.monitoring.logs import read_labels, read_query_log
+from embedlib.store import write_atomic
+
+logger = logging.getLogger(__name__)
+
+#: Documents whose words make the known vocabulary.
+VOCABULARY_DOCUMENTS = 20_000
+LABELS_READ = 5_000
+
+
+class Live(Protocol):
+    """What the monitor needs of the live release."""
+
+    @property
+    def number(self) -> int:
+        """The release's number."""
+
+    @property
+    def published_at(self) -> datetime:
+        """When it was published (UTC)."""
+
+    @property
+    def model_digest(self) -> str:
+        """Content digest of its model."""
+
+    @property
+    def corpus(self) -> Path:
+        """Folder of its corpus artifact."""
+
+    @property
+    def queries(self) -> Path | None:
+        """Folder of the queries artifact that its model was trained and judged with."""
+
+    @property
+    def test_score(self) -> float | None:
+        """nDCG@10 of its model on the test queries, as its decision has it."""
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
+        """(doc_id, score) of the first k hits of each query, best first."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Floats:
+        """Query vectors of its model, [n, d]."""
+
+    def damage(self) -> str:
+        """What is wrong with its files; empty when they are whole."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is watched and when it counts; the same names and meanings as the ``monitor`` options."""
+
+    canaries: int = 50
+    canary_k: int = 10
+    canary_drop: float = 0.05
+    labels: Path | None = None
+    labels_min: int = 30
+    labels_drop: float = 0.05
+    query_log: Path | None = None
+    drift_sample: int = 500
+    drift_alpha: float = 0.01
+    drift_effect: float = 0.05
+    vocabulary_rise: float = 0.05
+    corpus_share: float = 0.02
+    max_age_days: float = 90
+    votes: int = 2
+    window: int = 3
+    cooldown_s: int = 86_400
+    grace_s: int = 1800
+    run_s: int = 172_800
+    attempts: int = 3
+    history_days: int = 400
+
+
+class Observer:
+    """Looks at one release; each ``look_*`` returns signals and adds to figures and notes.
+
+    Args:
+        live: The release.
+        limits: What counts.
+        history: Where baselines are kept.
+        now: Time of the check (UTC).
+        rng: Randomness of samples and tests.
+    """
+
+    def __init__(
+        self, live: Live, limits: Limits, history: History, *, now: datetime, rng: np.random.Generator
+    ) -> None:
+        self.live, self.limits, self.history, self.now, self.rng = live, limits, history, now, rng
+        self.known_ids = set(Corpus(live.corpus).ids)
+        self.figures: dict[str, float] = {}
+        self.notes: list[str] = []
+
+    def check(self, fresh_corpus: Path | None = None) -> Check:
+        """Everything that can be looked at, as one record; what fails to be looked at becomes a note.
+
+        Args:
+            fresh_corpus: Corpus artifact of the sources as they are now; None = not compared.
+        """
+        found: list[Signal] = []
+        looks: list[Callable[[], Iterable[Signal]]] = [
+            self.look_at_files,
+            self.look_at_canaries,
+            self.look_at_labels,
+            self.look_at_queries,
+            lambda: self.look_at_corpus(fresh_corpus),
+        ]
+        for look in looks:
+            try:
+                found += look()
+            except UserError as error:
+                logger.warning("%s", error)
+                self.notes.append(str(error))
+            except EmbedlibError as error:  # the release itself fails to answer
+                logger.warning("%s", error)
+                found = [s for s in found if s.name != "index"] + [signals.index_signal(str(error))]
+        self.figures.update({s.name: s.value for s in found})
+        return Check(
+            at=self.now,
+            release=self.live.number,
+            model=self.live.model_digest,
+            signals=found,
+            figures=self.figures,
+            notes=self.notes,
+        )
+
+    def look_at_files(self) -> list[Signal]:
+        """Are the release's files whole, and how old is it?"""
+        age = (self.now - self.live.published_at) / timedelta(days=1)
+        self.figures["documents"] = float(len(self.known_ids))
+        return [
+            signals.index_signal(self.live.damage()),
+            signals.age_signal(age, self.limits.max_age_days),
+        ]
+
+    def look_at_canaries(self) -> list[Signal]:
+        """Are the queries with known answers still answered as when the model was first released?"""
+        baseline = ensure_baseline(self.live, self.history, self.limits, self.rng)
+        if baseline is None:
+            self.notes.append("no judged query with a document in the corpus: no canaries")
+            return []
+        now = found_canaries(self.live.search, baseline.canaries, baseline.k)
+        result = compare_canaries(baseline, now, self.known_ids)
+        if result is None:
+            self.notes.append("no canary's answer is left in the corpus")
+            return []
+        return [signals.canary_signal(result, baseline.k, self.limits.canary_drop)]
+
+    def look_at_labels(self) -> list[Signal]:
+        """Does the release keep on fresh labels what its test promised?"""
+        if self.limits.labels is None or not self.limits.labels.exists():
+            return []
+        labels = read_labels(self.limits.labels, LABELS_READ)
+        interval = score_labels(self.live.search, labels, self.known_ids, self.rng)
+        if interval is None:
+            self.notes.append("no fresh label names a document of the live corpus")
+            return []
+        self.figures["labelled queries"] = float(interval.n)
+        promised = self.live.test_score
+        if promised is None:
+            self.figures["labels"] = interval.mean
+            self.notes.append("the release has no figure on test queries to compare fresh labels with")
+            return []
+        return [signals.label_signal(interval, promised, self.limits.labels_drop, self.limits.labels_min)]
+
+    def look_at_queries(self) -> list[Signal]:
+        """Do people ask what the model was trained for, in words that the corpus knows?"""
+        log, queries = self.limits.query_log, self.live.queries
+        if log is None or not log.exists() or queries is None:
+            return []
+        recent = read_query_log(log, self.limits.drift_sample)
+        reference = self._sample(training_queries(queries), self.limits.drift_sample)
+        if min(len(recent), len(reference)) < 20:
+            self.notes.append(
+                f"{len(recent)} logged and {len(reference)} training queries: too few for drift"
+            )
+            return []
+        encode = self.live.encode_queries
+        drift = energy_test(encode(reference), encode(recent), rng=self.rng)
+        self.figures["drift p-value"] = drift.p_value
+        known = vocabulary(_first(Corpus(self.live.corpus).texts(), VOCABULARY_DOCUMENTS))
+        shares = out_of_vocabulary(recent, known), out_of_vocabulary(reference, known)
+        return [
+            signals.drift_signal(drift, self.limits.drift_alpha, self.limits.drift_effect),
+            signals.vocabulary_signal(*shares, self.limits.vocabulary_rise),
+        ]
+
+    def look_at_corpus(self, fresh_corpus: Path | None) -> list[Signal]:
+        """How far have the sources moved from the released corpus?"""
+        if fresh_corpus is None:
+            return []
+        before, after = (content_hashes(f / "corpus.parquet") for f in (self.live.corpus, fresh_corpus))
+        return [signals.corpus_signal(corpus_delta(before, after), self.limits.corpus_share)]
+
+    def _sample(self, texts: Sequence[str], count: int) -> list[str]:
+        chosen = self.rng.permutation(len(texts))[:count]
+        return [texts[i] for i in sorted(chosen.tolist())]
+
+
+def training_queries(folder: Path) -> list[str]:
+    """Queries that the release's model was trained for: the train split, or dev where there is none."""
+    for split in ("train", "dev"):
+        texts = list(read_judgements(folder, split).queries.values())
+        if texts:
+            return texts
+    return []
+
+
+def ensure_baseline(
+    live: Live, history: History, limits: Limits, rng: np.random.Generator
+) -> Baseline | None:
+    """The canary baseline of the live model: taken when it is first released, then read back.
+
+    A refresh keeps the model, so its release is measured against the same baseline.
+
+    Returns:
+        None when the release has no judged query with a document in its corpus.
+
+    Raises:
+        DataError: The baseline's file is not what was written.
+    """
+    path = history.folder / f"baseline-{live.model_digest}.json"
+    if path.is_file():
+        try:
+            return Baseline.model_validate_json(path.read_bytes())
+        except ValueError as error:
+            raise DataError(
+                "the canary baseline cannot be read",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                remedy="delete the file; the next check takes a new baseline",
+            ) from error
+    canaries = choose_canaries(_judged(live.queries), set(Corpus(live.corpus).ids), limits.canaries, rng)
+    if not canaries:
+        return None
+    found = found_canaries(live.search, canaries, limits.canary_k)
+    baseline = Baseline(
+        model=live.model_digest, release=live.number, k=limits.canary_k, found=found, canaries=canaries
+    )
+    history.folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, baseline.model_dump_json(indent=1))
+    return baseline
+
+
+def _judged(queries: Path | None) -> Judgements:
+    """Judged queries of dev, or of test where there is no dev (canaries train and choose nothing)."""
+    for split in ("dev", "test") if queries is not None else ():
+        judgements = read_judgements(Path(str(queries)), split)
+        if judgements.qrels:
+            return judgements
+    return Judgements({}, {}, {}, {})
+
+
+def _first(texts: Iterable[str], count: int) -> Iterable[str]:
+    return (text for text, _ in zip(texts, range(count), strict=False))
