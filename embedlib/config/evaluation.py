@@ -1,0 +1,154 @@
+"""Options of the ``evaluate``, ``decide`` and ``report`` stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import field_validator, model_validator
+
+from embedlib.config.base import Field, Section
+
+
+class RetrievalGuard(Section):
+    """A general retrieval set on which the candidate must not lose more than a margin."""
+
+    type: Literal["beir"] = "beir"
+    """A folder in BEIR's layout."""
+
+    folder: Path
+    """Folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv."""
+
+    split: str = Field("test", min_length=1)
+    """Which qrels to judge by."""
+
+    measure: str = "nDCG@10"
+    """Measure that must not fall."""
+
+    margin: float = Field(0.01, ge=0, le=1)
+    """Most that may be lost against the base model."""
+
+
+class SimilarityGuard(Section):
+    """A sentence similarity set on which the candidate must not lose more than a margin."""
+
+    type: Literal["similarity"] = "similarity"
+    """A table of sentence pairs."""
+
+    file: Path
+    """TSV file with the columns sentence1, sentence2 and score."""
+
+    margin: float = Field(0.01, ge=0, le=1)
+    """Most Spearman correlation that may be lost against the base model."""
+
+
+class MtebGuard(Section):
+    """An MTEB task; needs the optional package (``pip install embedlib[mteb]``)."""
+
+    type: Literal["mteb"] = "mteb"
+    """A task by name."""
+
+    task: str = Field(min_length=1)
+    """Name of the task, such as SciFact or STSBenchmark."""
+
+    margin: float = Field(0.01, ge=0, le=1)
+    """Most of the task's main score that may be lost against the base model."""
+
+
+Guard = Annotated[RetrievalGuard | SimilarityGuard | MtebGuard, Field(discriminator="type")]
+
+
+class Evaluate(Section):
+    """What is measured, of which systems, and on what else the candidate must not lose."""
+
+    split: Literal["test", "dev", "train"] = "test"
+    """Queries to evaluate on."""
+
+    measures: tuple[str, ...] = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
+    """Measures by their ir-measures names."""
+
+    primary: str = "nDCG@10"
+    """The measure that decides."""
+
+    depth: int = Field(100, ge=1, le=10_000)
+    """Documents retrieved a query."""
+
+    bm25: bool = True
+    """Compare with BM25."""
+
+    hybrid: bool = True
+    """Compare with the reciprocal rank fusion of BM25 and each dense model."""
+
+    rerank: str | None = None
+    """Cross-encoder (name or folder) that re-ranks every system's hits; none when empty."""
+
+    rerank_depth: int = Field(100, ge=1, le=1000)
+    """Hits a query that are re-ranked."""
+
+    runs: tuple[Path, ...] = ()
+    """TREC run files of other systems to stand beside the models."""
+
+    guards: Literal["default"] | tuple[Guard, ...] = "default"
+    """General sets that must not suffer; ``default`` = docstrings of installed packages, [] = none."""
+
+    default_margin: float = Field(0.02, ge=0, le=1)
+    """Most nDCG@10 that may be lost on the default guard."""
+
+    dimensions: tuple[int, ...] = ()
+    """Shortened vectors (Matryoshka) that the models are also evaluated at."""
+
+    level: float = Field(0.95, gt=0.5, lt=1)
+    """Two-sided confidence of all intervals."""
+
+    draws: int = Field(10_000, ge=100, le=1_000_000)
+    """Resamples of the bootstrap and of the randomization test."""
+
+    efficiency: bool = True
+    """Measure the models' speed and memory; kept beside the result, not part of it."""
+
+    @field_validator("dimensions")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(d < 1 for d in value):
+            raise ValueError("dimensions must be at least 1")
+        return value
+
+    @model_validator(mode="after")
+    def _primary_is_measured(self) -> Evaluate:
+        if self.primary not in self.measures:
+            raise ValueError(f"primary {self.primary!r} is not among the measures")
+        if self.hybrid and not self.bm25:
+            raise ValueError("hybrid needs bm25")
+        return self
+
+
+class Decide(Section):
+    """The promotion gate's policy."""
+
+    min_effect: float = Field(0.01, ge=0, le=1)
+    """Least gain of the primary measure over the base (and over the incumbent: above 0)."""
+
+    min_queries: int = Field(20, ge=2)
+    """Fewer answerable test queries than this decide nothing."""
+
+    level: float = Field(0.95, gt=0.5, lt=1)
+    """Two-sided confidence: the randomization test must give p at most 1 - level."""
+
+    slice_floor: float = Field(0.03, ge=0, le=1)
+    """Most that a slice of the test queries may lose."""
+
+    slice_queries: int = Field(30, ge=2)
+    """Smaller slices are shown and not judged."""
+
+    min_index_recall: float = Field(0.95, ge=0, le=1)
+    """Least measured recall of an index given to the decision."""
+
+
+class Report(Section):
+    """The HTML report."""
+
+    examples: int = Field(10, ge=0, le=100)
+    """Queries shown that gained most, and that lost most."""
+
+    title: str = Field("Embedding report", min_length=1)
+    """Heading of the page."""

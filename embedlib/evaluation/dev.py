@@ -1,0 +1,128 @@
+"""The quick development evaluation that chooses checkpoints, merge shares and pair origins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.contracts import Corpus, Judgements, Rows, document_text
+from embedlib.errors import DataError
+from embedlib.evaluation.judged import JudgedSet, primary_set, project, read_judged
+from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
+from embedlib.models.encoder import Encoder
+from embedlib.retrieval.dense import exact_search
+
+
+def dev_corpus(corpus: Corpus, judgements: Judgements, *, size: int, rng: np.random.Generator) -> Rows:
+    """Rows to search in on dev: every judged document, filled up to ``size`` with random others.
+
+    Args:
+        corpus: The corpus artifact.
+        judgements: Queries and qrels of the dev split.
+        size: Rows wanted; judged documents are kept even when they are more.
+        rng: Source of randomness.
+
+    Returns:
+        Sorted rows.
+    """
+    labels, qrels = project(judgements.qrels, corpus)
+    judged = {d for documents in qrels.values() for d in documents}
+    return _rows_of(labels, judged, size, rng)
+
+
+def _rows_of(labels: Sequence[str], judged: set[str], size: int, rng: np.random.Generator) -> Rows:
+    inside = np.array([label in judged for label in labels], dtype=np.bool_)
+    rest = np.flatnonzero(~inside)
+    more = min(len(rest), max(0, size - int(inside.sum())))
+    extra = rng.choice(rest, size=more, replace=False)
+    return np.sort(np.concatenate([np.flatnonzero(inside), extra])).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """Dev queries and a small corpus that holds every judged document.
+
+    Args:
+        query_ids: Judged queries, [q].
+        query_texts: Their texts, [q].
+        doc_ids: Ids as the judgements name them, [n].
+        doc_texts: What an encoder sees of each document, [n].
+        qrels: Relevance by query id and document id.
+        name: Kind of judgement: ``human``, ``log`` or ``derived``.
+    """
+
+    query_ids: list[str]
+    query_texts: list[str]
+    doc_ids: list[str]
+    doc_texts: list[str]
+    qrels: dict[str, dict[str, int]]
+    name: str = "human"
+
+    @classmethod
+    def read(
+        cls,
+        corpus: Corpus,
+        queries: Path,
+        *,
+        split: str = "dev",
+        size: int = 3000,
+        most_queries: int = 500,
+        rng: np.random.Generator,
+    ) -> DevSet | None:
+        """The dev set of a queries artifact, of one kind of judgement; None without a usable query.
+
+        Args:
+            corpus: The corpus artifact.
+            queries: Folder of the queries artifact.
+            split: Which split to read.
+            size: Documents to search in, see ``dev_corpus``.
+            most_queries: Queries beyond this number are left out at random.
+            rng: Source of randomness.
+        """
+        chosen = primary_set(read_judged(corpus, queries, split))
+        return (
+            None if chosen is None else cls.of(chosen.sample(most_queries, rng), corpus, size=size, rng=rng)
+        )
+
+    @classmethod
+    def of(cls, judged: JudgedSet, corpus: Corpus, *, size: int, rng: np.random.Generator) -> DevSet:
+        """A judged set in a small corpus."""
+        wanted = {d for documents in judged.qrels.values() for d in documents}
+        rows = _rows_of(judged.labels, wanted, size, rng)
+        texts = [document_text(d.title, d.text) for d in corpus.take(rows)]
+        return cls(
+            judged.query_ids,
+            judged.query_texts,
+            [judged.labels[r] for r in rows],
+            [judged.withheld.get(int(r), text) for r, text in zip(rows, texts, strict=True)],
+            judged.qrels,
+            judged.name,
+        )
+
+    def score(
+        self, encoder: Encoder, measure: str = "nDCG@10", *, depth: int = 100
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        """Encode queries and documents and measure the retrieval.
+
+        Returns:
+            The mean, and the value of each query in the order of ``query_ids``, [q].
+
+        Raises:
+            DataError: There is no query.
+        """
+        if not self.query_ids:
+            raise DataError(
+                "no judged query to choose by", remedy="give dev judgements, or leave the split to embedlib"
+            )
+        documents = encoder.encode_documents(self.doc_texts)
+        queries = encoder.encode_queries(self.query_texts)
+        hits = exact_search(queries, [(0, documents)], min(depth + 8, len(self.doc_ids)))
+        own = own_rows(self.query_ids, self.query_texts, self.doc_texts)
+        run = hits_to_run(self.query_ids, hits, self.doc_ids, excluded=own, depth=depth)
+        values = score_run(run, self.qrels, [measure])[measure]
+        per_query = np.array([values[q] for q in self.query_ids])
+        return float(per_query.mean()), per_query

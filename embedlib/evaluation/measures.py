@@ -1,0 +1,167 @@
+"""Retrieval measures a query: hits to runs, runs to scores, in parity with trec_eval.
+
+A *run* maps each query to its retrieved documents and their scores. Rankings are ordered by
+(-score, doc_id); trec_eval would break ties by descending doc_id, so the order is fixed here and
+handed on as strictly decreasing scores (and ties of float32 scores cannot change a figure).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from embedlib.contracts import Rows
+from embedlib.errors import ConfigError, DataError
+from embedlib.retrieval.hits import Hits
+
+Run = dict[str, dict[str, float]]
+Qrels = Mapping[str, Mapping[str, int]]
+Scores = dict[str, dict[str, float]]
+
+DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
+
+
+def hits_to_run(
+    query_ids: Sequence[str],
+    hits: Hits,
+    doc_ids: Sequence[str],
+    *,
+    query_texts: Sequence[str] | None = None,
+    doc_texts_of: Callable[[Rows], list[str]] | None = None,
+    excluded: Mapping[str, Collection[int]] | None = None,
+    depth: int | None = None,
+) -> Run:
+    """Turn hits into a run, without a query's own document.
+
+    A hit is dropped when its document has the query's id (ArguAna) or the query's text. If several
+    rows carry one id (chunks of one document), the best one stands for it.
+
+    Args:
+        query_ids: Id of each query, [q].
+        hits: Rows and scores, [q, k], best first.
+        doc_ids: Id of each row as the judgements name it, [n].
+        query_texts: Text of each query, [q]; with ``doc_texts_of`` own-text hits are dropped.
+        doc_texts_of: Texts of the given rows, in order.
+        excluded: Rows never to be returned for a query, by query id (see ``own_rows``).
+        depth: Most documents kept a query; all when None.
+
+    Returns:
+        For each query (those without a hit too) its documents and scores, best first.
+
+    Raises:
+        DataError: A hit's score is NaN.
+    """
+    run: Run = {}
+    for position, query_id in enumerate(query_ids):
+        rows, scores = hits.rows[position], hits.scores[position]
+        dropped = set(excluded.get(query_id, ())) if excluded else set()
+        if query_texts is not None and doc_texts_of is not None:
+            own = query_texts[position].strip()
+            present = rows[rows >= 0]
+            texts = doc_texts_of(present)
+            dropped |= {int(r) for r, text in zip(present, texts, strict=True) if text.strip() == own}
+        found: dict[str, float] = {}
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+            if row < 0 or row in dropped or doc_ids[row] == query_id or doc_ids[row] in found:
+                continue
+            if math.isnan(score):
+                raise DataError(
+                    "a hit's score is NaN", where=f"query {query_id!r}, document {doc_ids[row]!r}"
+                )
+            found[doc_ids[row]] = score
+            if depth is not None and len(found) == depth:
+                break
+        run[query_id] = found
+    return run
+
+
+def own_rows(
+    query_ids: Sequence[str], query_texts: Sequence[str], texts: Iterable[str]
+) -> dict[str, set[int]]:
+    """Rows whose text is a query's own text, by query id; reads the corpus once, keeps no text.
+
+    Args:
+        query_ids: Id of each query, [q].
+        query_texts: Text of each query, [q].
+        texts: Text of each row, in row order.
+    """
+    owners: dict[str, list[str]] = {}
+    for query_id, text in zip(query_ids, query_texts, strict=True):
+        owners.setdefault(text.strip(), []).append(query_id)
+    found: dict[str, set[int]] = {}
+    for row, text in enumerate(texts):
+        for query_id in owners.get(text.strip(), ()):
+            found.setdefault(query_id, set()).add(row)
+    return found
+
+
+def ranked(documents: Mapping[str, float]) -> list[str]:
+    """Document ids ordered by (-score, doc_id)."""
+    return [doc_id for doc_id, _ in sorted(documents.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def score_run(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Sequence[str]) -> Scores:
+    """Value of each measure for every judged query; zero for a query without hits.
+
+    Computed by trec_eval through ir-measures; queries without judgements are left out.
+
+    Args:
+        run: Documents and scores a query.
+        qrels: Relevance (0 and up) of the judged documents a query.
+        measures: Names that ir-measures knows, such as ``nDCG@10``.
+
+    Returns:
+        ``{measure: {query_id: value}}``.
+
+    Raises:
+        ConfigError: A measure is unknown or cannot be computed.
+        DataError: A score of the run is NaN.
+
+    Examples:
+        >>> score_run({"q": {"d1": 2.0, "d2": 1.0}}, {"q": {"d2": 1}}, ["RR@10"])
+        {'RR@10': {'q': 0.5}}
+    """
+    import ir_measures
+
+    parsed = parse_measures(measures)
+    strict: Run = {}
+    for query_id in qrels:
+        documents = run.get(query_id, {})
+        for doc_id, score in documents.items():
+            if math.isnan(score):
+                raise DataError("a run's score is NaN", where=f"query {query_id!r}, document {doc_id!r}")
+        order = ranked(documents)
+        if order:
+            strict[query_id] = {doc_id: float(len(order) - rank) for rank, doc_id in enumerate(order)}
+    values: dict[Any, dict[str, float]] = {m: dict.fromkeys(qrels, 0.0) for m in parsed.values()}
+    if strict:
+        judged = {q: dict(qrels[q]) for q in strict}
+        for metric in ir_measures.evaluator(list(values), judged).iter_calc(strict):
+            values[metric.measure][metric.query_id] = float(metric.value)
+    return {name: dict(values[measure]) for name, measure in parsed.items()}
+
+
+def parse_measures(names: Sequence[str]) -> dict[str, Any]:
+    """The ir-measures object behind each name.
+
+    Raises:
+        ConfigError: Naming every one that is unknown, has no positive cutoff, or has no provider here.
+    """
+    import ir_measures
+
+    parsed, problems = {}, []
+    for name in names:
+        try:
+            measure = ir_measures.parse_measure(name)
+            cutoff = measure.params.get("cutoff")
+            if isinstance(cutoff, int) and cutoff < 1:
+                raise ValueError(f"cutoff {cutoff}")
+            if not ir_measures.DefaultPipeline.supports(measure):
+                raise ValueError("no provider installed")
+            parsed[name] = measure
+        except (NameError, ValueError, TypeError, KeyError) as error:
+            problems.append(f"measure {name!r}: {error}")
+    if problems:
+        raise ConfigError(problems, remedy="use names of ir-measures, such as nDCG@10, RR@10, R@100, AP, P@5")
+    return parsed

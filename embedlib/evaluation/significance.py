@@ -1,0 +1,150 @@
+"""Is one system better than another on the same queries? Paired intervals, tests and power.
+
+In all of this ``a`` is the system in question and ``b`` the one it is compared with, both in the
+same order of queries, so that a positive difference speaks for ``a``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.errors import DataError
+
+Values = npt.NDArray[np.floating]
+
+#: Resampled values held at once: 2^21 float64 are 16 MiB, whatever the number of queries.
+CHUNK = 1 << 21
+
+
+class Interval(NamedTuple):
+    """A mean with its confidence interval, over ``n`` queries."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def paired_bootstrap(
+    a: Values, b: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
+) -> Interval:
+    """Percentile interval of the mean difference a - b over resampled queries.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+
+    Args:
+        a: Values of the system in question, [n].
+        b: Values of the other system, [n].
+        rng: Source of randomness.
+        draws: Number of resamples.
+        level: Two-sided confidence.
+
+    Raises:
+        DataError: Lengths differ, there is no query, or a value is not finite.
+    """
+    return bootstrap_mean(_differences(a, b), rng=rng, draws=draws, level=level)
+
+
+def bootstrap_mean(
+    values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
+) -> Interval:
+    """Percentile interval of the mean of ``values``, [n]."""
+    x = _finite(values)
+    n = len(x)
+    means = np.empty(draws)
+    step = max(1, CHUNK // n)
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        means[start : start + size] = x[rng.integers(0, n, size=(size, n), dtype=np.int32)].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(x.mean()), float(low), float(high), n)
+
+
+def randomization_test(a: Values, b: Values, *, rng: np.random.Generator, draws: int = 10_000) -> float:
+    """Two-sided p-value of the paired randomization test: (1 + hits) / (1 + draws).
+
+    Under the null hypothesis the two systems' values may be swapped query by query, so that each
+    difference's sign is a fair coin. The observed labelling counts as one draw, without which p
+    could be 0 (Phipson and Smyth, 2010).
+
+    Raises:
+        DataError: Lengths differ, there is no query, or a value is not finite.
+    """
+    d = _differences(a, b)
+    d = d[d != 0]
+    if len(d) == 0:
+        return 1.0
+    observed = abs(d.sum()) - 1e-9 * np.abs(d).sum()
+    hits = 0
+    step = max(1, CHUNK // len(d))
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        heads = rng.integers(0, 2, size=(size, len(d)), dtype=np.int8)
+        sums = 2 * (heads @ d) - d.sum()
+        hits += int((np.abs(sums) >= observed).sum())
+    return (1 + hits) / (1 + draws)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given (Holm, 1979).
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    adjusted = [0.0] * len(ps)
+    highest = 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def effect_size(a: Values, b: Values) -> float:
+    """Cohen's d_z: mean difference over the standard deviation of the differences; 0 when they are all 0."""
+    d = _differences(a, b)
+    spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
+    if spread < 1e-12:
+        return 0.0 if abs(d.mean()) < 1e-12 else math.copysign(math.inf, d.mean())
+    return float(d.mean() / spread)
+
+
+def detectable_difference(a: Values, b: Values, *, level: float = 0.95, power: float = 0.8) -> float:
+    """Smallest true difference that this test set would have shown, with probability ``power``.
+
+    (z_{(1+level)/2} + z_power) · s / √n with s the standard deviation of the paired differences;
+    Sakai, Laboratory Experiments in Information Retrieval (2018), chapter 6. Infinite for one query.
+    """
+    d = _differences(a, b)
+    if len(d) < 2:
+        return math.inf
+    z = NormalDist().inv_cdf
+    return float((z((1 + level) / 2) + z(power)) * d.std(ddof=1) / math.sqrt(len(d)))
+
+
+def _differences(a: Values, b: Values) -> npt.NDArray[np.float64]:
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape:
+        raise DataError(
+            "paired values must be of the same queries", expected=f"{a.shape}", found=f"{b.shape}"
+        )
+    return _finite(a) - _finite(b)
+
+
+def _finite(values: Values) -> npt.NDArray[np.float64]:
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or len(x) == 0:
+        raise DataError(
+            "no judged query to compare on", expected="one value a query", found=f"shape {x.shape}"
+        )
+    if not np.isfinite(x).all():
+        where = int(np.flatnonzero(~np.isfinite(x))[0])
+        raise DataError("a query's value is not finite", where=f"query number {where}", found=str(x[where]))
+    return x

@@ -1,0 +1,52 @@
+"""Small corpora and judgements for the tests of evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
+from embedlib.corpus.withheld import write_withheld
+
+DOCUMENTS = {
+    "d1": "apple pie",
+    "d2": "bread and butter",
+    "d3": "cheese cake",
+    "d4": "dumpling soup",
+    "d5": "egg fried rice",
+    "d6": "fig jam",
+}
+
+
+def write_corpus(folder: Path, texts=DOCUMENTS, groups=None) -> Corpus:
+    """A corpus artifact's folder; ``texts`` by doc_id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = (
+        {
+            "doc_id": d,
+            "title": "",
+            "text": text,
+            "source": "test",
+            "group_id": (groups or {}).get(d, d),
+            "content_hash": content_hash("", text),
+            "metadata": "{}",
+        }
+        for d, text in sorted(texts.items())
+    )
+    write_table(folder / "corpus.parquet", rows, CORPUS)
+    return Corpus(folder)
+
+
+def write_queries(folder: Path, queries, withheld=None) -> Path:
+    """A queries artifact's folder; each query is (id, text, split, origin, label, {doc_id: relevance})."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("query_id", "text", "split", "origin", "label")
+    write_table(folder / "queries.parquet", (dict(zip(names, q[:5], strict=True)) for q in queries), QUERIES)
+    qrels = (
+        {"query_id": q[0], "doc_id": d, "relevance": r, "split": q[2]}
+        for q in queries
+        for d, r in q[5].items()
+    )
+    write_table(folder / "qrels.parquet", qrels, QRELS)
+    if withheld:
+        write_withheld(folder, withheld)
+    return folder
