@@ -1,0 +1,64 @@
+"""The application and what its commands share: options, flows by entry point, output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from embedlib.errors import UserError
+
+if TYPE_CHECKING:
+    from embedlib.config.root import Config
+
+app = typer.Typer(
+    name="embedlib",
+    help="From documents to a proven embedding model and a live index.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Workspace = Annotated[
+    Path, typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see `embedlib config`.")]
+Data = Annotated[Path | None, typer.Option("--data", "-d", help="BEIR folder, data file, or folder of documents.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Dotted option, e.g. train.epochs=1; may be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+DEFAULT_WORKSPACE = Path("workspace")
+
+
+def settings(
+    config: Path | None, data: Path | None, workspace: Path | None, overrides: Sequence[str] | None
+) -> Config:
+    """The configuration of a command: file, then data path and workspace, then overrides."""
+    from embedlib.config.root import load_config
+
+    values: dict[str, Any] = {}
+    if data is not None:
+        values["ingest"] = {"source": {"type": "auto", "path": str(data)}}
+    if workspace is not None:
+        values["workspace"] = str(workspace)
+    return load_config(config, values=values, overrides=overrides or ())
+
+
+def start_flow(name: str, **parameters: Any) -> Any:
+    """Run a flow; flows register themselves under the entry-point group ``embedlib.flows``."""
+    found = entry_points(group="embedlib.flows", name="start")
+    if not found:
+        raise UserError("the flows are not installed", remedy="pip install embedlib with its flows and tasks")
+    return next(iter(found)).load()(name, **parameters)
+
+
+def emit_json(value: Any) -> None:
+    """Print a result for programs."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))

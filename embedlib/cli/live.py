@@ -1,0 +1,115 @@
+"""Commands on what is live: search, releases, rollback, verify, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedlib.cli.app import AsJson, Workspace, app, emit_json
+
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    workspace: Workspace = Path("workspace"),
+    k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
+    mode: Annotated[str, typer.Option(help="dense, bm25 or hybrid.")] = "dense",
+    rerank: Annotated[str | None, typer.Option(help="Cross-encoder that re-ranks the hits.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Metadata filter, field=value.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the live release.
+
+    Example: embedlib search "how to join two paths" --workspace ws -k 5
+    """
+    from embedlib.cli.show import hits_table
+    from embedlib.index.search import Searcher
+
+    hits = Searcher(workspace).search(query, k=k, mode=mode, rerank=rerank, filters=_filters(where or []))
+    emit_json([hit._asdict() for hit in hits]) if as_json else hits_table(hits)
+
+
+@app.command()
+def releases(workspace: Workspace = Path("workspace"), as_json: AsJson = False) -> None:
+    """List the releases, newest first; the live one is marked.
+
+    Example: embedlib releases --workspace ws
+    """
+    from embedlib.cli.show import releases_table
+    from embedlib.index import release
+
+    found, live = release.releases(workspace), release.current(workspace)
+    rows = [r.model_dump(mode="json") | {"live": live is not None and r.number == live.number} for r in found]
+    emit_json(rows) if as_json else releases_table(rows)
+
+
+@app.command()
+def rollback(
+    workspace: Workspace = Path("workspace"),
+    to: Annotated[int | None, typer.Option(help="Release number; default: the one before.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an earlier release live again, model and index together, in one step.
+
+    Example: embedlib rollback --workspace ws
+    """
+    from embedlib.index import release
+
+    now = release.rollback(workspace, to)
+    emit_json(now.model_dump(mode="json")) if as_json else typer.echo(f"release {now.number} is live")
+
+
+@app.command()
+def verify(workspace: Workspace = Path("workspace"), as_json: AsJson = False) -> None:
+    """Compare every byte of every artifact with its checksum.
+
+    Example: embedlib verify --workspace ws
+    """
+    from embedlib.errors import CorruptArtifact
+    from embedlib.store import Store
+
+    store, damaged, count = Store(workspace), [], 0
+    for ref in store.artifacts():
+        count += 1
+        try:
+            store.verify(ref)
+        except CorruptArtifact as error:
+            damaged.append(str(error))
+    if as_json:
+        emit_json({"artifacts": count, "damaged": damaged})
+    else:
+        typer.echo("\n".join([*damaged, f"{count} artifacts, {len(damaged)} damaged"]))
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist or be empty.")],
+    workspace: Workspace = Path("workspace"),
+    fmt: Annotated[str, typer.Option("--format", help="parquet or numpy.")] = "parquet",
+    as_json: AsJson = False,
+) -> None:
+    """Write the live release's vectors and ids for another vector store.
+
+    Example: embedlib export vectors/ --workspace ws --format parquet
+    """
+    from embedlib.index.export import export_release
+
+    result = export_release(workspace, out, fmt=fmt)
+    emit_json(result) if as_json else typer.echo(f"{result['count']} vectors in {out}")
+
+
+def _filters(items: list[str]) -> dict[str, str] | None:
+    from embedlib.errors import UserError
+
+    filters = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError("a filter without a value", where="--where", expected="field=value", found=item)
+        filters[key] = value
+    return filters or None

@@ -1,0 +1,90 @@
+"""Commands around the runs: config, ui, monitor, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedlib.cli.app import (
+    AsJson,
+    ConfigFile,
+    Data,
+    Overrides,
+    Workspace,
+    app,
+    emit_json,
+    settings,
+    start_flow,
+)
+
+
+@app.command("config")
+def config_(
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema instead.")] = False,
+    check: Annotated[Path | None, typer.Option(help="Check this file and print it with every default.")] = None,
+) -> None:
+    """Print an annotated example of every option, or the JSON schema, or check a file.
+
+    Example: embedlib config > embedlib.yaml
+    """
+    from embedlib.config.example import annotated_example
+    from embedlib.config.root import Config, load_config
+
+    if schema:
+        emit_json(Config.model_json_schema())
+    elif check is not None:
+        emit_json(load_config(check).model_dump(mode="json"))
+    else:
+        typer.echo(annotated_example(Config))
+
+
+@app.command()
+def monitor(
+    config: ConfigFile = None,
+    data: Data = None,
+    workspace: Workspace = Path("workspace"),
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the live release: canary queries, fresh labels, corpus and query drift, index health.
+
+    Example: embedlib monitor --workspace ws
+    """
+    from embedlib.cli.show import monitor_table
+
+    report = start_flow("monitor", config=settings(config, data, workspace, overrides))
+    emit_json(report) if as_json else monitor_table(report)
+
+
+@app.command()
+def doctor(workspace: Workspace = Path("workspace"), as_json: AsJson = False) -> None:
+    """Diagnose the installation, the workspace and the live model, each finding with its evidence.
+
+    Exit code 0: fine; 1: warnings; 2: errors.
+
+    Example: embedlib doctor --workspace ws
+    """
+    from embedlib.cli.show import findings_table
+    from embedlib.doctor.diagnose import diagnose, exit_code
+
+    findings = diagnose(workspace)
+    emit_json([f.model_dump(mode="json") for f in findings]) if as_json else findings_table(findings)
+    raise typer.Exit(exit_code(findings))
+
+
+@app.command()
+def ui(
+    workspace: Workspace = Path("workspace"),
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    pool: Annotated[str, typer.Option(help="Work pool whose runs are executed here; empty = none.")] = "embedlib",
+) -> None:
+    """Start the Prefect server, a worker and the MLflow UI on loopback, until interrupted.
+
+    Example: embedlib ui --workspace ws
+    """
+    from embedlib.cli.services import serve
+
+    serve(workspace, prefect_port=prefect_port, mlflow_port=mlflow_port, pool=pool)

@@ -1,0 +1,129 @@
+"""The Prefect server, a worker and the MLflow UI as child processes on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import typer
+
+from embedlib.errors import ServiceError
+from embedlib.tracking import default_uri
+
+HOST = "127.0.0.1"
+
+
+def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) -> None:
+    """Start everything, print the addresses, stop everything on SIGINT or SIGTERM.
+
+    Raises:
+        ServiceError: A service did not come up, or ended.
+    """
+    root = workspace.expanduser().resolve()
+    logs = root / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    env = environment(prefect_port, root)
+    api, mlflow = env["PREFECT_API_URL"], f"http://{HOST}:{mlflow_port}"
+    commands = {"prefect": server_command(prefect_port), "mlflow": mlflow_command(root, mlflow_port)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, command in commands.items():
+            running[name] = _start(command, env, logs / f"{name}.log")
+        _wait_for(f"{api}/health", running["prefect"], logs / "prefect.log")
+        _wait_for(f"{mlflow}/health", running["mlflow"], logs / "mlflow.log")
+        if pool:
+            running["worker"] = _start(worker_command(pool), env, logs / "worker.log")
+        typer.echo(f"Prefect  http://{HOST}:{prefect_port}\nMLflow   {mlflow}\nlogs     {logs}")
+        typer.echo(f"\nexport PREFECT_API_URL={api}\nprefect --no-prompt deploy --all\n\nCtrl-C stops them.")
+        _watch(running, logs)
+    except KeyboardInterrupt:
+        typer.echo("stopping")
+    finally:
+        _stop(running)
+
+
+def environment(port: int, root: Path) -> dict[str, str]:
+    """Variables for the children: loopback, no telemetry, the UI's files inside the workspace."""
+    return os.environ | {
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_STATIC_DIRECTORY": str(root / "ui"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "embedlib",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def server_command(port: int) -> list[str]:
+    """Start the Prefect server."""
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+
+
+def mlflow_command(root: Path, port: int) -> list[str]:
+    """Start the MLflow server on MLFLOW_BACKEND_STORE_URI, or on the workspace's own store."""
+    uri = os.environ.get("MLFLOW_BACKEND_STORE_URI") or default_uri(root)
+    place = ["--backend-store-uri", uri, "--artifacts-destination", str(root / "mlartifacts")]
+    return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", *place]
+
+
+def worker_command(pool: str) -> list[str]:
+    """Start a process worker that makes its pool if it is not there."""
+    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--limit", "2"]
+
+
+def _start(command: Sequence[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            command, env=env, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 90.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    raise ServiceError(
+        "a service did not come up",
+        where=url,
+        found=f"exit code {process.poll()}" if process.poll() is not None else f"no answer in {timeout_s:.0f} s",
+        remedy=f"read {log}; is the port taken? choose another with --prefect-port or --mlflow-port",
+    )
+
+
+def _watch(running: dict[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    while True:
+        for name, process in running.items():
+            if process.poll() is not None:
+                raise ServiceError(
+                    f"{name} ended", found=f"exit code {process.returncode}", remedy=f"read {logs / name}.log"
+                )
+        time.sleep(1.0)
+
+
+def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
+    for process in reversed(running.values()):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    for process in running.values():
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)

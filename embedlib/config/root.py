@@ -1,0 +1,212 @@
+"""The whole configuration and how it is read: a file, a data path, dotted overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from embedlib.config.base import OPERATIONAL, Section
+from embedlib.config.data import Ingest, Split
+from embedlib.config.evaluation import Decide, Evaluate, Report
+from embedlib.config.index import Index, Publish
+from embedlib.config.models import Encode, Model
+from embedlib.config.monitoring import Monitor
+from embedlib.config.pairs import Mine, Synthesize
+from embedlib.config.training import Adapt, Merge, Probe, Train
+from embedlib.errors import ConfigError, UserError
+
+
+class Tracking(Section):
+    """Where MLflow keeps runs, figures and the model registry."""
+
+    uri: str | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """MLflow tracking URI without credentials; null = a SQLite file inside the workspace."""
+    experiment: str = Field(default="embedlib", min_length=1)
+    """Experiment that the runs belong to."""
+    model_name: str = Field(default="embedlib", pattern=r"^[^/:]+$")
+    """Name in the model registry; its alias ``champion`` names the published version."""
+    register_model: bool = True
+    """Log a promoted model to the registry (a copy of its folder)."""
+
+
+class Run(Section):
+    """How the flow's fan-out is executed; never changes a result."""
+
+    task_runner: Literal["threads", "processes", "dask", "ray"] = "threads"
+    """Engine for shards: threads or processes here, or a Dask or Ray cluster."""
+    workers: int = Field(default=2, ge=1, le=1024)
+    """Workers of the engine when it is started here."""
+    address: str | None = None
+    """Address of a running Dask scheduler or Ray head; null starts a local one."""
+    retries: int = Field(default=1, ge=0, le=10)
+    """How often a stage that failed through no mistake of the user is tried again."""
+
+
+class Config(Section):
+    """A file that names only the documents is a complete configuration."""
+
+    workspace: Path = Field(default=Path("workspace"), json_schema_extra=OPERATIONAL)
+    """Folder of artifacts, releases and tracking; relative paths start at the working directory."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of all randomness."""
+    ingest: Ingest = Ingest()
+    """Documents: where from, cleaning, chunking."""
+    split: Split = Split()
+    """Labels and the train, dev and test splits."""
+    model: Model = Model()
+    """The base model."""
+    synthesize: Synthesize = Synthesize()
+    """Training pairs."""
+    probe: Probe = Probe()
+    """Short trainings on dev that drop pair origins which do harm."""
+    mine: Mine = Mine()
+    """Hard negatives and teacher scores."""
+    adapt: Adapt = Adapt()
+    """Unsupervised domain adaptation before fine-tuning."""
+    train: Train = Train()
+    """Fine-tuning."""
+    merge: Merge = Merge()
+    """Weight interpolation with the base when only a guard fails."""
+    encode: Encode = Encode()
+    """Encoding of the corpus."""
+    evaluate: Evaluate = Evaluate()
+    """Measures, systems compared, guards, slices."""
+    decide: Decide = Decide()
+    """The promotion gate."""
+    index: Index = Index()
+    """The FAISS index."""
+    publish: Publish = Publish()
+    """Verification, release and retention."""
+    report: Report = Report()
+    """The HTML report."""
+    monitor: Monitor = Monitor()
+    """Watching the live release."""
+    tracking: Tracking = Tracking()
+    """MLflow."""
+    run: Run = Run()
+    """Execution engine."""
+
+
+def load_config(
+    file: Path | None = None,
+    *,
+    values: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """Read a configuration; later sources win.
+
+    Args:
+        file: YAML file; paths in it are taken as they stand.
+        values: Nested values set by a command's own options, such as the workspace.
+        overrides: Dotted settings, ``train.epochs=2``; the value is read as YAML.
+
+    Raises:
+        ConfigError: Lists every mistake with its path, what was found and what is allowed.
+        UserError: The file is missing or not YAML.
+    """
+    merged: dict[str, Any] = {}
+    for layer in (_read_yaml(file) if file else {}, values or {}, _parse_overrides(overrides)):
+        _merge(merged, layer)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError([_explain(e) for e in error.errors()], where=str(file or "options")) from None
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            "the configuration file cannot be read",
+            where=str(file),
+            found=error.strerror or str(error),
+            remedy="give the path of a YAML file; `embedlib config` prints an example",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("the configuration file is not YAML", where=str(file), found=str(error)) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(
+            "the configuration is not a mapping of sections",
+            where=str(file),
+            expected="sections such as `ingest:`",
+            found=type(value).__name__,
+        )
+    return value
+
+
+def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    problems = []
+    for item in overrides:
+        path, equals, text = item.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            problems.append(f"{item!r}: expected section.option=value")
+            continue
+        try:
+            leaf = yaml.safe_load(text)
+        except yaml.YAMLError:
+            problems.append(f"{item!r}: the value is not YAML")
+            continue
+        nested: dict[str, Any] = {keys[-1]: leaf}
+        for key in reversed(keys[:-1]):
+            nested = {key: nested}
+        _merge(values, nested)
+    if problems:
+        raise ConfigError(problems, where="--set")
+    return values
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        allowed = _fields_at(error["loc"][:-1])
+        close = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed)}"
+        return f"{path}: unknown option; {hint}"
+    return f"{path}: {error['msg']}; found {error['input']!r}"
+
+
+def _fields_at(loc: Sequence[Any]) -> list[str]:
+    """Option names of the section at a path; union members that are no field are stepped over."""
+    model: Any = Config
+    for part in loc:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            model = _member(model, part) or model
+            continue
+        model = field.annotation
+    names: list[str] = []
+    for candidate in _models_in(model):
+        names += candidate.model_fields
+    return sorted(set(names))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]
+
+
+def _member(annotation: Any, tag: Any) -> type[BaseModel] | None:
+    for model in _models_in(annotation):
+        kind = model.model_fields.get("type")
+        if kind is not None and tag in getattr(kind.annotation, "__args__", ()):
+            return model
+    return None

@@ -1,0 +1,235 @@
+"""MLflow: runs, figures, files and the model registry. The only module that imports mlflow.
+
+Records go to an outbox in the workspace first and from there to MLflow, so that a tracking
+server that is away costs nothing but time: the run goes on, and what could not be sent is sent
+by whichever run comes next.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from embedlib.errors import ServiceError
+from embedlib.store import file_lock, write_atomic
+
+logger = logging.getLogger(__name__)
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+#: Seconds without a new attempt after a tracking server did not answer.
+PAUSE_S = 60.0
+_silent_until: dict[str, float] = {}
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Flushed(NamedTuple):
+    """How many records were sent, how many wait, and why."""
+
+    sent: int
+    waiting: int
+    reason: str = ""
+
+
+def default_uri(root: Path) -> str:
+    """The workspace's own SQLite store, independent of the working directory."""
+    return f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+class Tracker:
+    """One MLflow run, written through the outbox.
+
+    Args:
+        root: The workspace.
+        key: Identity of the run here, such as the flow run's id; the same key continues the run.
+        uri: MLflow tracking URI; None = the workspace's own store.
+        experiment: Experiment name.
+    """
+
+    def __init__(self, root: Path, key: str, *, uri: str | None = None, experiment: str = "embedlib") -> None:
+        self.root, self.key, self.experiment = Path(root), key, experiment
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(self.root)
+        self.outbox = self.root / "tracking" / key
+        self.outbox.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run, once MLflow has been reached."""
+        path = self.outbox / "run_id"
+        return path.read_text() if path.is_file() else None
+
+    def start(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Open the run with its parameters (nested values are flattened with dots) and tags."""
+        self._put({"do": "start", "name": name, "params": _flatten(params), "tags": dict(tags)})
+
+    def figures(self, prefix: str, values: Mapping[str, Any]) -> None:
+        """Record every finite number in ``values`` as a metric ``prefix.path`` and every text as a tag."""
+        flat = _flatten(values)
+        metrics = {f"{prefix}.{k}": float(v) for k, v in flat.items() if _is_number(v)}
+        tags = {f"{prefix}.{k}": str(v)[:500] for k, v in flat.items() if isinstance(v, str | bool)}
+        self._put({"do": "figures", "metrics": metrics, "tags": tags})
+
+    def files(self, folder: str, paths: Sequence[Path]) -> None:
+        """Record files under the artifact path ``folder``; they must stay where they are until sent."""
+        self._put({"do": "files", "folder": folder, "paths": [str(p) for p in paths]})
+
+    def model(self, path: Path, *, name: str, digest: str, alias: str = "champion") -> None:
+        """Register a sentence-transformers folder as a new version and point the alias to it."""
+        self._put({"do": "model", "path": str(path), "name": name, "digest": digest, "alias": alias})
+
+    def finish(self, status: Status = "FINISHED") -> Flushed:
+        """Close the run and send everything that waits, of earlier runs too."""
+        self._put({"do": "finish", "status": status})
+        flushed = self.flush()
+        for other in sorted(p for p in self.outbox.parent.iterdir() if p != self.outbox):
+            if any(other.glob("*.json")):
+                Tracker(self.root, other.name, uri=self.uri, experiment=self.experiment).flush()
+        return flushed
+
+    def flush(self) -> Flushed:
+        """Send what waits, in order; a server that does not answer is left alone for ``PAUSE_S``."""
+        with file_lock(self.outbox / ".lock"):
+            pending = sorted(self.outbox.glob("*.json"))
+            if not pending:
+                return Flushed(0, 0)
+            if time.monotonic() < _silent_until.get(self.uri, 0.0):
+                return Flushed(0, len(pending), "MLflow did not answer a moment ago")
+            sent = 0
+            for path in pending:
+                reason = self._send(json.loads(path.read_text(encoding="utf-8")))
+                if reason:
+                    _silent_until[self.uri] = time.monotonic() + PAUSE_S
+                    waiting = len(pending) - sent
+                    logger.warning("MLflow: %s; %d record(s) wait in %s", reason, waiting, self.outbox)
+                    return Flushed(sent, waiting, reason)
+                path.unlink()
+                sent += 1
+            return Flushed(sent, 0)
+
+    def _put(self, record: dict[str, Any]) -> None:
+        with file_lock(self.outbox / ".put.lock"):
+            write_atomic(self.outbox / f"{time.time_ns():020d}.json", json.dumps(record))
+
+    def _send(self, record: dict[str, Any]) -> str:
+        """Send one record; returns why it could not be sent, or nothing."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            getattr(self, f"_send_{record.pop('do')}")(**record)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+        return ""
+
+    def _client(self) -> Any:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri, registry_uri=self.uri)
+
+    def _open_run(self, name: str = "", tags: Mapping[str, str] | None = None) -> str:
+        if self.run_id:
+            return self.run_id
+        client = self._client()
+        experiment = client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            local = self.uri == default_uri(self.root)
+            place = (self.root.resolve() / "mlartifacts").as_uri() if local else None
+            experiment_id = client.create_experiment(self.experiment, artifact_location=place)
+        else:
+            experiment_id = experiment.experiment_id
+        run = client.create_run(experiment_id, run_name=name or self.key, tags=dict(tags or {}))
+        write_atomic(self.outbox / "run_id", run.info.run_id)
+        return str(run.info.run_id)
+
+    def _send_start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        run_id = self._open_run(name, tags)
+        items = [Param(k, str(v)[:6000]) for k, v in params.items()]
+        for start in range(0, len(items), 100):
+            self._client().log_batch(run_id, params=items[start : start + 100])
+
+    def _send_figures(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        self._client().log_batch(
+            self._open_run(),
+            metrics=[Metric(_metric_name(k), v, now, 0) for k, v in metrics.items()],
+            tags=[RunTag(_metric_name(k), v) for k, v in tags.items()],
+        )
+
+    def _send_files(self, folder: str, paths: Sequence[str]) -> None:
+        for path in paths:
+            if Path(path).is_file():
+                self._client().log_artifact(self._open_run(), path, folder)
+            else:
+                logger.warning("MLflow: %s is gone and was not recorded", path)
+
+    def _send_model(self, path: str, name: str, digest: str, alias: str) -> None:
+        client = self._client()
+        version = _registered_version(client, name, digest) or self._register(path, name, digest)
+        client.set_registered_model_alias(name, alias, version)
+
+    def _register(self, path: str, name: str, digest: str) -> str:
+        import mlflow
+        import numpy as np
+        from mlflow.models import infer_signature
+        from sentence_transformers import SentenceTransformer
+
+        if not Path(path).is_dir():
+            raise ServiceError("the model to register is gone", where=path, remedy="keep the artifact")
+        model = SentenceTransformer(path, device="cpu")
+        vector = np.zeros((1, model.get_embedding_dimension() or 1), dtype=np.float32)
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        with mlflow.start_run(run_id=self._open_run()):
+            info = mlflow.sentence_transformers.log_model(
+                model,
+                name="model",
+                registered_model_name=name,
+                pip_requirements=["sentence-transformers", "torch"],
+                signature=infer_signature(["text"], vector),
+            )
+        version = str(info.registered_model_version)
+        self._client().set_model_version_tag(name, version, "embedlib.digest", digest)
+        return version
+
+    def _send_finish(self, status: Status) -> None:
+        self._client().set_terminated(self._open_run(), status)
+
+
+def _registered_version(client: Any, name: str, digest: str) -> str | None:
+    """The version that already holds this model, so that nothing is registered twice."""
+    found = client.search_model_versions(f"name = '{name}'")
+    return next((str(v.version) for v in found if v.tags.get("embedlib.digest") == digest), None)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    return dict(_walk(values, prefix))
+
+
+def _walk(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _walk(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _metric_name(name: str) -> str:
+    """MLflow allows letters, digits and ``_-. :/`` in names."""
+    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name.replace("@", "_at_"))

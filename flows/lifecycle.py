@@ -1,0 +1,120 @@
+"""The whole table: from documents to a proven model and a live index."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from prefect import flow
+
+from embedlib.config.root import Config
+from embedlib.store import ArtifactRef
+from flows.approval import approval
+from flows.context import flow_context
+from flows.outcome import Outcome, Trigger
+from tasks import stages
+from tasks.context import RunContext
+from tasks.encode import encode
+from tasks.release import live_release, publish, tell
+
+
+class Data(NamedTuple):
+    """What every later stage reads."""
+
+    corpus: ArtifactRef
+    queries: ArtifactRef
+
+
+class Encoded(NamedTuple):
+    """A model and the corpus as it encodes it: they never travel apart."""
+
+    model: ArtifactRef
+    vectors: ArtifactRef
+
+
+class Proof(NamedTuple):
+    """A candidate, its evaluation beside the others, and what was decided."""
+
+    candidate: Encoded
+    evaluation: ArtifactRef
+    decision: ArtifactRef
+
+    @property
+    def verdict(self) -> str:
+        """The decision in one word."""
+        return str(self.decision.json("decision.json")["verdict"])
+
+
+@flow(name="lifecycle", flow_run_name="lifecycle-{config.workspace.name}", persist_result=False)
+def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
+    """Ingest, make training data, tune, prove, decide, index, publish.
+
+    Args:
+        config: The whole configuration; one that names only the documents is complete.
+        event: What triggered this run.
+    """
+    with flow_context(config, "lifecycle", event) as run:
+        live = live_release(run)
+        corpus = stages.ingest(run, config.ingest)
+        data = Data(corpus, stages.split(run, config.split, corpus=corpus))
+        base = encoded(run, config, data, stages.base_model(run, config.model), "base")
+        incumbent = encoded(run, config, data, live.model, "incumbent") if live else None
+        start = incumbent if incumbent and config.train.start == "incumbent" else base
+
+        tuned, training_data = tune(run, config, data, start)
+        proof = prove(run, config, data, base, incumbent, tuned, "tuned")
+        if proof.verdict == "merge-and-retest":
+            merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
+            proof = prove(run, config, data, base, incumbent, merged, "merged")
+
+        approved = proof.verdict == "promote" and approval(run, config, proof.decision)
+        chosen = proof.candidate if approved else incumbent or base
+        index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
+        report = stages.report(
+            run,
+            config.report,
+            **data._asdict(),
+            **training_data,
+            candidate=proof.candidate.model,
+            evaluation=proof.evaluation,
+            decision=proof.decision,
+            index=index,
+        )
+        parts = {**data._asdict(), **chosen._asdict(), "index": index, "decision": proof.decision}
+        release = publish(run, config, parts, event=event, approved=approved)
+        outcome = Outcome.of(proof.decision, report, release)
+        tell(run, "embedlib.release.published" if approved else "embedlib.release.kept", outcome)
+    return outcome
+
+
+def tune(run: RunContext, config: Config, data: Data, start: Encoded) -> tuple[ArtifactRef, dict[str, ArtifactRef]]:
+    """From the documents to a tuned model; also what it was trained on, for the report."""
+    pairs = stages.synthesize(run, config.synthesize, **data._asdict(), **start._asdict())
+    probed = stages.probe(run, config.probe, **data._asdict(), **start._asdict(), pairs=pairs)
+    examples = stages.mine(run, config.mine, **data._asdict(), **start._asdict(), pairs=pairs, probe=probed)
+    adapted = stages.adapt(run, config.adapt, **data._asdict(), model=start.model)
+    tuned = stages.train(run, config.train, **data._asdict(), examples=examples, model=adapted)
+    return tuned, {"pairs": pairs, "probe": probed, "examples": examples}
+
+
+def prove(
+    run: RunContext,
+    config: Config,
+    data: Data,
+    base: Encoded,
+    incumbent: Encoded | None,
+    model: ArtifactRef,
+    label: str,
+) -> Proof:
+    """Encode the corpus with a candidate, evaluate it beside the others, decide."""
+    candidate = encoded(run, config, data, model, label)
+    systems = {"base": base, "candidate": candidate, **({"incumbent": incumbent} if incumbent else {})}
+    inputs = {name: system.model for name, system in systems.items()}
+    inputs |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
+    evaluation = stages.evaluate(run, config.evaluate, label=label, **data._asdict(), **inputs)
+    decision = stages.decide(run, config.decide, label=label, evaluation=evaluation)
+    return Proof(candidate, evaluation, decision)
+
+
+def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:
+    """The corpus as a model encodes it."""
+    return Encoded(model, encode(run, config, label=label, corpus=data.corpus, model=model))

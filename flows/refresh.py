@@ -1,0 +1,41 @@
+"""Documents changed, the model did not: encode what is new, rebuild the index, swap."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from embedlib.config.root import Config
+from embedlib.errors import ReleaseError
+from flows.context import flow_context
+from flows.outcome import Trigger
+from tasks import stages
+from tasks.encode import encode
+from tasks.release import live_release, publish, tell
+
+
+@flow(name="refresh", flow_run_name="refresh-{config.workspace.name}", persist_result=False)
+def refresh(config: Config, event: Trigger | None = None) -> int:
+    """Ingest, encode changed documents only, index, publish; returns the live release's number.
+
+    Args:
+        config: The configuration that the lifecycle was run with.
+        event: What triggered this run.
+
+    Raises:
+        ReleaseError: Nothing has been published yet.
+    """
+    with flow_context(config, "refresh", event) as run:
+        live = live_release(run)
+        if live is None:
+            raise ReleaseError(
+                "there is no release to refresh",
+                where=str(run.workspace),
+                remedy="run the lifecycle first: `embedlib run`",
+            )
+        corpus = stages.ingest(run, config.ingest)
+        vectors = encode(run, config, corpus=corpus, model=live.model)
+        parts = {"corpus": corpus, "queries": live.queries, "model": live.model, "vectors": vectors}
+        index = stages.index(run, config.index, **parts)
+        release = publish(run, config, {**parts, "index": index, "decision": live.decision}, event=event)
+        tell(run, "embedlib.release.refreshed", {"release": release.number})
+    return release.number

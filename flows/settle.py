@@ -1,0 +1,46 @@
+"""Wait until the API has seen every task run: an ephemeral server dies with the process.
+
+Task-run states reach the server as events, after the task has gone on; a short flow that ends
+at once leaves task runs behind as running, or none at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.context import FlowRunContext
+from prefect.settings import get_current_settings
+
+logger = logging.getLogger(__name__)
+
+
+def settle(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
+    """Wait for the current flow run's task runs to be final in the API.
+
+    Does nothing against a real server, which lives on.
+
+    Returns:
+        Whether all were seen in time.
+    """
+    context = FlowRunContext.get()
+    if get_current_settings().api.url or context is None or context.flow_run is None:
+        return True
+    expected = sum(int(n) + 1 for n in context.task_run_dynamic_keys.values() if str(n).isdecimal())
+    deadline = time.monotonic() + timeout_s
+    while (seen := _final(context.flow_run.id)) < expected:
+        if time.monotonic() > deadline:
+            logger.warning("only %d of %d task runs reached the Prefect API in time", seen, expected)
+            return False
+        time.sleep(poll_s)
+    return True
+
+
+def _final(flow_run_id: UUID) -> int:
+    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        states = [run.state for run in client.read_task_runs(flow_run_filter=of_this_run, limit=200)]
+    return sum(state is not None and state.is_final() for state in states)

@@ -1,0 +1,96 @@
+"""What the Prefect UI shows of an artifact, and which of its files MLflow keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from embedlib.evaluation.markdown import comparison_table
+from embedlib.store import ArtifactRef
+from tasks.progress import artifact_key
+
+
+def show(name: str, ref: ArtifactRef) -> list[Path]:
+    """Publish an artifact's report in the Prefect UI; returns the files that MLflow keeps."""
+    render = RENDER.get(ref.kind)
+    text = render(ref) if render else table(ref.manifest.summary)
+    create_markdown_artifact(
+        f"{text}\n\n`{ref.kind}/{ref.fingerprint}`", key=artifact_key(name), description=f"{name}: {ref.kind}"
+    )
+    return [ref.file(n) for n in KEPT.get(ref.kind, ()) if ref.file(n).is_file()]
+
+
+def table(values: dict[str, Any], names: tuple[str, str] = ("figure", "value")) -> str:
+    """A two-column Markdown table; nested values are flattened with dots."""
+    lines = [f"| {names[0]} | {names[1]} |", "| --- | --- |"]
+    lines += [f"| {key} | {_cell(value)} |" for key, value in _flat(values)]
+    return "\n".join(lines)
+
+
+def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
+    """Rows as a Markdown table that a person can read."""
+    if not rows:
+        return ""
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(_cell(row.get(n)) for n in names) + " |" for row in rows[:limit]]
+    return "\n".join(lines)
+
+
+def _decision(ref: ArtifactRef) -> str:
+    decision = ref.json("decision.json")
+    reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
+    return f"## {decision['verdict']}\n\n{reasons}"
+
+
+def _evaluation(ref: ArtifactRef) -> str:
+    return comparison_table(ref.json("comparisons.json"))
+
+
+def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
+    def render(ref: ArtifactRef) -> str:
+        rows = ref.json("samples.json") if ref.file("samples.json").is_file() else []
+        return f"{table(ref.json(report))}\n\n{samples(rows)}"
+
+    return render
+
+
+def _report(ref: ArtifactRef) -> str:
+    return f"{ref.file('summary.md').read_text(encoding='utf-8')}\n\nFull report: `{ref.file('report.html')}`"
+
+
+def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(values, dict):
+        return [(prefix.rstrip("."), values)]
+    return [pair for key, value in values.items() for pair in _flat(value, f"{prefix}{key}.")]
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")[:200]
+
+
+RENDER: dict[str, Callable[[ArtifactRef], str]] = {
+    "corpus": _with_samples("profile.json"),
+    "queries": _with_samples("report.json"),
+    "pairs": _with_samples("report.json"),
+    "examples": _with_samples("report.json"),
+    "evaluation": _evaluation,
+    "decision": _decision,
+    "report": _report,
+}
+
+KEPT = {
+    "corpus": ("profile.json",),
+    "queries": ("report.json",),
+    "pairs": ("report.json", "samples.json"),
+    "examples": ("report.json", "samples.json"),
+    "probe": ("probe.json",),
+    "evaluation": ("scores.parquet", "comparisons.json", "slices.json", "guards.json"),
+    "decision": ("decision.json",),
+    "index": ("index.json",),
+    "report": ("report.html", "summary.md"),
+}

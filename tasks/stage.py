@@ -1,0 +1,71 @@
+"""The one way a stage becomes a Prefect task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.states import Completed, State
+
+from embedlib.config.base import Section
+from embedlib.errors import BudgetExhausted, UserError
+from embedlib.stages.base import Stage, run_stage
+from embedlib.store import ArtifactRef
+from tasks.artifacts import show
+from tasks.context import RunContext
+from tasks.progress import UiProgress
+
+
+def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
+    """Try again what a machine may have caused; a user's mistake or a spent budget stays one."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, UserError | BudgetExhausted)
+
+
+def stage_task(stage: Stage) -> Callable[..., ArtifactRef]:
+    """Make a stage a task that returns its artifact's reference.
+
+    The task's state is ``Reused`` where the artifact was there already. Its figures go to MLflow
+    and its report to the Prefect UI.
+
+    Returns:
+        ``call(run, config, label="", **inputs)``; ``config`` is the stage's section, inputs that
+        are None are left out, ``label`` tells apart several runs of a stage in one flow.
+    """
+
+    @task(
+        name=stage.name,
+        task_run_name=stage.name + "{label}",
+        retry_condition_fn=may_retry,
+        retry_delay_seconds=5,
+        persist_result=False,
+    )
+    def run_task(
+        run: RunContext, config: Section, inputs: dict[str, ArtifactRef | None], label: str
+    ) -> State[ArtifactRef]:
+        built = run_stage(run.store, stage, config, seed=run.seed, progress=UiProgress(stage.name), **inputs)
+        record(run, stage.name + label, built.ref, built.reused)
+        name = "Reused" if built.reused else "Completed"
+        return Completed(name=name, data=built.ref, message=f"{built.ref.kind} {built.ref.fingerprint[:12]}")
+
+    def call(run: RunContext, config: Section, *, label: str = "", **inputs: ArtifactRef | None) -> ArtifactRef:
+        named = run_task.with_options(retries=run.retries)
+        ref: ArtifactRef = named(run, config, inputs, f" {label}" if label else "", return_state=True).result()
+        return ref
+
+    call.__name__ = stage.name
+    call.__doc__ = f"Task ``{stage.name}``: returns a reference to its {stage.kind} artifact."
+    return call
+
+
+def record(run: RunContext, name: str, ref: ArtifactRef, reused: bool) -> None:
+    """Tell MLflow and the Prefect UI what a stage did."""
+    manifest = ref.manifest
+    how = "reused" if reused else f"built in {manifest.seconds:.1f} s"
+    get_run_logger().info("%s: %s %s %s", name, ref.kind, ref.fingerprint[:12], how)
+    cost = {"seconds": 0.0 if reused else manifest.seconds, "peak_memory_mb": manifest.peak_memory_mb}
+    tracker = run.tracker
+    tracker.figures(name, {**manifest.summary, **cost, "reused": reused, "artifact": ref.fingerprint})
+    tracker.files(name, show(name, ref))
+    tracker.flush()
