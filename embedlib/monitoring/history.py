@@ -55,7 +55,7 @@ class Check(Record):
 
 
 class Event(Record):
-    """Something to act on, with its evidence.
+    """Something to act on, with its evidence; ``release`` and ``model`` were live then.
 
     ``id`` is the same however often the event is emitted again, so that what follows can be
     idempotent; ``attempt`` counts the emissions.
@@ -66,6 +66,7 @@ class Event(Record):
     name: str
     resource: str
     release: int
+    model: str
     attempt: int = 1
     evidence: dict[str, Any] = {}
 

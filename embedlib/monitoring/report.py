@@ -55,7 +55,7 @@ class MonitorReport(NamedTuple):
         if self.check is None:
             return "\n".join(self.notes)
         lines = [
-            f"Release {self.check.release}, model `{self.check.model[:12]}`, {self.check.at:%Y-%m-%d %H:%M} UTC",
+            f"Release {self.check.release}, model `{self.check.model[:12]}`, {self.check.at:%Y-%m-%d %H:%M}",
             "",
             "| signal | value | threshold | state | latest checks | a day |",
             "| --- | --- | --- | --- | --- | --- |",
@@ -96,13 +96,15 @@ def check_live(
     rng = np.random.default_rng([seed, *b"monitor"])
     check = Observer(live, limits, history, now=now, rng=rng).check(fresh_corpus)
     history.append(check)
+    again = reconcile(root, limits, now=now)
     past = history.read()
-    votes = Votes(limits.votes, limits.window, timedelta(seconds=limits.cooldown_s))
+    pause, run = timedelta(seconds=limits.cooldown_s), timedelta(seconds=limits.run_s)
+    votes = Votes(limits.votes, limits.window, pause, run)
     resource = f"embedlib.workspace.{Path(root).resolve().name}"
-    events = [*reconcile(root, limits, now=now), *new_events(past, votes, resource=resource, now=now)]
-    history.append(*(e for e in events if e.attempt == 1))
+    new = new_events(past, votes, resource=resource, now=now)
+    history.append(*new)
     history.prune(now - timedelta(days=limits.history_days))
-    return MonitorReport(check, events, trends(past.checks), check.notes)
+    return MonitorReport(check, [*again, *new], trends(past.checks), check.notes)
 
 
 def reconcile(root: Path, limits: Limits, *, now: datetime) -> list[Event]:
@@ -116,7 +118,9 @@ def reconcile(root: Path, limits: Limits, *, now: datetime) -> list[Event]:
         now: The time (UTC).
     """
     history = History(root)
-    published = [Released(r.number, datetime.fromisoformat(r.created_at)) for r in releases(root)]
+    published = [
+        Released(datetime.fromisoformat(r.created_at), r.parts["model"].digest) for r in releases(root)
+    ]
     patience = Patience(timedelta(seconds=limits.grace_s), timedelta(seconds=limits.run_s), limits.attempts)
     due = due_events(history.read(), published, patience, now=now)
     if due:

@@ -31,12 +31,24 @@ EVENT_OF = {
 MAX_BACKOFF = 8
 
 
+#: Signals about a release; the others are about its model, which a refresh keeps.
+_OF_RELEASE = ("corpus", "index")
+
+
 class Votes(NamedTuple):
-    """Hysteresis and cool-down of new events."""
+    """Hysteresis and cool-down of new events.
+
+    Args:
+        votes: Checks in which a signal has to fire, the latest included ...
+        window: ... out of so many latest ones.
+        cooldown: Least time between two events of one name.
+        run: Time in which a run that took an event up may still be under way; no new one meanwhile.
+    """
 
     votes: int = 2
     window: int = 3
     cooldown: timedelta = timedelta(days=1)
+    run: timedelta = timedelta(days=2)
 
 
 class Patience(NamedTuple):
@@ -54,10 +66,10 @@ class Patience(NamedTuple):
 
 
 class Released(NamedTuple):
-    """A release's number and when it was published (UTC)."""
+    """When a release was published (UTC), and the content digest of its model."""
 
-    number: int
     at: datetime
+    model: str
 
 
 def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> list[Event]:
@@ -72,10 +84,9 @@ def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> lis
     if not past.checks:
         return []
     latest = past.checks[-1]
-    recent = [c for c in past.checks if c.release == latest.release][-votes.window :]
     events = []
     for name in dict.fromkeys(EVENT_OF.values()):
-        fired = [s for s in latest.signals if EVENT_OF.get(s.name) == name and _holds(s, recent, votes)]
+        fired = [s for s in latest.signals if EVENT_OF.get(s.name) == name and _holds(s, past.checks, votes)]
         if fired and not _cooling(name, past, votes, now):
             events.append(_event(name, resource, latest, fired, now))
     return events
@@ -84,15 +95,15 @@ def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> lis
 def due_events(past: Past, releases: Sequence[Released], patience: Patience, *, now: datetime) -> list[Event]:
     """Events that were raised and led to nothing, to be emitted again by the reconciling schedule.
 
-    An event is settled when a run that took it up ended (published or kept), or when a release was
-    published after it, whatever led to that. It is due when nobody took it up within
-    ``patience.grace`` of its last emission, when its run failed, or when its run did not end within
-    ``patience.run``; and it is given up after ``patience.attempts`` emissions.
+    An event is settled when a run that took it up ended (published or kept), or when a release
+    followed, whatever led to it: any release for a changed corpus, else one with another model.
+    It is due when nobody took it up within ``patience.grace`` of its last emission, when its run
+    failed, or when its run did not end within ``patience.run``; it is given up after
+    ``patience.attempts`` emissions.
 
     Returns:
         Each due event with ``attempt`` one higher and ``at`` set to ``now``.
     """
-    newest_release = max((r.at for r in releases), default=None)
     last: dict[str, Event] = {}
     first: dict[str, Event] = {}
     for event in past.events:
@@ -100,16 +111,17 @@ def due_events(past: Past, releases: Sequence[Released], patience: Patience, *, 
         last[event.id] = event
     due = []
     for event in last.values():
-        overtaken = newest_release is not None and newest_release >= first[event.id].at
-        if overtaken or event.attempt >= patience.attempts:
+        if event.attempt >= patience.attempts or any(_settles(r, first[event.id]) for r in releases):
             continue
         if _unanswered(event, past.outcomes, patience, now):
             due.append(event.model_copy(update={"attempt": event.attempt + 1, "at": now}))
     return due
 
 
-def _holds(signal: Signal, recent: Sequence[Check], votes: Votes) -> bool:
-    before = [c.signal(signal.name) for c in recent]
+def _holds(signal: Signal, checks: Sequence[Check], votes: Votes) -> bool:
+    key = "release" if signal.name in _OF_RELEASE else "model"
+    same = [c for c in checks if getattr(c, key) == getattr(checks[-1], key)]
+    before = [c.signal(signal.name) for c in same[-votes.window :]]
     return signal.fired and sum(s is not None and s.fired for s in before) >= votes.votes
 
 
@@ -118,6 +130,9 @@ def _cooling(name: str, past: Past, votes: Votes, now: datetime) -> bool:
     if not earlier:
         return False
     last = max(earlier.values(), key=lambda e: e.at)
+    answers = [o for o in past.outcomes if o.event_id == last.id]
+    if answers and answers[-1].state == "started" and now - answers[-1].at < votes.run:
+        return True
     return now - last.at < votes.cooldown * _backoff(list(earlier), past.outcomes)
 
 
@@ -130,6 +145,10 @@ def _backoff(event_ids: Sequence[str], outcomes: Sequence[Outcome]) -> int:
             break
         factor = min(2 * factor, MAX_BACKOFF)
     return factor
+
+
+def _settles(release: Released, event: Event) -> bool:
+    return release.at >= event.at and (event.name == CORPUS_CHANGED or release.model != event.model)
 
 
 def _unanswered(event: Event, outcomes: Sequence[Outcome], patience: Patience, now: datetime) -> bool:
@@ -147,4 +166,12 @@ def _unanswered(event: Event, outcomes: Sequence[Outcome], patience: Patience, n
 def _event(name: str, resource: str, check: Check, fired: Sequence[Signal], now: datetime) -> Event:
     identity = digest({"name": name, "resource": resource, "release": check.release, "at": now.isoformat()})
     evidence = {s.name: {"value": s.value, "threshold": s.threshold, **s.evidence} for s in fired}
-    return Event(at=now, id=identity, name=name, resource=resource, release=check.release, evidence=evidence)
+    return Event(
+        at=now,
+        id=identity,
+        name=name,
+        resource=resource,
+        release=check.release,
+        model=check.model,
+        evidence=evidence,
+    )
