@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-Precision = Literal["fp32", "bf16"]
+from embedlib.models.options import Precision
 
 
 @lru_cache(maxsize=1)
@@ -22,7 +23,9 @@ def cpu_flags() -> frozenset[str]:
 
 
 def default_device() -> str:
-    """``cuda`` or ``mps`` where there is one, else ``cpu``."""
+    """``cuda`` or ``mps`` where there is one, else ``cpu``; without a driver torch is not imported."""
+    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists() and not Path("/dev/kfd").exists():
+        return "cpu"
     import torch
 
     if torch.cuda.is_available():
@@ -37,10 +40,11 @@ def resolve_precision(precision: Literal["auto", "fp32", "bf16"], device: str | 
     """
     if precision != "auto":
         return precision
-    import torch
+    device = device or default_device()
+    if device.startswith("cuda"):
+        import torch
 
-    if (device or default_device()).startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if (device or default_device()) != "cpu":
+    if device != "cpu":
         return "fp32"
     return "bf16" if cpu_flags() & {"amx_bf16", "avx512_bf16"} else "fp32"

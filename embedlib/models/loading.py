@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlib.errors import ModelError
-from embedlib.models.pooling import SENTENCE_TRANSFORMERS_NAMES, Strategy
+from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Strategy
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

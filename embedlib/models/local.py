@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from embedlib.errors import ModelError
 from embedlib.models.encoder import check_texts, check_vectors, unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import effective_max_length, load_module, set_max_length, set_pooling
-from embedlib.models.pooling import Strategy
+from embedlib.models.options import Strategy
 from embedlib.models.prompts import Prompts, choose_prompts
 from embedlib.models.resolve import resolve_model
 from embedlib.models.tokens import Ints, Tokenizing, batches
@@ -155,7 +155,7 @@ def load_encoder(
     device: str | None = None,
     max_length: int | None = None,
     dimension: int | None = None,
-    prompts: Prompts | None = None,
+    prompts: Prompts | Mapping[str, str] | None = None,
     pooling: Strategy | None = None,
     trust_remote_code: bool = False,
 ) -> LocalEncoder:
@@ -167,7 +167,8 @@ def load_encoder(
         device: ``cpu``, ``cuda``, ``cuda:1``, …; None for the best there is.
         max_length: Tokens a text at most; None for the model's own limit.
         dimension: Leading components to keep of a vector (Matryoshka); None for all.
-        prompts: Query and document prompts; None for the model's own or published ones.
+        prompts: ``Prompts``, or a mapping with ``query`` or ``document``; what is missing is the
+            model's own or the published one.
         pooling: For a plain transformers checkpoint: how token states become one vector. A
             sentence-transformers model has its own; another one replaces it.
         trust_remote_code: Whether code in the model's repository may be run.
@@ -185,7 +186,8 @@ def load_encoder(
     )
     set_pooling(module, pooling, folder)
     set_max_length(module, max_length)
-    chosen = choose_prompts(str(name_or_path), module.prompts, module.default_prompt_name, prompts)
+    given = prompts._asdict() if isinstance(prompts, Prompts) else prompts or {}
+    chosen = choose_prompts(str(name_or_path), module.prompts, module.default_prompt_name, given)
     dimension = dimension or module.truncate_dim
     module.truncate_dim = None
     full = int(module.get_embedding_dimension() or 0)

@@ -7,23 +7,11 @@ for a real token and 0 for padding, which may stand on the right or on the left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-Strategy = Literal["cls", "mean", "max", "mean-sqrt-length", "last-token", "weighted-mean"]
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-
-#: The same strategies' names in sentence-transformers' Pooling module.
-SENTENCE_TRANSFORMERS_NAMES: dict[Strategy, str] = {
-    "cls": "cls",
-    "mean": "mean",
-    "max": "max",
-    "mean-sqrt-length": "mean_sqrt_len_tokens",
-    "last-token": "lasttoken",
-    "weighted-mean": "weightedmean",
-}
+from embedlib.models.options import Strategy
 
 
 def cls_pooling(tokens: Tensor, mask: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def known_prompts(name: str) -> Prompts | None:
 
 
 def choose_prompts(
-    name: str, own: Mapping[str, str], default_name: str | None, given: Prompts | None
+    name: str, own: Mapping[str, str], default_name: str | None, given: Mapping[str, str]
 ) -> Prompts:
     """The prompts to use: those given, else the model's own, else the published ones of a known model.
 
@@ -68,26 +68,20 @@ def choose_prompts(
         name: The model's name, by which known models are recognised.
         own: The prompts in the model's configuration, by name (sentence-transformers).
         default_name: Which of ``own`` holds where none is asked for.
-        given: The user's; an empty one switches a prompt off, with a warning for a known model.
+        given: The user's, under ``query`` and ``document``; either may be missing, and an empty one
+            switches a prompt off (with a warning for a model that is known to need it).
     """
-    known = known_prompts(name)
-    if given is not None:
-        if known and (given.query, given.document) != known and not given.query:
-            logger.warning("%s expects the query prompt %r, but is used without it", name, known.query)
-        return given
-    found = Prompts(
-        _pick(own, _QUERY_NAMES, default_name),
-        _pick(own, _DOCUMENT_NAMES, default_name),
-    )
-    if any(found) or known is None:
-        return found
-    logger.warning(
-        "%s carries no prompts in its configuration; using the published ones: query %r, document %r",
-        name,
-        known.query,
-        known.document,
-    )
-    return known
+    known = known_prompts(name) or Prompts()
+    found = Prompts(_pick(own, _QUERY_NAMES, default_name), _pick(own, _DOCUMENT_NAMES, default_name))
+    if not any(found) and any(known):
+        found = known
+        if len(given) < 2:
+            logger.warning("%s carries no prompts in its configuration; using the published %s", name, known)
+    chosen = Prompts(given.get("query", found.query), given.get("document", found.document))
+    for role, usual, used in zip(Prompts._fields, known, chosen, strict=True):
+        if usual and not used:
+            logger.warning("%s expects the %s prompt %r, but is used without it", name, role, usual)
+    return chosen
 
 
 def _pick(own: Mapping[str, str], names: tuple[str, ...], default_name: str | None) -> str:

@@ -1,0 +1,275 @@
+"""The corpus to vectors: planned in shards, only what is new, assembled in corpus order.
+
+A shard is a unit of work and an artifact of its own: whichever process finishes one, the next
+plan finds it by the content hashes in it. So a killed run goes on where it was, and a flow may
+fan shards out over any number of workers that share the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedlib.contracts import Corpus, Floats, Rows, document_text, write_json
+from embedlib.fingerprint import code_digest
+from embedlib.index.known import Hashes, Known, known_vectors, of_encoding, read_hashes
+from embedlib.index.vectors import assemble
+from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.models.options import Precision
+from embedlib.progress import Progress, silent
+from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
+
+logger = logging.getLogger(__name__)
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How documents become vectors.
+
+    Args:
+        model: The model's folder; prompts, length, pooling and dimension are in it.
+        model_digest: Its identity.
+        precision: Arithmetic of the model.
+        dtype: Stored numbers, ``float16`` or ``float32``.
+    """
+
+    model: Path
+    model_digest: str
+    precision: Precision
+    dtype: str
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What two vectors must share to be interchangeable; the encoder's code is part of it."""
+        code = code_digest("embedlib.models.local")
+        return {
+            "model": self.model_digest,
+            "precision": self.precision,
+            "dtype": self.dtype,
+            "code": code,
+        }
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """A unit of work in plain values: which rows of which corpus, encoded how.
+
+    Args:
+        corpus: The corpus artifact's folder.
+        encoding: How.
+        rows: Half-open ranges of corpus rows, in order.
+    """
+
+    corpus: Path
+    encoding: Encoding
+    rows: tuple[tuple[int, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, for a task's argument."""
+        encoding = {**asdict(self.encoding), "model": str(self.encoding.model)}
+        return {"corpus": str(self.corpus), "encoding": encoding, "rows": [list(r) for r in self.rows]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ShardSpec:
+        """The inverse of ``to_dict``."""
+        encoding = Encoding(**{**values["encoding"], "model": Path(values["encoding"]["model"])})
+        return cls(Path(values["corpus"]), encoding, tuple((a, b) for a, b in values["rows"]))
+
+
+def plan_shards(store: Store, corpus: Path, encoding: Encoding, shard_size: int) -> list[ShardSpec]:
+    """Shards of what the store has no vector for yet: each content once, in corpus order.
+
+    Args:
+        store: Where finished vectors and shards lie.
+        corpus: The corpus artifact's folder.
+        encoding: How to encode.
+        shard_size: Documents a shard.
+    """
+    hashes = read_hashes(corpus / "corpus.parquet")
+    pending = _pending(hashes, known_vectors(store, encoding.identity))
+    cuts = range(0, len(pending), shard_size)
+    return [ShardSpec(corpus, encoding, _ranges(pending[start : start + shard_size])) for start in cuts]
+
+
+def encode_shard(
+    store: Store, spec: ShardSpec, *, encoder: LocalEncoder | None = None, progress: Progress = silent
+) -> Built:
+    """Encode one shard into an artifact of kind ``shard``, or find it there.
+
+    Safe to call from many processes; within one process shards are encoded one after the other,
+    each with every core.
+
+    Args:
+        store: Where the shard goes.
+        spec: From ``plan_shards``.
+        encoder: The model of ``spec.encoding``, if it is loaded already.
+        progress: Told of documents done.
+    """
+    documents = Corpus(spec.corpus).take(_expand(spec.rows))
+    hashes = [d.content_hash for d in documents]
+    contents = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    recipe = Recipe(
+        "encode", "shard", code_digest(__name__), {**spec.encoding.identity, "contents": contents}
+    )
+
+    def make(work: Work) -> dict[str, Any]:
+        model = encoder or _encoder(spec.encoding)
+        started, tokens, cut = time.monotonic(), model.tokens, model.truncated
+        texts = [document_text(d.title, d.text) for d in documents]
+        vectors = model.encode_documents(texts, progress=progress)
+        _write_shard(work.out, hashes, vectors, spec.encoding, model.normalized)
+        return {
+            "documents": len(documents),
+            "tokens": model.tokens - tokens,
+            "truncated": model.truncated - cut,
+            "encode_s": round(time.monotonic() - started, 3),
+        }
+
+    with _one_at_a_time:
+        return store.build(recipe, make)
+
+
+def encode_corpus(
+    store: Store,
+    corpus: ArtifactRef,
+    encoding: Encoding,
+    out: Path,
+    *,
+    shard_size: int = 4096,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Vectors of a whole corpus in row order, encoding only what the store does not hold.
+
+    Args:
+        store: Where earlier vectors and finished shards are looked for, and new shards go.
+        corpus: The corpus artifact.
+        encoding: How to encode.
+        out: Folder for ``shards/*.npy``, ``ids.parquet`` and ``vectors.json``.
+        shard_size: Documents a unit of work.
+        progress: Told of documents done.
+
+    Returns:
+        Counts of reused, encoded and dropped documents, and the speed of what was encoded here.
+    """
+    started = time.monotonic()
+    drop_assembled_shards(store, encoding)
+    hashes = read_hashes(corpus.file("corpus.parquet"))
+    before = known_vectors(store, encoding.identity, shards=False)
+    reused = int((before.find(hashes) >= 0).sum())
+    specs = plan_shards(store, corpus.path, encoding, shard_size)
+    made = _encode_all(store, specs, progress)
+    info = {"model_digest": encoding.model_digest, "encoding": encoding.identity}
+    dimension = assemble(corpus, hashes, known_vectors(store, encoding.identity), out, info)
+    return {
+        "documents": len(hashes),
+        "reused": reused,
+        "encoded": len(hashes) - reused,
+        "dropped": _dropped(store, encoding, hashes),
+        "dimension": dimension,
+        **_work(made, started),
+    }
+
+
+def drop_assembled_shards(store: Store, encoding: Encoding) -> int:
+    """Delete shard artifacts all of whose vectors are in finished vectors artifacts; returns how many."""
+    known = known_vectors(store, encoding.identity, shards=False)
+    dropped = 0
+    for ref in list(of_encoding(store, "shard", encoding.identity)):
+        if (known.find(read_hashes(ref.file("ids.parquet"))) >= 0).all():
+            aside = ref.path.with_name(f".tmp-{ref.fingerprint}")  # swept if this process dies here
+            ref.path.replace(aside)
+            shutil.rmtree(aside)
+            dropped += 1
+    return dropped
+
+
+def _encode_all(store: Store, specs: Sequence[ShardSpec], progress: Progress) -> list[ArtifactRef]:
+    """Every shard in turn, with progress over all of them."""
+    sizes = [sum(stop - start for start, stop in spec.rows) for spec in specs]
+    made: list[ArtifactRef] = []
+    for number, spec in enumerate(specs):
+        before = sum(sizes[:number])
+
+        def told(done: int, total: int | None, what: str, before: int = before) -> None:
+            progress(before + done, sum(sizes), "encoding documents")
+
+        ref = encode_shard(store, spec, progress=told).ref
+        made.append(ref)
+        done = ref.manifest.summary
+        rate = done["tokens"] / max(done["encode_s"], 1e-9)
+        logger.info(
+            "shard %d of %d: %d documents, %.0f tokens/s", number + 1, len(specs), sizes[number], rate
+        )
+    return made
+
+
+def _pending(hashes: Hashes, known: Known) -> Rows:
+    """Rows to encode: the first of each content that is not known, in order."""
+    _, first = np.unique(hashes, return_index=True)
+    missing = known.find(hashes[first]) < 0
+    return np.sort(first[missing]).astype(np.int64)
+
+
+def _ranges(rows: Rows) -> tuple[tuple[int, int], ...]:
+    """Sorted rows as half-open ranges.
+
+    >>> _ranges(np.array([2, 3, 4, 9]))
+    ((2, 5), (9, 10))
+    """
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return tuple((int(part[0]), int(part[-1]) + 1) for part in parts)
+
+
+def _expand(ranges: Sequence[tuple[int, int]]) -> Rows:
+    return np.concatenate([np.arange(start, stop) for start, stop in ranges])
+
+
+@lru_cache(maxsize=1)
+def _encoder(encoding: Encoding) -> LocalEncoder:
+    return load_encoder(encoding.model, dtype=encoding.precision)
+
+
+def _write_shard(
+    out: Path, hashes: Sequence[str], vectors: Floats, encoding: Encoding, normalized: bool
+) -> None:
+    np.save(out / "vectors.npy", vectors.astype(encoding.dtype), allow_pickle=False)
+    pq.write_table(pa.table({"content_hash": list(hashes)}), out / "ids.parquet", compression="zstd")
+    info = {"encoding": encoding.identity, "normalized": normalized, "shards": ["vectors.npy"]}
+    write_json(out / "vectors.json", info)
+
+
+def _dropped(store: Store, encoding: Encoding, hashes: Hashes) -> int:
+    """Contents of the newest finished vectors that this corpus no longer has."""
+    for ref in of_encoding(store, "vectors", encoding.identity, limit=1):
+        return int((~np.isin(read_hashes(ref.file("ids.parquet")), hashes)).sum())
+    return 0
+
+
+def _work(made: Sequence[ArtifactRef], started: float) -> dict[str, Any]:
+    """Tokens, cut documents and speed over the shards encoded in this call."""
+    totals = [ref.manifest.summary for ref in made]
+    documents, tokens, cut = (sum(t[n] for t in totals) for n in ("documents", "tokens", "truncated"))
+    seconds = sum(t["encode_s"] for t in totals)
+    return {
+        "encoded_here": documents,
+        "truncated_share": round(cut / documents, 4) if documents else 0.0,
+        "tokens": tokens,
+        "tokens_per_s": round(tokens / seconds, 1) if seconds else 0.0,
+        "docs_per_s": round(documents / seconds, 1) if seconds else 0.0,
+        "shard_peak_memory_mb": max((ref.manifest.peak_memory_mb for ref in made), default=0.0),
+        "total_s": round(time.monotonic() - started, 3),
+    }

@@ -1,0 +1,78 @@
+"""Known vectors put together in corpus order, as a vectors artifact's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from embedlib.contracts import Corpus, Floats, Rows, write_json
+from embedlib.errors import DataError, ModelError
+from embedlib.index.known import Hashes, Known
+from embedlib.store import ArtifactRef
+
+#: Rows an array file holds.
+FILE_ROWS = 16384
+
+
+def assemble(corpus: ArtifactRef, hashes: Hashes, known: Known, out: Path, info: Mapping[str, Any]) -> int:
+    """Write ``shards/*.npy``, ``ids.parquet`` and ``vectors.json``; returns the dimension.
+
+    Args:
+        corpus: The corpus artifact.
+        hashes: Its documents' content hashes in row order, S16 [n].
+        known: Holds a vector for each of them.
+        out: Folder to write to.
+        info: Entries of ``vectors.json`` that say what made the vectors.
+
+    Raises:
+        DataError: The corpus is empty.
+        ModelError: A vector is unusable; its document is named.
+    """
+    if not len(hashes):
+        raise DataError("the corpus is empty", where=str(corpus.path), expected="at least one document")
+    (out / "shards").mkdir()
+    names: list[str] = []
+    positions = known.find(hashes)
+    for start in range(0, len(hashes), FILE_ROWS):
+        block = known.take(positions[start : start + FILE_ROWS])
+        _check(block, corpus, start)
+        names.append(f"shards/{len(names):05d}.npy")
+        np.save(out / names[-1], block, allow_pickle=False)
+    _write_ids(corpus.file("corpus.parquet"), out / "ids.parquet")
+    shape = {"dimension": int(block.shape[1]), "dtype": str(block.dtype), "count": len(hashes)}
+    write_json(
+        out / "vectors.json",
+        {**shape, "normalized": known.normalized, **info, "corpus_digest": corpus.digest, "shards": names},
+    )
+    return int(block.shape[1])
+
+
+def unusable(vectors: Floats) -> Rows:
+    """Rows with NaN, infinite or only zero components, int64."""
+    lengths = np.einsum("nd,nd->n", vectors, vectors)
+    return np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+
+
+def _check(block: Any, corpus: ArtifactRef, start: int) -> None:
+    bad = unusable(block.astype(np.float32))
+    if len(bad):
+        doc_id = Corpus(corpus.path).take([start + int(bad[0])])[0].doc_id
+        raise ModelError(
+            f"the vector of document {doc_id!r} is zero or not finite",
+            expected="finite components and a length above zero",
+            remedy="encode with precision fp32 and dtype float32, or use another model",
+        )
+
+
+def _write_ids(corpus: Path, path: Path) -> None:
+    with pq.ParquetFile(corpus) as source:
+        schema = source.schema_arrow
+        wanted = ["doc_id", "content_hash"]
+        kept = schema.empty_table().select(wanted).schema
+        with pq.ParquetWriter(path, kept, compression="zstd") as writer:
+            for block in source.iter_batches(batch_size=65536, columns=wanted):
+                writer.write_batch(block.select(wanted))

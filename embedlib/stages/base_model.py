@@ -1,0 +1,56 @@
+"""Stage ``base``: the base model as a sentence-transformers folder with its options fixed in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from embedlib.config.models import Model
+from embedlib.contracts import write_json
+from embedlib.models.local import load_encoder
+from embedlib.models.resolve import model_digest
+from embedlib.stages.base import Job, Stage
+
+
+def run(job: Job, config: Model) -> dict[str, Any]:
+    """Load the model with its options and write it; its folder alone then says how it is used."""
+    source = _source(config)
+    encoder = load_encoder(
+        source,
+        max_length=config.max_length,
+        dimension=config.dimension,
+        prompts=_prompts(config),
+        pooling=config.pooling,
+        trust_remote_code=config.trust_remote_code,
+    )
+    encoder.save(job.out)
+    provenance = {
+        "source": Path(source).name if Path(source).is_dir() else source,
+        "source_digest": model_digest(source),
+        "dimension": encoder.dimension,
+        "max_length": encoder.max_length,
+        "normalized": encoder.normalized,
+        "query_prompt": encoder.prompts.query,
+        "document_prompt": encoder.prompts.document,
+        "pipeline": [type(part).__name__ for part in encoder.module],
+        "parameters": sum(p.numel() for p in encoder.module.parameters()),
+    }
+    write_json(job.out / "provenance.json", provenance)
+    return provenance
+
+
+def _source(config: Model) -> str:
+    return f"{config.name}@{config.revision}" if config.revision else config.name
+
+
+def _prompts(config: Model) -> dict[str, str]:
+    given = {"query": config.query_prompt, "document": config.document_prompt}
+    return {name: prompt for name, prompt in given.items() if prompt is not None}
+
+
+def external(config: Model) -> dict[str, str]:
+    """Digest of the model's files."""
+    return {"model": model_digest(_source(config))}
+
+
+STAGE = Stage("base", "model", run, external)
