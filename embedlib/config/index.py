@@ -1,0 +1,84 @@
+"""Options of the ``index`` stage and of ``publish``."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from embedlib.config.base import OPERATIONAL, Field, Section
+
+
+class Index(Section):
+    """How the vectors are indexed for search."""
+
+    factory: str = "auto"
+    """``auto``, ``binary`` (sign bits, then rescoring), or any FAISS factory string such as ``HNSW32``."""
+
+    recall_target: float = Field(0.95, gt=0, le=1)
+    """Least recall@recall_k against exact search; search parameters are tuned until it is met."""
+
+    recall_k: int = Field(10, ge=1, le=1000)
+    """The k of the measured recall."""
+
+    memory_mb: float | None = Field(None, gt=0)
+    """Most memory the index may take when searched, in MiB; no limit when empty."""
+
+    latency_ms: float | None = Field(None, gt=0)
+    """Most time one search may take on one thread, in milliseconds; no limit when empty."""
+
+    flat_limit: int = Field(100_000, ge=0)
+    """Up to this many vectors ``auto`` prefers exact search."""
+
+    dimension: int | None = Field(None, ge=1)
+    """Index only the first components (Matryoshka models); all of them when empty."""
+
+    training_sample: int = Field(200_000, ge=256)
+    """Most vectors that a trained index type (IVF, PQ, SQ) learns from."""
+
+    tuning_queries: int = Field(200, ge=1, le=10_000)
+    """Queries that recall is measured with: development queries, then test texts, then sampled documents."""
+
+    bm25: bool = True
+    """Keep a BM25 index beside the vectors, so that lexical and hybrid search start at once."""
+
+    threads: int | None = Field(None, ge=1, json_schema_extra=OPERATIONAL)
+    """Threads for building; all cores when empty. With one thread a build is reproducible to the byte."""
+
+
+class Canary(Section):
+    """A query whose answer is known."""
+
+    query: str = Field(min_length=1)
+    """The text searched for."""
+
+    doc_id: str = Field(min_length=1)
+    """The document that must be among the hits."""
+
+
+class Publish(Section):
+    """What a release must pass, and how long old ones are kept."""
+
+    canaries: tuple[Canary, ...] = ()
+    """Queries that must find their document before anything is published."""
+
+    canary_k: int = Field(10, ge=1, le=1000)
+    """A canary's document must be among this many hits."""
+
+    self_checks: int = Field(20, ge=0, le=1000)
+    """Documents that are encoded again and must find themselves and match their stored vectors."""
+
+    keep: int = Field(5, ge=1, json_schema_extra=OPERATIONAL)
+    """Newest releases that are kept; the live one and its predecessor always are."""
+
+    max_age_days: float | None = Field(None, gt=0, json_schema_extra=OPERATIONAL)
+    """Older releases are removed even when fewer than ``keep``; no limit when empty."""
+
+    wait: bool = Field(True, json_schema_extra=OPERATIONAL)
+    """Wait for another publisher; otherwise refuse while one is at work."""
+
+    @field_validator("canaries")
+    @classmethod
+    def _no_blank_query(cls, value: tuple[Canary, ...]) -> tuple[Canary, ...]:
+        for canary in value:
+            if not canary.query.strip():
+                raise ValueError("a canary query must hold text")
+        return value

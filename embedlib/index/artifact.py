@@ -1,0 +1,104 @@
+"""Write the files of an index artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from embedlib.contracts import Vectors, require_sorted_unique, write_json
+from embedlib.errors import DiskFull, MismatchError
+from embedlib.index.assemble import Assembled
+from embedlib.index.info import INDEX_FILE, INFO_FILE, IndexInfo, Recall
+from embedlib.index.queries import QuerySample
+
+
+def write_index(
+    out: Path,
+    made: Assembled,
+    vectors: Vectors,
+    corpus_digest: str,
+    requested: str,
+    target: float,
+    sample: QuerySample,
+) -> IndexInfo:
+    """Write ``index.faiss`` and ``index.json``.
+
+    Args:
+        out: The artifact's folder.
+        made: The tuned index.
+        vectors: What it was built from.
+        corpus_digest: Content digest of the corpus.
+        requested: The factory of the configuration.
+        target: Recall that was asked for.
+        sample: Queries that recall was measured with.
+
+    Raises:
+        MismatchError: The vectors are of another corpus, or ids and vectors differ in number.
+        DataError: Ids that stand twice or out of order.
+        DiskFull: The index did not fit on the disk.
+    """
+    _check_ids(vectors, corpus_digest)
+    save_faiss(made.index, out / INDEX_FILE)
+    info = IndexInfo(
+        requested=requested,
+        factory=made.factory,
+        reason=made.reason,
+        metric="inner_product" if made.index.metric_type == 0 else "l2",
+        count=int(made.index.ntotal),
+        dimension=int(made.index.d),
+        vector_dimension=vectors.dimension,
+        normalized=bool(vectors.info["normalized"]),
+        model_digest=vectors.model_digest,
+        corpus_digest=corpus_digest,
+        settings=made.tuned.settings,
+        recall=Recall(
+            k=made.k,
+            value=round(made.tuned.recall, 6),
+            target=target,
+            queries=len(sample.texts),
+            source=sample.source,
+        ),
+        curve=made.tuned.curve,
+    )
+    write_json(out / INFO_FILE, info.model_dump(mode="json"))
+    return info
+
+
+def save_faiss(index: Any, path: Path) -> None:
+    """Write a FAISS index.
+
+    Raises:
+        DiskFull: FAISS could not write all of it.
+    """
+    import faiss
+
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        path.unlink(missing_ok=True)
+        raise DiskFull(
+            "the index could not be written",
+            where=str(path),
+            found=str(error).strip().splitlines()[-1][-200:],
+            remedy="free space and give the same command again; finished stages are kept",
+        ) from error
+
+
+def _check_ids(vectors: Vectors, corpus_digest: str) -> None:
+    if vectors.info["corpus_digest"] != corpus_digest:
+        raise MismatchError(
+            "these vectors are of another corpus",
+            where=str(vectors.folder),
+            expected=f"corpus {corpus_digest}",
+            found=f"corpus {vectors.info['corpus_digest']}",
+            remedy="encode this corpus",
+        )
+    require_sorted_unique(vectors.ids, str(vectors.folder / "ids.parquet"))
+    if len(vectors.ids) != len(vectors):
+        raise MismatchError(
+            "ids and vectors differ in number",
+            where=str(vectors.folder),
+            expected=f"{len(vectors)} ids",
+            found=f"{len(vectors.ids)} ids",
+            remedy="delete the vectors artifact; the next run encodes anew",
+        )

@@ -1,0 +1,143 @@
+"""From vectors to an index that is proven: choose a type, build it, tune it, keep the figures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows, Vectors
+from embedlib.errors import UserError
+from embedlib.index.build import build_index, checked_blocks, faiss_threads
+from embedlib.index.choose import BINARY, Candidate, Demands, candidates, describe
+from embedlib.index.dense import DenseIndex, VectorRows
+from embedlib.index.tune import Tuned, latency_ms, tune
+from embedlib.progress import Progress, silent
+from embedlib.retrieval.dense import exact_search
+
+logger = logging.getLogger(__name__)
+
+
+class Request(NamedTuple):
+    """What is asked of the index; see ``embedlib.config.index.Index`` for each field."""
+
+    factory: str = "auto"
+    dimension: int | None = None
+    demands: Demands = Demands()
+    recall_k: int = 10
+    recall_target: float = 0.95
+    training_sample: int = 200_000
+    threads: int | None = None
+
+
+class Assembled(NamedTuple):
+    """A tuned index: the FAISS object, what it is, and what was measured."""
+
+    index: Any
+    factory: str
+    reason: str
+    tuned: Tuned
+    k: int
+    latency_ms: float
+    build_s: float
+
+
+def assemble(
+    vectors: Vectors,
+    queries: Floats,
+    request: Request,
+    *,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+) -> Assembled:
+    """Build the first fitting index type that meets recall and latency; the best one when none does.
+
+    Args:
+        vectors: What is indexed.
+        queries: float32 [q, d]: real queries that recall is measured with.
+        request: Type and limits.
+        rng: Randomness of the training sample.
+        progress: Told of vectors added.
+
+    Raises:
+        UserError: A wrong factory string, too few vectors to train it, or too small a memory budget.
+        DataError: An unusable vector.
+    """
+    dimension = _dimension(vectors, request)
+    truth = exact_search(queries, checked_blocks(vectors), min(request.recall_k, len(vectors))).rows
+    tried: list[tuple[Candidate, str]] = []
+    best: Assembled | None = None
+    for candidate in _candidates(len(vectors), dimension, request):
+        made = _attempt(candidate, vectors, request, queries, truth, rng=rng, progress=progress)
+        failure = _failure(made, request)
+        tried.append((candidate, failure))
+        if not failure:
+            return made._replace(reason=describe(tried))
+        logger.info("%s %s", candidate.factory, failure)
+        if best is None or made.tuned.recall > best.tuned.recall:
+            best = made._replace(reason=f"the best of those tried; it {failure}")
+        del made  # two indexes at most in memory
+    if best is None:
+        raise UserError("no index type was tried", where="index.factory", expected="at least one candidate")
+    logger.warning("no index type met every demand: %s, %s", best.factory, best.reason)
+    return best
+
+
+def _candidates(count: int, dimension: int, request: Request) -> list[Candidate]:
+    if request.factory == "auto":
+        return candidates(count, dimension, request.demands)
+    factory = BINARY if request.factory == "binary" else request.factory
+    return [Candidate(factory, 0.0, "asked for")]
+
+
+def _attempt(
+    candidate: Candidate,
+    vectors: Vectors,
+    request: Request,
+    queries: Floats,
+    truth: Rows,
+    *,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> Assembled:
+    rows, normalized = VectorRows(vectors), bool(vectors.info["normalized"])
+    started = time.perf_counter()
+    with faiss_threads(request.threads):
+        index = build_index(
+            candidate.factory,
+            vectors,
+            _dimension(vectors, request),
+            rng=rng,
+            training_sample=request.training_sample,
+            progress=progress,
+        )
+    build_s = time.perf_counter() - started
+    tuned = tune(index, rows, queries, truth, normalized=normalized, target=request.recall_target)
+    search = DenseIndex(index, rows, tuned.settings, normalized)
+    took = latency_ms(search, queries, truth.shape[1])
+    return Assembled(index, candidate.factory, candidate.reason, tuned, truth.shape[1], took, build_s)
+
+
+def _failure(made: Assembled, request: Request) -> str:
+    """Why an index does not do; empty when it does."""
+    if made.tuned.recall < request.recall_target:
+        return f"reaches recall@{made.k} {made.tuned.recall:.3f}, below {request.recall_target:g}"
+    limit = request.demands.latency_ms
+    if limit is not None and made.latency_ms > limit:
+        return f"takes more than {limit:g} ms a query"
+    return ""
+
+
+def _dimension(vectors: Vectors, request: Request) -> int:
+    dimension = request.dimension or vectors.dimension
+    if dimension > vectors.dimension:
+        raise UserError(
+            "the index cannot have more components than the vectors",
+            where="index.dimension",
+            expected=f"at most {vectors.dimension}",
+            found=str(dimension),
+            remedy="leave index.dimension empty to index all components",
+        )
+    return dimension

@@ -1,0 +1,181 @@
+"""Search in a FAISS index by corpus row, with optional rescoring by the stored vectors."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows, Vectors
+from embedlib.errors import DataError, MismatchError
+from embedlib.index.info import INDEX_FILE, IndexInfo, Settings, open_index, read_info
+from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.hits import Hits, sort_hits
+
+
+class VectorRows:
+    """Random access to a vectors artifact; the shards stay memory-mapped.
+
+    Args:
+        vectors: The artifact.
+    """
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+
+    @cached_property
+    def _shards(self) -> list[Any]:
+        folder, names = self.vectors.folder, self.vectors.info["shards"]
+        return [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names]
+
+    @cached_property
+    def _starts(self) -> Rows:
+        return np.cumsum([0, *(len(shard) for shard in self._shards)], dtype=np.int64)
+
+    def take(self, rows: Rows) -> Floats:
+        """The vectors at ``rows`` [n], float32 [n, dimension]."""
+        out = np.empty((len(rows), self.vectors.dimension), dtype=np.float32)
+        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for shard in np.unique(shard_of):
+            inside = shard_of == shard
+            out[inside] = self._shards[shard][rows[inside] - self._starts[shard]]
+        return out
+
+
+def truncate(vectors: Floats, dimension: int, normalized: bool) -> Floats:
+    """The first ``dimension`` components [n, d] -> [n, dimension], at unit norm again when they were.
+
+    Source: Matryoshka Representation Learning, arXiv 2205.13147, section 3.
+    """
+    if vectors.shape[1] == dimension:
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+    cut = np.ascontiguousarray(vectors[:, :dimension], dtype=np.float32)
+    if not normalized:
+        return cut
+    norms = np.linalg.norm(cut, axis=1, keepdims=True)
+    shortened: Floats = cut / np.maximum(norms, np.finfo(np.float32).tiny)
+    return shortened
+
+
+def apply_settings(index: Any, settings: Settings) -> None:
+    """Set the search parameter on an index that no other thread searches yet."""
+    if settings.parameter is not None:
+        import faiss
+
+        faiss.ParameterSpace().set_index_parameter(index, settings.parameter, float(settings.value or 1))
+
+
+class DenseIndex:
+    """A FAISS index over corpus rows.
+
+    Args:
+        index: The FAISS index.
+        rows: The full vectors, for rescoring and for exact answers.
+        settings: How to search.
+        normalized: Whether vectors have unit norm.
+    """
+
+    def __init__(self, index: Any, rows: VectorRows, settings: Settings, normalized: bool) -> None:
+        apply_settings(index, settings)
+        self.index, self.rows, self.settings, self.normalized = index, rows, settings, normalized
+
+    @classmethod
+    def open(cls, folder: Path, vectors: Vectors) -> DenseIndex:
+        """Open an index artifact with the vectors it was made from.
+
+        Raises:
+            CorruptArtifact: A file is damaged.
+            MismatchError: Index and vectors differ in model, number or dimension.
+        """
+        info = read_info(folder)
+        index = open_index(folder / INDEX_FILE)
+        _require_same(info, index, vectors, folder)
+        return cls(index, VectorRows(vectors), info.settings, info.normalized)
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    @property
+    def dimension(self) -> int:
+        """Components of a query: those of the full vectors."""
+        return self.rows.vectors.dimension
+
+    def search(self, queries: Floats, k: int) -> Hits:
+        """The k nearest rows of each query by inner product.
+
+        Args:
+            queries: [q, dimension].
+            k: Hits a query; the corpus size when it is larger.
+
+        Returns:
+            Hits [q, k], ordered by (-score, row).
+
+        Raises:
+            DataError: Wrong dimension, or a query that is not finite.
+        """
+        check_queries(queries, self.dimension)
+        k = min(k, len(self))
+        wanted = min(max(k * self.settings.rescore, k), len(self))
+        searched = truncate(queries, self.index.d, self.normalized)
+        scores, rows = self.index.search(searched, min(wanted + 1, len(self)))
+        if (rows[:, :wanted] < 0).any() or self._cuts_a_tie(scores, wanted):
+            return self.exact(queries, k)
+        if self.settings.rescore:
+            scores = self._score(queries, rows)
+        return sort_hits(rows, scores, k)
+
+    def exact(self, queries: Floats, k: int) -> Hits:
+        """Exact search over the stored vectors, for any k."""
+        return exact_search(queries, self.rows.vectors.blocks(), k)
+
+    def _cuts_a_tie(self, scores: Floats, wanted: int) -> bool:
+        """Whether an exact index may have left out a lower row of the same score as the last hit."""
+        is_exact = self.settings.parameter is None and not self.settings.rescore
+        return (
+            is_exact and scores.shape[1] > wanted and bool((scores[:, wanted - 1] == scores[:, wanted]).any())
+        )
+
+    def _score(self, queries: Floats, rows: Rows) -> Floats:
+        flat = np.maximum(rows, 0).ravel()
+        unique, position = np.unique(flat, return_inverse=True)
+        vectors = self.rows.take(unique)[position].reshape(*rows.shape, -1)  # [q, c, d]
+        scores: Floats = np.einsum("qcd,qd->qc", vectors, queries, dtype=np.float32)
+        return np.where(rows < 0, -np.inf, scores).astype(np.float32)
+
+
+def check_queries(queries: Floats, dimension: int) -> None:
+    """Refuse queries that no index can answer.
+
+    Raises:
+        DataError: Wrong dimension, NaN or infinity; the query's position is named.
+    """
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        raise DataError(
+            "query vectors of another dimension than the index",
+            expected=f"[q, {dimension}]",
+            found=str(list(queries.shape)),
+            remedy="encode the queries with the model that encoded the documents",
+        )
+    bad = np.flatnonzero(~np.isfinite(queries).all(axis=1))
+    if len(bad):
+        raise DataError(f"query vector {bad[0]} is not finite", remedy="check the query's encoder")
+
+
+def _require_same(info: IndexInfo, index: Any, vectors: Vectors, folder: Path) -> None:
+    pairs = {
+        "model": (info.model_digest, vectors.model_digest),
+        "corpus": (info.corpus_digest, vectors.info["corpus_digest"]),
+        "number of vectors": (int(index.ntotal), len(vectors)),
+        "dimension": (info.vector_dimension, vectors.dimension),
+    }
+    for name, (found, expected) in pairs.items():
+        if found != expected:
+            raise MismatchError(
+                f"index and vectors differ in {name}",
+                where=str(folder),
+                expected=str(expected),
+                found=str(found),
+                remedy="build the index from these vectors",
+            )

@@ -1,0 +1,78 @@
+"""The documents beside an index, readable by row without reading the rest.
+
+An Arrow IPC file (format of the Arrow specification, version 5, uncompressed) that is
+memory-mapped: a search reads its ten documents and no more, and opening costs nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from embedlib.contracts import CORPUS, Corpus, Document, Rows, read_rows
+from embedlib.errors import CorruptArtifact
+
+DOCUMENTS_FILE = "documents.arrow"
+BATCH = 4096
+
+
+def write_documents(corpus: Corpus, path: Path) -> int:
+    """Copy a corpus to an Arrow IPC file, ``BATCH`` documents in memory at a time; returns their number."""
+    count = 0
+    pending: list[dict[str, Any]] = []
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, CORPUS) as writer:
+        for row in read_rows(corpus.path):
+            pending.append(row)
+            if len(pending) == BATCH:
+                writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=CORPUS))
+                count += len(pending)
+                pending = []
+        if pending:
+            writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=CORPUS))
+    return count + len(pending)
+
+
+class Documents:
+    """Random access to the documents of an index.
+
+    Args:
+        folder: The index artifact.
+
+    Raises:
+        CorruptArtifact: The file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / DOCUMENTS_FILE
+        try:
+            self._file = pa.ipc.open_file(pa.memory_map(str(path)))
+            self._batches = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise CorruptArtifact(
+                "the documents of an index cannot be read",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                remedy="delete the index artifact; the next run builds it anew",
+            ) from error
+
+    @cached_property
+    def _starts(self) -> Rows:
+        return np.cumsum([0, *(len(batch) for batch in self._batches)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def get(self, row: int) -> Document:
+        """The document at a row."""
+        batch = int(np.searchsorted(self._starts, row, side="right")) - 1
+        position = row - int(self._starts[batch])
+        record = self._batches[batch]
+        return Document(**{name: record.column(name)[position].as_py() for name in CORPUS.names})
+
+    def column(self, name: str) -> list[str]:
+        """One column of all documents."""
+        return [value for batch in self._batches for value in batch.column(name).to_pylist()]

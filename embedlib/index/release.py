@@ -1,0 +1,217 @@
+"""Publish a model and its index as one unit, and go back.
+
+The steps of a publish, in order: lock and reconcile; refuse parts that do not belong together;
+verify; write the release to a temporary folder and rename it; swap ``current``; append to the
+audit trail. Whatever kills the process, the old release or the new one is live, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedlib.contracts import Corpus, Vectors
+from embedlib.errors import MismatchError, ReleaseError
+from embedlib.index import catalog
+from embedlib.index.catalog import Part, Release, current, reconcile, releases
+from embedlib.index.holds import HOLD
+from embedlib.index.info import read_info
+from embedlib.index.retention import previous
+from embedlib.index.verify import Checks, require_intact, verify_index
+from embedlib.store import ArtifactRef
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a publish must pass, and what is written beside it.
+
+    Args:
+        checks: Canaries and self-checks; see ``embedlib.index.verify``.
+        approval: Who approved it and when, where approval is asked for.
+        figures: Numbers shown with the release, such as the decision's.
+        who: For the audit trail; the user of this process when empty.
+        why: For the audit trail.
+        wait: Wait for another publisher; otherwise refuse.
+    """
+
+    checks: Checks = field(default_factory=Checks)
+    approval: Mapping[str, Any] | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    who: str = ""
+    why: str = ""
+    wait: bool = True
+
+
+def publish(
+    root: Path,
+    *,
+    corpus: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+    index: ArtifactRef,
+    decision: ArtifactRef | None = None,
+    event: Mapping[str, Any] | None = None,
+    terms: Terms | None = None,
+) -> Release:
+    """Verify and make live a model with the index that was built with it.
+
+    Args:
+        root: The workspace.
+        corpus: Documents that were indexed.
+        model: The model that encoded them.
+        vectors: Their vectors.
+        index: The index of these vectors.
+        decision: Why this model; None for an index refresh without one.
+        event: What triggered the publish.
+        terms: Checks, approval and audit details.
+
+    Returns:
+        The live release; with ``reused`` true when the same content was live already.
+
+    Raises:
+        MismatchError: The parts do not belong together.
+        VerificationError: The index fails a check; nothing is published.
+        ReleaseError: Another publisher is at work and ``terms.wait`` is false.
+    """
+    terms = terms or Terms()
+    root = Path(root)
+    given = {"corpus": corpus, "model": model, "vectors": vectors, "index": index, "decision": decision}
+    refs = {name: ref for name, ref in given.items() if ref is not None}
+    with catalog.publisher_lock(root, wait=terms.wait):
+        parts = {name: _part(root, ref) for name, ref in refs.items()}
+        live = current(root)
+        if live is not None and _same_content(live.parts, parts):
+            return live.model_copy(update={"reused": True})
+        require_matching(refs)
+        require_intact([model, index])
+        figures = verify_index(index, Vectors(vectors.path), Corpus(corpus.path), model, terms.checks)
+        release = Release(
+            number=_next_number(root),
+            created_at=catalog.now(),
+            parts=parts,
+            parents=[] if live is None else [live.number],
+            event=None if event is None else dict(event),
+            approval=None if terms.approval is None else dict(terms.approval),
+            figures={**terms.figures, "verification": figures},
+        )
+        _write(root, release)
+        catalog.swap(root, release.number)
+        _record(root, "publish", live, release.number, terms.who, terms.why)
+    logger.info("release %d is live", release.number)
+    return release
+
+
+def rollback(
+    root: Path, number: int | None = None, *, who: str = "", why: str = "", wait: bool = True
+) -> Release:
+    """Make an earlier release live again, by the same swap.
+
+    Args:
+        root: The workspace.
+        number: Which release; the one that was live before the live one when None.
+        who: For the audit trail; the user of this process when empty.
+        why: For the audit trail.
+        wait: Wait for a publisher at work; otherwise refuse.
+
+    Returns:
+        The release that is live now.
+
+    Raises:
+        ReleaseError: There is no such release, or its files are not intact.
+    """
+    root = Path(root)
+    with catalog.publisher_lock(root, wait=wait):
+        live = catalog.current_number(root)
+        target = previous(root) if number is None else number
+        if target is None:
+            raise ReleaseError(
+                "there is no release to go back to",
+                where=str(catalog.releases_dir(root)),
+                found=f"releases {catalog.numbers(root)}, live {live}",
+                remedy="name one with its number, or publish first",
+            )
+        release = catalog.read_release(root, target)
+        if target == live:
+            return release.model_copy(update={"reused": True})
+        require_intact([release.ref(root, "model"), release.ref(root, "index")])
+        before = None if live is None else live
+        catalog.swap(root, target)
+        catalog.record(root, "rollback", before, target, who=who or catalog.user_name(), why=why or None)
+    logger.info("release %d is live again", target)
+    return release
+
+
+def require_matching(refs: Mapping[str, ArtifactRef]) -> None:
+    """Refuse a model, vectors, index and corpus that were not made from each other.
+
+    Raises:
+        MismatchError: Naming the two that differ.
+    """
+    made = {
+        "vectors": Vectors(refs["vectors"].path).info,
+        "index": read_info(refs["index"].path).model_dump(),
+    }
+    for source in ("model", "corpus"):
+        for name, info in made.items():
+            if info[f"{source}_digest"] != refs[source].digest:
+                raise MismatchError(
+                    f"this {name} artifact was made with another {source}",
+                    where=str(refs[name].path),
+                    expected=f"{source} {refs[source].digest}",
+                    found=f"{source} {info[f'{source}_digest']}",
+                    remedy="encode and index this corpus with this model, then publish",
+                )
+
+
+def _part(root: Path, ref: ArtifactRef) -> Part:
+    part = Part(kind=ref.kind, fingerprint=ref.fingerprint, digest=ref.digest)
+    if not ref.path.samefile(part.ref(root).path):
+        raise ReleaseError(
+            f"the {ref.kind} artifact lies outside the workspace",
+            where=str(ref.path),
+            expected=str(part.ref(root).path),
+            remedy="publish in the workspace that holds the artifacts",
+        )
+    return part
+
+
+def _same_content(live: Mapping[str, Part], new: Mapping[str, Part]) -> bool:
+    names: Sequence[str] = ("corpus", "model", "index")
+    return all(name in live and live[name].digest == new[name].digest for name in names)
+
+
+def _next_number(root: Path) -> int:
+    past: list[int] = [entry["to"] for entry in catalog.history(root) if entry["to"] is not None]
+    return max([0, *past, *catalog.numbers(root)]) + 1
+
+
+def _write(root: Path, release: Release) -> None:
+    folder = catalog.releases_dir(root)
+    temporary = folder / f"{catalog.TEMPORARY}{release.number}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    (temporary / HOLD).touch()
+    text = json.dumps(release.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    with (temporary / "release.json").open("w", encoding="utf-8") as stream:
+        stream.write(text + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    catalog.sync_folder(temporary)
+    temporary.replace(folder / str(release.number))
+    catalog.sync_folder(folder)
+
+
+def _record(root: Path, action: str, live: Release | None, number: int, who: str, why: str) -> None:
+    before = None if live is None else live.number
+    catalog.record(root, action, before, number, who=who or catalog.user_name(), why=why or None)
+
+
+__all__ = ["Release", "Terms", "current", "publish", "reconcile", "releases", "require_matching", "rollback"]

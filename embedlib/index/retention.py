@@ -1,0 +1,85 @@
+"""Which old releases go, by count and age; never the live one, its predecessor, or one being read."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from embedlib.index.catalog import (
+    TEMPORARY,
+    current_number,
+    publisher_lock,
+    releases,
+    releases_dir,
+    sync_folder,
+)
+from embedlib.index.holds import removal
+
+logger = logging.getLogger(__name__)
+
+
+def retire(
+    root: Path, *, keep: int, max_age_days: float | None = None, at: datetime | None = None, wait: bool = True
+) -> list[int]:
+    """Remove old releases' records; artifacts stay until the store is cleaned.
+
+    Args:
+        root: The workspace.
+        keep: How many of the newest releases stay.
+        max_age_days: Older ones go even when they are among the newest ``keep``.
+        at: The time that age is counted from; now when None.
+        wait: Wait for a publisher at work.
+
+    Returns:
+        The numbers that were removed; a release that somebody reads is left for the next time.
+
+    Raises:
+        ReleaseError: Another publisher is at work and ``wait`` is false.
+    """
+    with publisher_lock(root, wait=wait):
+        return [
+            n for n in _expired(root, keep, max_age_days, at or datetime.now(UTC)) if _retire_one(root, n)
+        ]
+
+
+def protected(root: Path) -> set[int]:
+    """Releases that retention never removes: the live one and the one a rollback would return to."""
+    live = current_number(root)
+    keep = set() if live is None else {live}
+    target = previous(root)
+    return keep if target is None else keep | {target}
+
+
+def previous(root: Path) -> int | None:
+    """The release that was live before the live one and is still there, from its record."""
+    live = current_number(root)
+    there = {release.number: release for release in releases(root)}
+    if live is None or live not in there:
+        return None
+    candidates = [n for n in there[live].parents if n in there]
+    return candidates[0] if candidates else max((n for n in there if n < live), default=None)
+
+
+def _expired(root: Path, keep: int, max_age_days: float | None, at: datetime) -> list[int]:
+    newest_first = releases(root)
+    spared = protected(root)
+    limit = None if max_age_days is None else at - timedelta(days=max_age_days)
+    old = {r.number for r in newest_first[keep:]}
+    if limit is not None:
+        old |= {r.number for r in newest_first if datetime.fromisoformat(r.created_at) < limit}
+    return sorted(old - spared)
+
+
+def _retire_one(root: Path, number: int) -> bool:
+    folder = releases_dir(root)
+    with removal(root, number) as free:
+        if not free:
+            logger.info("release %d is being read; kept for now", number)
+            return False
+        grave = folder / f"{TEMPORARY}retired-{number}"
+        (folder / str(number)).replace(grave)
+        sync_folder(folder)
+    shutil.rmtree(grave)
+    return True

@@ -1,0 +1,284 @@
+"""Search in the live release, following new releases without a restart."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from embedlib.contracts import Rows, document_text
+from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
+from embedlib.index.catalog import Release, current_number
+from embedlib.index.filters import Filters
+from embedlib.index.holds import hold_current
+from embedlib.index.snapshot import Encoders, Snapshot
+from embedlib.index.snippets import snippet
+from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
+from embedlib.retrieval.rerank import rerank as rerank_hits
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["dense", "bm25", "hybrid"]
+MODES = ("dense", "bm25", "hybrid")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One document found, best first.
+
+    ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), or the
+    cross-encoder's; only scores of one mode can be compared. ``group_id`` names what the document
+    is a part of, ``release`` the release that answered.
+    """
+
+    rank: int
+    doc_id: str
+    score: float
+    title: str
+    snippet: str
+    source: str
+    group_id: str
+    metadata: Mapping[str, Any]
+    release: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The hit as JSON values."""
+        return asdict(self)
+
+
+class Searcher:
+    """Answers queries from the live release; safe to share between threads.
+
+    Each search is answered by one release, whole. A new release is noticed at the next search (one
+    system call), opened in the background while the old one goes on answering, and then taken in
+    one step. A release that cannot be opened is logged and left alone.
+
+    Args:
+        root: The workspace.
+        rerank_depth: Hits that a cross-encoder reads a query.
+
+    Raises:
+        ReleaseError: Nothing was published, or the release cannot be read.
+        MismatchError: Model and index of the release do not belong together.
+        CorruptArtifact: A file of the release is damaged.
+    """
+
+    def __init__(self, root: Path | str, *, rerank_depth: int = 50) -> None:
+        self.root = Path(root)
+        self.rerank_depth = rerank_depth
+        self._encoders = Encoders()
+        self._scorers: dict[str, PairScorer] = {}
+        self._rerank_guard = threading.Lock()
+        self._opening = threading.Lock()
+        self._refused: int | None = None
+        self._snapshot = self._open()
+
+    @property
+    def release(self) -> Release:
+        """The release that would answer now."""
+        return self._snapshot.release
+
+    @overload
+    def search(
+        self,
+        query: str,
+        k: int = ...,
+        mode: Mode = ...,
+        filters: Filters | None = ...,
+        rerank: str | Path | PairScorer | None = ...,
+        one_per_group: bool = ...,
+    ) -> list[SearchHit]: ...
+
+    @overload
+    def search(
+        self,
+        query: list[str],
+        k: int = ...,
+        mode: Mode = ...,
+        filters: Filters | None = ...,
+        rerank: str | Path | PairScorer | None = ...,
+        one_per_group: bool = ...,
+    ) -> list[list[SearchHit]]: ...
+
+    def search(
+        self,
+        query: str | list[str],
+        k: int = 10,
+        mode: Mode = "dense",
+        filters: Filters | None = None,
+        rerank: str | Path | PairScorer | None = None,
+        one_per_group: bool = False,
+    ) -> list[SearchHit] | list[list[SearchHit]]:
+        """Documents for one query, or for each of several.
+
+        Args:
+            query: A text, or several. What is longer than the model's limit is cut by the model.
+            k: Hits a query; all documents when it is more than there are.
+            mode: ``dense``, ``bm25``, or ``hybrid`` (reciprocal rank fusion of both).
+            filters: Metadata fields that must equal a value or be one of several.
+            rerank: A cross-encoder (name, folder or function) that orders the first hits anew.
+            one_per_group: Keep only the best part of each ``group_id``.
+
+        Returns:
+            Hits best first; a list of lists for several queries.
+
+        Raises:
+            DataError: An empty query, k below 1, or an unknown metadata field.
+            UserError: An unknown mode, or BM25 where the index was built without it.
+        """
+        texts = [query] if isinstance(query, str) else list(query)
+        _check_request(texts, k, mode)
+        snapshot = self._current()
+        k = min(k, len(snapshot))
+        scorer = None if rerank is None else self._scorer(rerank)
+        depth = k if scorer is None else min(max(k, self.rerank_depth), len(snapshot))
+        answers = self._ranked(snapshot, texts, depth, mode, filters, one_per_group)
+        if scorer is not None:
+            answers = self._reranked(snapshot, scorer, texts, answers, k)
+        found = [_as_hits(snapshot, text, answers, i, k) for i, text in enumerate(texts)]
+        return found[0] if isinstance(query, str) else found
+
+    def refresh(self) -> Release:
+        """Open the live release now and wait for it, instead of at the next search in the background.
+
+        Raises:
+            EmbedlibError: It cannot be opened; the old one stays.
+        """
+        with self._opening:
+            if current_number(self.root) != self._snapshot.number:
+                self._snapshot = self._open()
+            self._refused = None
+        return self.release
+
+    def _current(self) -> Snapshot:
+        snapshot = self._snapshot
+        number = current_number(self.root)
+        if number not in (snapshot.number, self._refused) and self._opening.acquire(blocking=False):
+            threading.Thread(
+                target=self._follow, args=(number,), name="embedlib-release", daemon=True
+            ).start()
+        return snapshot
+
+    def _follow(self, number: int | None) -> None:
+        """Open the new release; runs in a thread that owns ``_opening``."""
+        try:
+            self._snapshot = self._open()
+            self._refused = None
+        except EmbedlibError as error:
+            self._refused = number
+            logger.error(
+                "release %s cannot be opened, release %d goes on: %s", number, self.release.number, error
+            )
+        finally:
+            self._opening.release()
+
+    def _open(self) -> Snapshot:
+        hold = hold_current(self.root)
+        if hold is None:
+            raise ReleaseError(
+                "nothing is published in this workspace",
+                where=str(self.root / "releases"),
+                remedy="`embedlib run` or `embedlib demo` publishes a first release",
+            )
+        try:
+            return Snapshot(self.root, hold, self._encoders)
+        except BaseException:
+            hold.close()
+            raise
+
+    def _ranked(
+        self,
+        snapshot: Snapshot,
+        texts: list[str],
+        k: int,
+        mode: str,
+        filters: Filters | None,
+        one_per_group: bool,
+    ) -> Hits:
+        hits = snapshot.rank(texts, k, mode, filters)
+        depth = k
+        while one_per_group:
+            kept = _one_per_group(snapshot, hits)
+            enough = bool(((kept.rows != NO_ROW).sum(axis=1) >= k).all())
+            if enough or depth >= len(snapshot):
+                return Hits(kept.rows[:, :k], kept.scores[:, :k])
+            depth = min(depth * 4, len(snapshot))
+            hits = snapshot.rank(texts, depth, mode, filters)
+        return hits
+
+    def _reranked(self, snapshot: Snapshot, scorer: PairScorer, texts: list[str], hits: Hits, k: int) -> Hits:
+        def texts_of(rows: Rows) -> list[str]:
+            documents = [snapshot.documents.get(int(row)) for row in rows]
+            return [document_text(d.title, d.text) for d in documents]
+
+        with self._rerank_guard:
+            return rerank_hits(scorer, texts, hits, texts_of, k)
+
+    def _scorer(self, rerank: str | Path | PairScorer) -> PairScorer:
+        if callable(rerank):
+            return rerank
+        with self._rerank_guard:
+            name = str(rerank)
+            if name not in self._scorers:
+                self._scorers[name] = load_cross_encoder(name)
+            return self._scorers[name]
+
+
+def _check_request(texts: list[str], k: int, mode: str) -> None:
+    if mode not in MODES:
+        raise UserError("unknown search mode", where="mode", expected=", ".join(MODES), found=repr(mode))
+    if not isinstance(k, int) or k < 1:
+        raise DataError("k must be at least 1", where="k", expected="1 or more", found=str(k))
+    if not texts:
+        raise DataError("there is no query", expected="at least one text", found="an empty list")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                "the query is empty" if len(texts) == 1 else f"query {position} is empty",
+                where="query",
+                expected="a text with at least one character that is not a space",
+                found=repr(text),
+            )
+
+
+def _as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int) -> list[SearchHit]:
+    found = []
+    for rank, (row, score) in enumerate(zip(hits.rows[i, :k], hits.scores[i, :k], strict=True), start=1):
+        if row == NO_ROW:
+            break
+        document = snapshot.documents.get(int(row))
+        found.append(
+            SearchHit(
+                rank=rank,
+                doc_id=document.doc_id,
+                score=float(score),
+                title=document.title,
+                snippet=snippet(document.text, query),
+                source=document.source,
+                group_id=document.group_id,
+                metadata=json.loads(document.metadata or "{}"),
+                release=snapshot.number,
+            )
+        )
+    return found
+
+
+def _one_per_group(snapshot: Snapshot, hits: Hits) -> Hits:
+    """Hits without those whose group stands higher up already; the holes are closed."""
+    rows, scores = hits.rows.copy(), hits.scores.copy()
+    for i, line in enumerate(hits.rows):
+        seen: set[str] = set()
+        keep = []
+        for place, row in enumerate(line):
+            group = "" if row == NO_ROW else snapshot.documents.get(int(row)).group_id
+            if row != NO_ROW and (not group or group not in seen):
+                seen.add(group)
+                keep.append(place)
+        rows[i], scores[i] = NO_ROW, float("-inf")
+        rows[i, : len(keep)], scores[i, : len(keep)] = line[keep], hits.scores[i, keep]
+    return Hits(rows, scores)

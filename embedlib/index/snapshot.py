@@ -1,0 +1,213 @@
+"""One release, opened once and kept whole: its model, index and documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows, Vectors
+from embedlib.errors import CorruptArtifact, MismatchError
+from embedlib.index.catalog import Release, read_release
+from embedlib.index.dense import DenseIndex
+from embedlib.index.documents import Documents
+from embedlib.index.encoding import QueryEncoder
+from embedlib.index.filters import Filters, MetadataFilter
+from embedlib.index.holds import Hold
+from embedlib.index.info import IndexInfo, read_info
+from embedlib.index.lexical import open_bm25
+from embedlib.index.verify import require_intact
+from embedlib.retrieval.bm25 import BM25Index
+from embedlib.retrieval.dense import block_of, exact_search
+from embedlib.retrieval.fusion import reciprocal_rank_fusion
+from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits, top_rows
+from embedlib.store import ArtifactRef
+
+#: A filter that leaves at most this many documents is answered exactly, over their vectors alone.
+EXACT_FILTER = 20_000
+#: Hits of each ranking that are fused.
+FUSION_DEPTH = 100
+
+
+class Snapshot:
+    """All that answers queries of one release.
+
+    Args:
+        root: The workspace.
+        hold: A hold on the release; the snapshot keeps it until nothing refers to the snapshot.
+        encoders: Loaded models by content digest, shared with other snapshots.
+
+    Raises:
+        MismatchError: Model and index do not belong together, or are not those of the release.
+        CorruptArtifact: A file is missing or damaged.
+    """
+
+    def __init__(self, root: Path, hold: Hold, encoders: Encoders) -> None:
+        self._hold = hold
+        self.number = hold.number
+        self.release = read_release(root, hold.number)
+        model, index, vectors = (self.release.ref(root, name) for name in ("model", "index", "vectors"))
+        self.info = _require_release(self.release, model, index, vectors)
+        self.encoder = encoders.get(model)
+        self.dense_index = DenseIndex.open(index.path, Vectors(vectors.path))
+        self.documents = Documents(index.path)
+        _require_count(self.documents, self.info, index)
+        self.filter = MetadataFilter(self.documents)
+        self._index = index
+        self._bm25: BM25Index | None = None
+        self._bm25_guard = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.info.count
+
+    def rank(self, queries: Sequence[str], k: int, mode: str, filters: Filters | None) -> Hits:
+        """The k best rows of each query.
+
+        Args:
+            queries: Texts.
+            k: Hits a query, at most the corpus's size.
+            mode: ``dense``, ``bm25`` or ``hybrid``.
+            filters: Metadata that hits must have.
+        """
+        allowed = self.filter.rows(filters) if filters else None
+        if mode == "dense":
+            return self._dense(queries, k, allowed)
+        if mode == "bm25":
+            return self._lexical(queries, k, allowed)
+        depth = min(max(k, FUSION_DEPTH), len(self))
+        parts = [self._dense(queries, depth, allowed), self._lexical(queries, depth, allowed)]
+        return reciprocal_rank_fusion(parts, k)
+
+    def _dense(self, queries: Sequence[str], k: int, allowed: Rows | None) -> Hits:
+        vectors = self.encoder.encode(queries)
+        if allowed is None:
+            return self.dense_index.search(vectors, k)
+        if len(allowed) <= EXACT_FILTER:
+            return _exact_among(self.dense_index, vectors, allowed, k)
+        return _oversampled(self.dense_index, vectors, allowed, k)
+
+    def _lexical(self, queries: Sequence[str], k: int, allowed: Rows | None) -> Hits:
+        bm25 = self._open_bm25()
+        if allowed is None:
+            return bm25.search(queries, k)
+        hits = empty_hits(len(queries), k)
+        for i, query in enumerate(queries):
+            scores = bm25.scores(query)
+            found = allowed[scores[allowed] != 0]
+            rows, values = top_rows(scores[found], k, found)
+            hits.rows[i, : len(rows)], hits.scores[i, : len(rows)] = rows, values
+        return hits
+
+    def _open_bm25(self) -> BM25Index:
+        with self._bm25_guard:
+            if self._bm25 is None:
+                self._bm25 = open_bm25(self._index.path)
+            return self._bm25
+
+
+class Encoders:
+    """Loaded models by content digest; the two used last are kept, so that a rollback is instant."""
+
+    KEPT = 2
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, QueryEncoder] = {}
+
+    def get(self, model: ArtifactRef) -> QueryEncoder:
+        """The model, loaded at most once while it is in use.
+
+        Raises:
+            CorruptArtifact: Its folder is not what was published.
+        """
+        from embedlib.models.local import load_encoder
+
+        digest = model.digest
+        encoder = self._loaded.pop(digest, None)
+        if encoder is None:
+            require_intact([model])
+            encoder = QueryEncoder(load_encoder(model.path))
+        self._loaded[digest] = encoder
+        while len(self._loaded) > self.KEPT:
+            self._loaded.pop(next(iter(self._loaded)))
+        return encoder
+
+
+def _require_release(
+    release: Release, model: ArtifactRef, index: ArtifactRef, vectors: ArtifactRef
+) -> IndexInfo:
+    for name, ref in (("model", model), ("index", index), ("vectors", vectors)):
+        if ref.digest != release.parts[name].digest:
+            raise MismatchError(
+                f"the {name} of release {release.number} is not the one that was published",
+                where=str(ref.path),
+                expected=release.parts[name].digest,
+                found=ref.digest,
+                remedy="`embedlib rollback`, or publish again",
+            )
+    _require_sizes(index)
+    info = read_info(index.path)
+    if info.model_digest != model.digest:
+        raise MismatchError(
+            f"release {release.number} pairs a model with another model's index",
+            where=str(index.path),
+            expected=f"model {model.digest}",
+            found=f"model {info.model_digest}",
+            remedy="`embedlib rollback`, or build the index with this model",
+        )
+    return info
+
+
+def _require_sizes(ref: ArtifactRef) -> None:
+    for name, entry in ref.manifest.files.items():
+        path = ref.path / name
+        size = path.stat().st_size if path.is_file() else None
+        if size != entry.bytes:
+            raise CorruptArtifact(
+                f"a file of the {ref.kind} artifact is not what was written",
+                where=str(path),
+                expected=f"{entry.bytes} bytes",
+                found="no file" if size is None else f"{size} bytes",
+                remedy="`embedlib rollback`, then build the index anew",
+            )
+
+
+def _require_count(documents: Documents, info: IndexInfo, index: ArtifactRef) -> None:
+    if len(documents) != info.count:
+        raise CorruptArtifact(
+            "index and documents differ in number",
+            where=str(index.path),
+            expected=f"{info.count} documents",
+            found=f"{len(documents)} documents",
+            remedy="delete the index artifact; the next run builds it anew",
+        )
+
+
+def _exact_among(index: DenseIndex, queries: Floats, allowed: Rows, k: int) -> Hits:
+    if not len(allowed):
+        return empty_hits(len(queries), k)
+    hits = exact_search(queries, block_of(index.rows.take(allowed)), min(k, len(allowed)))
+    return Hits(np.where(hits.rows == NO_ROW, NO_ROW, allowed[hits.rows]), hits.scores)
+
+
+def _oversampled(index: DenseIndex, queries: Floats, allowed: Rows, k: int) -> Hits:
+    """Ask the index for more than k, drop what is not allowed, and ask for more while k are not reached."""
+    wanted = min(k, len(allowed))
+    is_allowed = np.zeros(len(index), dtype=bool)
+    is_allowed[allowed] = True
+    depth = 2 * wanted * len(index) // len(allowed)
+    while True:
+        hits = index.search(queries, depth)
+        keep = (hits.rows != NO_ROW) & is_allowed[hits.rows]
+        if (keep.sum(axis=1) >= wanted).all() or depth >= len(index):
+            return _compact(hits, keep, wanted)
+        depth *= 4
+
+
+def _compact(hits: Hits, keep: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], k: int) -> Hits:
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    kept = np.take_along_axis(keep, order, axis=1)
+    rows = np.where(kept, np.take_along_axis(hits.rows, order, axis=1), NO_ROW)
+    scores = np.where(kept, np.take_along_axis(hits.scores, order, axis=1), -np.inf)
+    return Hits(rows, scores.astype(np.float32))

@@ -1,0 +1,129 @@
+"""Set an index's search parameters by measurement: the cheapest that reach the recall target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows
+from embedlib.index.build import faiss_threads
+from embedlib.index.dense import DenseIndex, VectorRows
+from embedlib.index.info import Point, Settings
+
+EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+RESCORE_LADDER = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Tuned(NamedTuple):
+    """The settings that were chosen, their recall, and every setting that was measured."""
+
+    settings: Settings
+    recall: float
+    curve: list[Point]
+
+
+def recall_at_k(found: Rows, truth: Rows) -> float:
+    """Mean share of each query's true rows that were found; rows are int64 [q, k], -1 is no row."""
+    shares = [
+        len(np.intersect1d(f, t[t >= 0])) / max(int((t >= 0).sum()), 1)
+        for f, t in zip(found, truth, strict=True)
+    ]
+    return float(np.mean(shares))
+
+
+def tune(
+    index: Any,
+    rows: VectorRows,
+    queries: Floats,
+    truth: Rows,
+    *,
+    normalized: bool,
+    target: float,
+) -> Tuned:
+    """Walk up the ladders of search effort until recall@k reaches the target.
+
+    A lossy index is first tuned with generous rescoring, which shows what its lists let through,
+    then with as little rescoring as still reaches the target.
+
+    Args:
+        index: A FAISS index with all vectors added.
+        rows: The full vectors, for rescoring.
+        queries: float32 [q, d].
+        truth: Exact rows of these queries, [q, k].
+        normalized: Whether vectors have unit norm.
+        target: Recall@k to reach; when no setting does, the best one is returned.
+    """
+    curve: list[Point] = []
+
+    def measure(settings: Settings) -> float:
+        search = DenseIndex(index, rows, settings, normalized)
+        recall = recall_at_k(search.search(queries, truth.shape[1]).rows, truth)
+        curve.append(Point(settings=settings, recall=round(recall, 4)))
+        return recall
+
+    def first(ladder: Iterator[Settings]) -> Settings:
+        for settings in ladder:
+            if measure(settings) >= target:
+                return settings
+        return max(curve, key=lambda p: p.recall).settings
+
+    lossy = is_lossy(index, rows)
+    best = first(efforts(index, rescore=RESCORE_LADDER[-2] if lossy else 0))
+    if lossy:
+        ladder = (best.model_copy(update={"rescore": r}) for r in _rescores(index))
+        best = first(ladder)
+    recall = max(p.recall for p in curve if p.settings == best)
+    return Tuned(best, recall, curve)
+
+
+def is_lossy(index: Any, rows: VectorRows) -> bool:
+    """Whether the index holds less than the full vectors, so that rescoring can help."""
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    full = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
+    return index.d < rows.vectors.dimension or not isinstance(inner, full)
+
+
+def efforts(index: Any, rescore: int) -> Iterator[Settings]:
+    """Settings of the index's own search parameter, cheapest first."""
+    import faiss
+
+    ivf = faiss.try_extract_index_ivf(index)
+    if ivf is not None:
+        width = 1
+        while width < ivf.nlist:
+            yield Settings(parameter="nprobe", value=width, rescore=rescore)
+            width *= 2
+        yield Settings(parameter="nprobe", value=ivf.nlist, rescore=rescore)
+    elif isinstance(_innermost(index), faiss.IndexHNSW):
+        for beam in EF_LADDER:
+            yield Settings(parameter="efSearch", value=beam, rescore=rescore)
+    else:
+        yield Settings(rescore=rescore)
+
+
+def latency_ms(index: DenseIndex, queries: Floats, k: int, repeats: int = 3) -> float:
+    """Median time of one query on one thread, in milliseconds."""
+    times = []
+    with faiss_threads(1):
+        for query in queries[:50].repeat(repeats, axis=0):
+            started = time.perf_counter()
+            index.search(query[None, :], k)
+            times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1000
+
+
+def _innermost(index: Any) -> Any:
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    return _innermost(inner.index) if isinstance(inner, faiss.IndexPreTransform) else inner
+
+
+def _rescores(index: Any) -> tuple[int, ...]:
+    """No rescoring is tried first where the index gives inner products itself."""
+    return (0, *RESCORE_LADDER) if index.metric_type == 0 else RESCORE_LADDER

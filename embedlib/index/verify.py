@@ -1,0 +1,193 @@
+"""What an index must pass before anything is published; every failure is named in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Corpus, Floats, Rows, Vectors, document_text
+from embedlib.errors import CorruptArtifact, DataError, MismatchError, VerificationError
+from embedlib.fingerprint import file_sha256
+from embedlib.index.build import check_norms
+from embedlib.index.dense import DenseIndex
+from embedlib.index.info import IDS_FILE, IndexInfo, read_info
+from embedlib.models.encoder import Encoder
+from embedlib.store import ArtifactRef
+
+#: A document encoded again, in another batch or precision, comes out this similar, or the model is another.
+SAME_VECTOR = 0.98
+#: Vectors whose norm is looked at again.
+NORM_SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is checked besides the files and counts.
+
+    Args:
+        canaries: (query, doc_id): the document must be among the first k hits of the query.
+        k: Depth of canaries and self-checks.
+        self_checks: Documents encoded again: they must match their stored vector and find themselves.
+        encoder: The model if it is loaded already; it is loaded from the artifact when None.
+    """
+
+    canaries: tuple[tuple[str, str], ...] = ()
+    k: int = 10
+    self_checks: int = 20
+    encoder: Encoder | None = None
+
+
+def verify_index(
+    index: ArtifactRef, vectors: Vectors, corpus: Corpus, model: ArtifactRef, checks: Checks
+) -> dict[str, Any]:
+    """Check counts, ids, dimension, norms, recall, the model, and canaries.
+
+    Returns:
+        Figures of the checks, for the release.
+
+    Raises:
+        VerificationError: Listing every check that failed.
+        MismatchError: Index and vectors were not made from each other.
+        CorruptArtifact: A file cannot be read.
+    """
+    info = read_info(index.path)
+    problems = [*_check_ids(index, vectors, corpus, info), *_check_norms(vectors), *_check_recall(info)]
+    figures: dict[str, Any] = {"documents": info.count, "recall": info.recall.value}
+    if not problems:
+        dense = DenseIndex.open(index.path, vectors)
+        encoder = checks.encoder or _load(model)
+        found, failures = _self_check(dense, vectors, corpus, encoder, checks)
+        asked, missed = _ask_canaries(dense, corpus, encoder, checks)
+        figures.update(found, canaries=asked)
+        problems = [*failures, *missed]
+    if problems:
+        raise VerificationError(
+            "the index fails its verification: " + "; ".join(problems),
+            where=str(index.path),
+            remedy="nothing was published; mend the cause, or delete the artifact and run again",
+        )
+    return figures
+
+
+def require_intact(refs: Sequence[ArtifactRef]) -> None:
+    """Compare every byte of artifacts with their checksums.
+
+    Raises:
+        CorruptArtifact: Naming the first file that is missing or differs.
+    """
+    for ref in refs:
+        for name, entry in ref.manifest.files.items():
+            path = ref.path / name
+            found = file_sha256(path) if path.is_file() else "no file"
+            if found != entry.sha256:
+                raise CorruptArtifact(
+                    f"a file of the {ref.kind} artifact is not what was written",
+                    where=str(path),
+                    expected=f"sha256 {entry.sha256[:16]}",
+                    found=found[:16],
+                    remedy="delete the artifact's folder; the next run builds it anew",
+                )
+
+
+def _load(model: ArtifactRef) -> Encoder:
+    from embedlib.models.local import load_encoder
+
+    return load_encoder(model.path)
+
+
+def _check_ids(index: ArtifactRef, vectors: Vectors, corpus: Corpus, info: IndexInfo) -> list[str]:
+    counts = {"corpus": len(corpus), "vectors": len(vectors), "index.json": info.count}
+    problems = []
+    if len(set(counts.values())) > 1:
+        problems.append(f"counts differ: {counts}")
+    if vectors.ids != corpus.ids:
+        problems.append("the vectors' ids are not the corpus's")
+    if (index.path / IDS_FILE).read_bytes() != (vectors.folder / "ids.parquet").read_bytes():
+        problems.append("the index's ids are not the vectors'")
+    return problems
+
+
+def _check_norms(vectors: Vectors) -> list[str]:
+    rows = np.unique(np.linspace(0, len(vectors) - 1, min(NORM_SAMPLE, len(vectors)), dtype=np.int64))
+    try:
+        check_norms(vectors.take(rows), 0, vectors)
+    except DataError as error:
+        return [error.what]
+    return []
+
+
+def _check_recall(info: IndexInfo) -> list[str]:
+    recall = info.recall
+    if recall.value >= recall.target:
+        return []
+    return [f"recall@{recall.k} is {recall.value:.4f}, below the target {recall.target:g}"]
+
+
+def _self_check(
+    dense: DenseIndex, vectors: Vectors, corpus: Corpus, encoder: Encoder, checks: Checks
+) -> tuple[dict[str, float], list[str]]:
+    """Encode documents anew: the same model gives the stored vectors, and each finds itself."""
+    if not checks.self_checks:
+        return {}, []
+    rows = np.unique(np.linspace(0, len(corpus) - 1, min(checks.self_checks, len(corpus)), dtype=np.int64))
+    documents = corpus.take(rows)
+    stored = vectors.take(rows)
+    again = _encode(encoder, [document_text(d.title, d.text) for d in documents], dense.dimension)
+    cosines = _cosines(stored, again)
+    found = _finds_itself(dense, again, stored, rows, checks.k)
+    problems = []
+    if cosines.min() < SAME_VECTOR:
+        worst = int(np.argmin(cosines))
+        problems.append(
+            f"the model does not give the stored vector of document {documents[worst].doc_id!r}: "
+            f"cosine {cosines[worst]:.3f}, expected at least {SAME_VECTOR}"
+        )
+    if not found.all():
+        lost = documents[int(np.argmin(found))].doc_id
+        problems.append(f"document {lost!r} does not find itself among {checks.k} hits")
+    return {"self_found": float(found.mean()), "self_cosine": float(cosines.min())}, problems
+
+
+def _encode(encoder: Encoder, texts: list[str], dimension: int) -> Floats:
+    vectors = encoder.encode_documents(texts)
+    if vectors.shape[1] != dimension:
+        raise MismatchError(
+            "the model gives vectors of another dimension than the index",
+            where=encoder.name,
+            expected=str(dimension),
+            found=str(vectors.shape[1]),
+            remedy="publish the model that encoded the documents",
+        )
+    return vectors
+
+
+def _cosines(a: Floats, b: Floats) -> Floats:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: Floats = np.einsum("nd,nd->n", a, b) / norms
+    return cosines
+
+
+def _finds_itself(dense: DenseIndex, again: Floats, stored: Floats, rows: Rows, k: int) -> Any:
+    """Per document: it is among the k hits, or those are at least as close (copies of its text)."""
+    hits = dense.search(again, k)
+    own = np.einsum("nd,nd->n", again, stored)
+    last = np.where(hits.rows >= 0, hits.scores, np.inf).min(axis=1)
+    return (hits.rows == rows[:, None]).any(axis=1) | (last >= own - 1e-3)
+
+
+def _ask_canaries(
+    dense: DenseIndex, corpus: Corpus, encoder: Encoder, checks: Checks
+) -> tuple[int, list[str]]:
+    if not checks.canaries:
+        return 0, []
+    hits = dense.search(encoder.encode_queries([query for query, _ in checks.canaries]), checks.k)
+    problems = []
+    for (query, doc_id), rows in zip(checks.canaries, hits.rows, strict=True):
+        if doc_id not in corpus.row_of:
+            problems.append(f"the document {doc_id!r} of the canary {query!r} is not in the corpus")
+        elif corpus.row_of[doc_id] not in rows:
+            problems.append(f"the canary {query!r} does not find {doc_id!r} among {checks.k} hits")
+    return len(checks.canaries), problems

@@ -1,0 +1,80 @@
+"""The ``index`` stage: vectors in, a tuned and verified FAISS index out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from embedlib.config.index import Index
+from embedlib.contracts import Corpus, Vectors
+from embedlib.index.artifact import write_index
+from embedlib.index.assemble import Assembled, Request, assemble
+from embedlib.index.choose import Demands
+from embedlib.index.documents import write_documents
+from embedlib.index.info import IDS_FILE, INDEX_FILE
+from embedlib.index.lexical import write_bm25
+from embedlib.index.plot import plot_curve
+from embedlib.index.queries import QuerySample, sample_queries
+from embedlib.models.local import load_encoder
+from embedlib.stages.base import Job, Stage
+from embedlib.store import ArtifactRef
+
+
+def run(
+    job: Job,
+    config: Index,
+    *,
+    corpus: ArtifactRef,
+    vectors: ArtifactRef,
+    model: ArtifactRef,
+    queries: ArtifactRef | None = None,
+) -> dict[str, Any]:
+    """Choose, build and tune an index; see ``embedlib.index.assemble``."""
+    documents, made = Corpus(corpus.path), Vectors(vectors.path)
+    made.require_model(model.digest)
+    rng = job.generator("index")
+    sample = sample_queries(
+        None if queries is None else queries.path, documents, config.tuning_queries, rng=rng
+    )
+    encoder = load_encoder(model.path)
+    assembled = assemble(
+        made, encoder.encode_queries(sample.texts), _request(config), rng=rng, progress=job.progress
+    )
+    write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
+    shutil.copyfile(vectors.file(IDS_FILE), job.out / IDS_FILE)
+    write_documents(documents, job.out / "documents.arrow")
+    plot_curve(assembled.tuned.curve, config.recall_target, assembled.k, job.out / "curve.png")
+    lexical = config.bm25 and write_bm25(documents.texts(), job.out / "bm25")
+    return _summary(assembled, sample, job.out, bool(lexical))
+
+
+def _request(config: Index) -> Request:
+    return Request(
+        factory=config.factory,
+        dimension=config.dimension,
+        demands=Demands(config.flat_limit, config.memory_mb, config.latency_ms),
+        recall_k=config.recall_k,
+        recall_target=config.recall_target,
+        training_sample=config.training_sample,
+        threads=config.threads,
+    )
+
+
+def _summary(made: Assembled, sample: QuerySample, out: Path, lexical: bool) -> dict[str, Any]:
+    return {
+        "factory": made.factory,
+        "reason": made.reason,
+        "count": int(made.index.ntotal),
+        "dimension": int(made.index.d),
+        f"recall@{made.k}": round(made.tuned.recall, 4),
+        "tuning_queries": len(sample.texts),
+        "tuning_source": sample.source,
+        "latency_ms": round(made.latency_ms, 3),
+        "build_s": round(made.build_s, 3),
+        "size_mb": round((out / INDEX_FILE).stat().st_size / 2**20, 2),
+        "bm25": lexical,
+    }
+
+
+STAGE = Stage("index", "index", run)
