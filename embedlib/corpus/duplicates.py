@@ -1,0 +1,128 @@
+"""Documents that say nearly the same: MinHash candidates, checked on their shingles."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.contracts import CORPUS, Corpus, read_rows, write_table
+from embedlib.corpus.build import ALIASES, ALIASES_SCHEMA
+from embedlib.corpus.groups import UnionFind
+from embedlib.progress import Progress, silent
+
+Shingles = npt.NDArray[np.uint32]
+_WORD = re.compile(r"\w+")
+WIDTH, PERMUTATIONS = 3, 128
+
+
+def shingles(text: str) -> Shingles:
+    """CRC-32 of each run of three words (of the whole, where there are fewer), sorted and unique."""
+    words = _WORD.findall(text.casefold())
+    width = min(WIDTH, len(words))
+    runs = {" ".join(words[i : i + width]) for i in range(len(words) - width + 1)} if words else set()
+    return np.unique(np.fromiter((zlib.crc32(run.encode()) for run in runs), dtype=np.uint32))
+
+
+def jaccard(a: Shingles, b: Shingles) -> float:
+    """|A ∩ B| / |A ∪ B| of two sorted sets."""
+    common = len(np.intersect1d(a, b, assume_unique=True))
+    return common / max(len(a) + len(b) - common, 1)
+
+
+def near_duplicate_pairs(
+    corpus: Corpus, threshold: float, progress: Progress = silent
+) -> Iterator[tuple[int, int, float]]:
+    """(row, later row, Jaccard similarity) of documents at least ``threshold`` alike.
+
+    Candidates come from MinHash LSH (Broder 1997; datasketch), tuned to miss few; each is checked on
+    the shingles themselves, so that no pair is reported wrongly. Memory grows by about a kilobyte a
+    document.
+
+    Args:
+        corpus: The corpus.
+        threshold: Smallest Jaccard similarity of the three-word shingles.
+        progress: Told of documents compared.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    lsh = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
+    seen: list[Shingles] = []
+    signatures = MinHash.generator(_sets(corpus, seen), num_perm=PERMUTATIONS, hashfunc=int)
+    for row, signature in enumerate(signatures):
+        if row % 1000 == 0:
+            progress(row, len(corpus), "near-duplicates sought")
+        if not len(seen[row]):
+            continue
+        for other in sorted(lsh.query(signature)):
+            similarity = jaccard(seen[other], seen[row])
+            if similarity >= threshold:
+                yield other, row, similarity
+        lsh.insert(row, signature, check_duplication=False)
+
+
+def _sets(corpus: Corpus, seen: list[Shingles]) -> Iterator[list[int]]:
+    """The shingles of each document, kept in ``seen`` too."""
+    for text in corpus.texts():
+        seen.append(shingles(text))
+        yield seen[-1].tolist()
+
+
+def near_duplicates(
+    folder: Path,
+    *,
+    threshold: float,
+    action: Literal["report", "drop", "off"],
+    max_documents: int,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Count near-duplicates in ``folder``'s corpus, or drop all but the first of each cluster.
+
+    Args:
+        folder: Holds ``corpus.parquet`` and ``aliases.parquet``; rewritten by ``drop``.
+        threshold: Smallest Jaccard similarity of the three-word shingles.
+        action: What to do.
+        max_documents: ``report`` does not look at larger corpora.
+        progress: Told of documents compared.
+
+    Returns:
+        For the profile: documents that nearly repeat an earlier one, clusters, examples.
+    """
+    corpus = Corpus(folder)
+    if action == "off" or (action == "report" and len(corpus) > max_documents):
+        why = "off" if action == "off" else f"not looked for above {max_documents} documents"
+        return {"documents": None, "why": why}
+    clusters = UnionFind(len(corpus))
+    examples: list[dict[str, Any]] = []
+    for first, second, similarity in near_duplicate_pairs(corpus, threshold, progress):
+        clusters.join(first, second)
+        if len(examples) < 10:
+            examples.append({"ids": [corpus.ids[first], corpus.ids[second]], "jaccard": round(similarity, 3)})
+    repeats = {row: root for row in range(len(corpus)) if (root := clusters.find(row)) != row}
+    if action == "drop" and repeats:
+        _drop(folder, {corpus.ids[row]: corpus.ids[root] for row, root in repeats.items()})
+    return {
+        "documents": len(repeats),
+        "clusters": len(set(repeats.values())),
+        "dropped": len(repeats) if action == "drop" else 0,
+        "threshold": threshold,
+        "examples": examples,
+    }
+
+
+def _drop(folder: Path, kept: Mapping[str, str]) -> None:
+    """Rewrite the corpus without the keys of ``kept``; they, and their aliases, become aliases."""
+    aliases = {row["doc_id"]: row["kept"] for row in read_rows(folder / ALIASES)}
+    aliases = {doc_id: kept.get(target, target) for doc_id, target in aliases.items()} | dict(kept)
+    rewritten = folder / "corpus.rewritten"
+    write_table(
+        rewritten, (r for r in read_rows(folder / "corpus.parquet") if r["doc_id"] not in kept), CORPUS
+    )
+    rewritten.replace(folder / "corpus.parquet")
+    rows = ({"doc_id": doc_id, "kept": aliases[doc_id]} for doc_id in sorted(aliases))
+    write_table(folder / ALIASES, rows, ALIASES_SCHEMA)

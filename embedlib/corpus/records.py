@@ -1,0 +1,160 @@
+"""What a source yields: a record, or what it rejects and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from embedlib.errors import DataError
+
+ID_NAMES = ("_id", "id", "doc_id", "docid", "document_id")
+TITLE_NAMES = ("title", "name", "subject")
+TEXT_NAMES = ("text", "body", "content", "contents", "document", "passage", "description")
+
+
+class Record(NamedTuple):
+    """One document as its source gives it; ``where`` is its file and line (or row)."""
+
+    doc_id: str
+    title: str
+    text: str
+    where: str
+    group_id: str = ""
+    metadata: Mapping[str, Any] = {}
+
+
+class Rejected(NamedTuple):
+    """What a source could not use: ``where`` is file and line (or row)."""
+
+    where: str
+    reason: str
+
+
+Item = Record | Rejected
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Which column holds what, already resolved against the columns there are.
+
+    Args:
+        doc_id: Column of the identifier; empty when ids come from the content.
+        title: Column of the title; empty when there is none.
+        text: Column of the text.
+        group_id: Column of the group; empty when there is none.
+        metadata: Columns kept as metadata.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    group_id: str = ""
+    metadata: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns to read, each once."""
+        named = (self.doc_id, self.title, self.text, self.group_id, *self.metadata)
+        return list(dict.fromkeys(name for name in named if name))
+
+
+@dataclass(frozen=True)
+class FieldNames:
+    """Which column is asked to hold what; an empty name is looked for under its usual names."""
+
+    doc_id: str = ""
+    title: str = ""
+    text: str = ""
+    group_id: str = ""
+    metadata: tuple[str, ...] = field(default=())
+
+    def resolve(self, columns: Sequence[str], where: str) -> Mapped:
+        """Match the names with the columns there are.
+
+        Raises:
+            DataError: A named column is missing, or no column looks like a text.
+        """
+        named = [n for n in (self.doc_id, self.title, self.text, self.group_id, *self.metadata) if n]
+        missing = [name for name in named if name not in columns]
+        text = self.text or _usual(TEXT_NAMES, columns)
+        if missing or not text:
+            raise DataError(
+                f"no column {', '.join(map(repr, missing))}" if missing else "no column that holds the text",
+                where=where,
+                expected="" if missing else "one of " + ", ".join(TEXT_NAMES),
+                found=", ".join(map(str, columns)) or "no columns",
+                remedy="name the columns in ingest.source.fields",
+            )
+        return Mapped(
+            self.doc_id or _usual(ID_NAMES, columns),
+            self.title or _usual(TITLE_NAMES, columns),
+            text,
+            self.group_id,
+            self.metadata,
+        )
+
+
+def _usual(names: Sequence[str], columns: Sequence[str]) -> str:
+    return next((name for name in names if name in columns), "")
+
+
+def to_record(row: Mapping[str, Any], mapped: Mapped, where: str) -> Item:
+    """One row as a record, or why it is none: a missing or wrongly typed id, title or text."""
+    text = row.get(mapped.text)
+    if not isinstance(text, str):
+        return Rejected(where, f"{mapped.text!r} is not a text but {_kind(text)}")
+    title = row.get(mapped.title) if mapped.title else ""
+    if title is None:
+        title = ""
+    if not isinstance(title, str):
+        return Rejected(where, f"{mapped.title!r} is not a text but {_kind(title)}")
+    doc_id = row.get(mapped.doc_id) if mapped.doc_id else ""
+    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
+        doc_id = str(doc_id)
+    if not isinstance(doc_id, str) or (mapped.doc_id and not doc_id.strip()):
+        return Rejected(where, f"{mapped.doc_id!r} is no identifier but {_kind(doc_id)}")
+    group = row.get(mapped.group_id) if mapped.group_id else ""
+    if not mapped.metadata:
+        return Record(doc_id.strip(), title, text, where, "" if group is None else str(group))
+    metadata = {name: jsonable(row.get(name)) for name in mapped.metadata if row.get(name) is not None}
+    return Record(doc_id.strip(), title, text, where, "" if group is None else str(group), metadata)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "missing"
+    return "empty" if value == "" else type(value).__name__
+
+
+def jsonable(value: Any) -> Any:
+    """``value`` where JSON can hold it, else its text (dates, decimals)."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
+
+
+def rows_to_items(
+    rows: Iterable[tuple[str, Mapping[str, Any] | Rejected]], names: FieldNames, where: str
+) -> Iterator[Item]:
+    """Records of a source whose every row names its own keys (JSONL): keys are resolved on the first row.
+
+    Optional keys that the first row lacks are found when they first appear.
+    """
+    mapped: Mapped | None = None
+    known: set[str] = set()
+    for place, row in rows:
+        if isinstance(row, Rejected):
+            yield row
+            continue
+        if mapped is None or not known.issuperset(row):
+            known.update(row)
+            try:
+                mapped = names.resolve(sorted(known), where)
+            except DataError as error:
+                yield Rejected(place, f"{error.what} (found: {error.found}; {error.remedy})")
+                continue
+        yield to_record(row, mapped, place)

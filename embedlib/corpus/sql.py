@@ -1,0 +1,116 @@
+"""Documents from any database that SQLAlchemy speaks to, its rows streamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from embedlib.corpus.records import FieldNames, Item, jsonable, to_record
+from embedlib.errors import ConfigError, DataError, ServiceError, UserError
+
+
+def database_url(variable: str) -> str:
+    """The database's URL from the environment, where its password may stand.
+
+    Args:
+        variable: Name of the environment variable.
+
+    Raises:
+        ConfigError: It is not set, or is no URL. The value is not shown.
+    """
+    value = os.environ.get(variable, "")
+    if not value:
+        raise ConfigError(
+            [f"ingest.source.url_env: environment variable {variable} is not set"],
+            remedy=f"export {variable}=postgresql+psycopg2://user:password@host/database",
+        )
+    try:
+        make_url(value)
+    except ArgumentError:
+        raise ConfigError([f"ingest.source.url_env: {variable} holds no database URL"]) from None
+    return value
+
+
+def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, Any]]:
+    """The query's rows by column, ``batch`` in memory at a time (a server-side cursor where there is one).
+
+    Args:
+        url: Database URL.
+        query: SELECT statement; it runs in a transaction that is rolled back.
+        batch: Rows fetched at once.
+
+    Raises:
+        ServiceError: The database cannot be reached.
+        DataError: The query fails.
+    """
+    shown = make_url(url).render_as_string(hide_password=True)
+    try:
+        engine = create_engine(url)
+    except (NoSuchModuleError, ImportError, ArgumentError) as error:
+        raise UserError(
+            "no driver for this database",
+            where=shown,
+            found=str(error),
+            remedy="install the driver's package",
+        ) from None
+    try:
+        try:
+            connection = engine.connect()
+        except SQLAlchemyError as error:
+            raise ServiceError(
+                "the database cannot be reached",
+                where=shown,
+                found=_reason(error, url),
+                remedy="check URL and server",
+            ) from None
+        with connection:
+            try:
+                streamed = connection.execution_options(stream_results=True, yield_per=batch)
+                result = streamed.execute(text(query))
+                if not result.returns_rows:
+                    raise DataError(
+                        "the query returns no rows", where=shown, expected="a SELECT statement", found=query
+                    )
+                for row in result.mappings():
+                    yield dict(row)
+            except SQLAlchemyError as error:
+                raise DataError("the query fails", where=shown, found=_reason(error, url)) from None
+    finally:
+        engine.dispose()
+
+
+def _reason(error: SQLAlchemyError, url: str) -> str:
+    """The database's own words, without the password."""
+    words = " ".join(str(getattr(error, "orig", None) or error).split())[:500]
+    password = make_url(url).password
+    return words.replace(str(password), "***") if password else words
+
+
+def read_sql(url: str, query: str, names: FieldNames) -> Iterator[Item]:
+    """A document a row of ``query``.
+
+    Raises:
+        ServiceError: The database cannot be reached.
+        DataError: The query fails or lacks a column.
+    """
+    mapped = None
+    for number, row in enumerate(sql_rows(url, query), start=1):
+        mapped = mapped or names.resolve(list(row), "the SQL query")
+        yield to_record(row, mapped, f"sql:row {number}")
+
+
+def sql_digest(url: str, query: str) -> str:
+    """Digest of the query's rows in any order: it changes when the documents do."""
+    total = 0
+    for row in sql_rows(url, query):
+        values = {name: jsonable(value) for name, value in row.items()}
+        hashed = hashlib.sha256(json.dumps(values, sort_keys=True).encode(errors="surrogatepass")).digest()
+        total = (total + int.from_bytes(hashed[:16])) % 2**128
+    return f"{total:032x}"

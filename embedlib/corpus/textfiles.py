@@ -1,0 +1,182 @@
+"""Lines of text files, however they come: gzipped, with a byte-order mark, broken in the middle."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from embedlib.corpus.records import Rejected
+from embedlib.errors import DataError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def require_file(path: Path) -> Path:
+    """The path, if a file is there.
+
+    Raises:
+        DataError: There is none.
+    """
+    if path.is_file():
+        return path
+    raise DataError(
+        f"no file {path.name!r}",
+        where=str(path),
+        expected="a file that can be read",
+        found="a folder" if path.is_dir() else "nothing",
+        remedy="check the path; relative paths start at the working directory",
+    )
+
+
+def check_encoding(name: str) -> str:
+    """The encoding's name, if Python knows it.
+
+    Raises:
+        DataError: It does not.
+    """
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise DataError(f"unknown encoding {name!r}", expected="a name such as utf-8 or cp1252") from None
+    return name
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's bytes, unzipped where its name ends in ``.gz``.
+
+    Raises:
+        DataError: It is not there or may not be read.
+    """
+    require_file(path)
+    try:
+        return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot read {path.name!r}", where=str(path), found=str(error)) from error
+
+
+def sniff_encoding(path: Path, encoding: str) -> str:
+    """The encoding that a byte-order mark tells, else ``encoding``."""
+    with open_bytes(path) as stream:
+        try:
+            start = stream.read(4)
+        except (OSError, EOFError, zlib.error):
+            return encoding  # read_lines meets the same damage and says where
+    return next((name for mark, name in _MARKS if start.startswith(mark)), check_encoding(encoding))
+
+
+def read_lines(path: Path, *, encoding: str, max_bytes: int) -> Iterator[tuple[int, str | Rejected]]:
+    """(line number from 1, the line without its end), with undecodable and endless lines rejected.
+
+    Args:
+        path: File, ``.gz`` or not.
+        encoding: Unless a byte-order mark says otherwise.
+        max_bytes: Longest line; the rest of a longer one is skipped without being held.
+
+    Raises:
+        DataError: The file is not there.
+    """
+    found = sniff_encoding(path, encoding)
+    if found in ("utf-16", "utf-32"):
+        yield from _wide_lines(path, found, max_bytes)
+        return
+    number = 0
+    with open_bytes(path) as stream:
+        try:
+            for number, line in _byte_lines(stream, max_bytes):
+                yield number, _decoded(path, number, line, found, max_bytes)
+        except (OSError, EOFError, zlib.error) as error:
+            yield number + 1, Rejected(f"{path.name}:{number + 1}", f"the file breaks off: {error}")
+
+
+def _byte_lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := stream.readline(max_bytes + 2):
+        number += 1
+        if len(line) == max_bytes + 2 and not line.endswith(b"\n"):
+            while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+        yield number, line
+
+
+def _decoded(path: Path, number: int, line: bytes, encoding: str, max_bytes: int) -> str | Rejected:
+    if len(line.rstrip(b"\r\n")) > max_bytes:
+        return Rejected(
+            f"{path.name}:{number}", f"a line of more than {max_bytes / 1e6:g} MB (max_document_mb)"
+        )
+    if number == 1 and line.startswith(codecs.BOM_UTF8):
+        line = line[len(codecs.BOM_UTF8) :]
+    try:
+        return line.decode(encoding).rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        return Rejected(f"{path.name}:{number}", _undecodable(error, encoding))
+
+
+def _too_long(path: Path, number: int, max_bytes: int) -> Rejected:
+    reason = f"a line of more than {max_bytes / 1e6:g} MB (raise ingest.max_document_mb, or cut it)"
+    return Rejected(f"{path.name}:{number}", reason)
+
+
+def _undecodable(error: UnicodeDecodeError, encoding: str) -> str:
+    return f"not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start} (set `encoding`)"
+
+
+def _wide_lines(path: Path, encoding: str, max_bytes: int) -> Iterator[tuple[int, str | Rejected]]:
+    number = 0
+    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding=encoding) as text:
+        try:
+            while line := text.readline(max_bytes):
+                number += 1
+                if len(line) == max_bytes and not line.endswith("\n"):
+                    while (rest := text.readline(1 << 20)) and not rest.endswith("\n"):
+                        pass
+                    yield (
+                        number,
+                        Rejected(f"{path.name}:{number}", f"a line of more than {max_bytes / 1e6:g} MB"),
+                    )
+                    continue
+                yield number, line.rstrip("\r\n")
+        except (OSError, EOFError, zlib.error) as error:
+            yield number + 1, Rejected(f"{path.name}:{number + 1}", f"the file breaks off: {error}")
+        except UnicodeDecodeError as error:
+            yield number + 1, Rejected(f"{path.name}:{number + 1}", _undecodable(error, encoding))
+
+
+def read_text(path: Path, name: str, *, encoding: str, max_bytes: int) -> str | Rejected:
+    """A whole file's text, or why it is not one.
+
+    Args:
+        path: The file.
+        name: What to call it in messages.
+        encoding: Unless a byte-order mark says otherwise.
+        max_bytes: Largest file taken for a document.
+    """
+    data = read_bytes(path, name, max_bytes=max_bytes)
+    if isinstance(data, Rejected):
+        return data
+    found = next((n for mark, n in _MARKS if data.startswith(mark)), check_encoding(encoding))
+    try:
+        return data.decode("utf-8-sig" if found == "utf-8" else found)
+    except UnicodeDecodeError as error:
+        return Rejected(name, _undecodable(error, found))
+
+
+def read_bytes(path: Path, name: str, *, max_bytes: int) -> bytes | Rejected:
+    """A whole file's bytes, or why they cannot be had."""
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            return Rejected(name, f"a file of {size / 1e6:.1f} MB (max_document_mb is {max_bytes / 1e6:g})")
+        return path.read_bytes()
+    except OSError as error:
+        return Rejected(name, f"cannot be read: {error.strerror or error}")

@@ -1,0 +1,62 @@
+"""Counting tokens with the model's own tokenizer, without loading the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from embedlib.errors import ModelError
+
+
+class TokenCounter:
+    """Tokens of texts as the model will see them, special tokens included.
+
+    Args:
+        folder: The model's folder (holds ``tokenizer.json``).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = next(
+            (
+                p
+                for p in (folder / "tokenizer.json", folder / "0_Transformer" / "tokenizer.json")
+                if p.is_file()
+            ),
+            None,
+        )
+        if path is None:
+            raise ModelError(
+                "no tokenizer.json in the model's folder",
+                where=str(folder),
+                remedy="name a model with a fast tokenizer in ingest.tokenizer",
+            )
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.limit = _limit(folder)
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special tokens included."""
+        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+
+    @property
+    def special(self) -> int:
+        """Special tokens added to each text."""
+        return int(self._tokenizer.num_special_tokens_to_add(False))
+
+
+def _limit(folder: Path) -> int | None:
+    """Longest input in tokens: sentence-transformers' own setting, else the tokenizer's."""
+    for name, key in (
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
+        path = folder / name
+        if path.is_file():
+            value = json.loads(path.read_text(encoding="utf-8")).get(key)
+            if isinstance(value, int) and value < 1_000_000:
+                return value
+    return None

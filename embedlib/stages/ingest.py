@@ -1,0 +1,135 @@
+"""Ingest: a source becomes a ``corpus``.
+
+Files: corpus.parquet, aliases.parquet (ids of dropped duplicates), profile.json, rejected.jsonl,
+samples.json.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from embedlib.config.data import Ingest
+from embedlib.contracts import Corpus, write_json
+from embedlib.corpus.build import Counts, build_corpus
+from embedlib.corpus.chunk import Cutter
+from embedlib.corpus.duplicates import near_duplicates
+from embedlib.corpus.profile import check_limits, profile_corpus, sample_rows
+from embedlib.corpus.rejects import FILE, Rejects
+from embedlib.corpus.tokens import TokenCounter
+from embedlib.errors import DataError
+from embedlib.models.resolve import resolve_model
+from embedlib.stages.base import Job, Stage
+from embedlib.stages.sources import Opened, open_source, source_digest
+
+SAMPLES = 10
+
+
+def run(job: Job, config: Ingest) -> dict[str, Any]:
+    """Read the source and write the corpus and its profile.
+
+    Raises:
+        DataError: Nothing to read, a bad row (where bad rows end the run), or a limit passed.
+    """
+    source = open_source(config.source, int(config.max_document_mb * 1e6))
+    counter = TokenCounter(Path(resolve_model(config.tokenizer)))
+    cuts = config.chunk.mode == "on" or (config.chunk.mode == "auto" and source.files)
+    chunk = config.chunk
+    with Rejects(job.out / FILE, config.on_bad_row, source.origin, "ingest.on_bad_row") as rejects:
+        counts = build_corpus(
+            source.items,
+            job.out,
+            job.scratch,
+            rejects=rejects,
+            drop_duplicates=config.duplicates == "drop"
+            or (config.duplicates == "auto" and not source.labelled),
+            cut=Cutter(counter, chunk.max_tokens, chunk.overlap_tokens) if cuts else None,
+            progress=job.progress,
+        )
+    _require_documents(counts, rejects, source)
+    near = near_duplicates(
+        job.out,
+        threshold=config.near_duplicates.threshold,
+        action=config.near_duplicates.action,
+        max_documents=config.near_duplicates.max_documents,
+        progress=job.progress,
+    )
+    corpus = Corpus(job.out)
+    profile = _counted(counts, rejects, len(corpus)) | {"near_duplicates": near}
+    profile |= profile_corpus(corpus, counter, documents=config.profile_documents, progress=job.progress)
+    _check(config, profile, source.origin)
+    write_json(job.out / "profile.json", profile)
+    write_json(job.out / "samples.json", _samples(corpus))
+    return _summary(profile, source)
+
+
+def _require_documents(counts: Counts, rejects: Rejects, source: Opened) -> None:
+    if not counts.documents:
+        raise DataError(
+            "no document with text",
+            where=source.origin,
+            expected="at least one",
+            found=f"{counts.records} rows read, {rejects.count} rejected, {rejects.empty} empty",
+            remedy="check the path and ingest.source.fields",
+        )
+
+
+def _counted(counts: Counts, rejects: Rejects, documents: int) -> dict[str, Any]:
+    return {
+        "documents": documents,
+        "records": counts.records,
+        "rejected": rejects.count,
+        "empty": rejects.empty,
+        "cut": counts.cut,
+        "duplicates": counts.duplicates,
+        "duplicates_dropped": counts.dropped,
+        "without_title": counts.empty_titles,
+        "title_only": counts.title_only,
+    }
+
+
+def _check(config: Ingest, profile: dict[str, Any], where: str) -> None:
+    records = max(profile["records"], 1)
+    limits = config.limits
+    cut_or_trust = "set ingest.chunk.mode=on, choose a model that reads more, or raise the limit"
+    check_limits(
+        [
+            ("truncated_share", profile["tokens"]["truncated_share"], limits.truncated_share, cut_or_trust),
+            (
+                "duplicate_share",
+                profile["duplicates"] / max(profile["documents"] + profile["duplicates_dropped"], 1),
+                limits.duplicate_share,
+                "mend the source, or raise the limit",
+            ),
+            (
+                "rejected_share",
+                profile["rejected"] / records,
+                limits.rejected_share,
+                "look into ingest.source.fields and encoding, or raise the limit",
+            ),
+        ],
+        where,
+    )
+
+
+def _samples(corpus: Corpus) -> list[dict[str, str]]:
+    documents = corpus.take(sample_rows(len(corpus), SAMPLES))
+    return [{"doc_id": d.doc_id, "title": d.title, "text": d.text[:500]} for d in documents]
+
+
+def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
+    names = ("documents", "records", "rejected", "empty", "cut", "duplicates", "duplicates_dropped")
+    return {
+        "source": source.origin,
+        **{name: profile[name] for name in names},
+        "near_duplicates": profile["near_duplicates"].get("documents"),
+        "truncated_share": profile["tokens"]["truncated_share"],
+        "mean_tokens": profile["tokens"]["mean"],
+    }
+
+
+def _external(config: Ingest) -> dict[str, str]:
+    return {"source": source_digest(config.source)}
+
+
+STAGE = Stage("ingest", "corpus", run, external=_external)

@@ -1,0 +1,153 @@
+"""From the options of a source to its records, and to the digest of what it holds."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from embedlib.config import data as options
+from embedlib.corpus.beir import corpus_file, is_beir, read_beir
+from embedlib.corpus.docstrings import docstring_documents, package_roots, source_files
+from embedlib.corpus.folder import folder_files, read_folder
+from embedlib.corpus.huggingface import open_dataset, read_huggingface
+from embedlib.corpus.records import FieldNames, Item
+from embedlib.corpus.sql import database_url, read_sql, sql_digest
+from embedlib.corpus.tabular import read_csv, read_jsonl, read_parquet
+from embedlib.corpus.textfiles import require_file
+from embedlib.errors import DataError
+from embedlib.fingerprint import digest, file_sha256, tree_digest
+
+FileSource = options.JsonlSource | options.CsvSource | options.ParquetSource
+
+
+class Opened(NamedTuple):
+    """A source ready to be read.
+
+    Args:
+        items: Its records and rejected rows, streamed.
+        origin: What messages call it.
+        files: Whether a document is a file, which may be long.
+        labelled: Whether labels that come with it name its ids, so that duplicates must stay.
+    """
+
+    items: Iterable[Item]
+    origin: str
+    files: bool = False
+    labelled: bool = False
+
+
+def found_at(source: options.AutoSource) -> options.BeirSource | options.FolderSource | FileSource:
+    """The source that lies at a path, seen from the folder's content or the file's name.
+
+    Raises:
+        DataError: Nothing is there, or nothing that is known.
+    """
+    path, fields, encoding = source.path, source.fields, source.encoding
+    if path.is_dir():
+        if is_beir(path):
+            return options.BeirSource(path=path)
+        return options.FolderSource(path=path, encoding=encoding)
+    suffix = next((s for s in reversed(require_file(path).suffixes) if s != ".gz"), "").lower()
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        return options.JsonlSource(path=path, fields=fields, encoding=encoding)
+    if suffix in (".csv", ".tsv"):
+        return options.CsvSource(path=path, fields=fields, encoding=encoding)
+    if suffix in (".parquet", ".pq"):
+        return options.ParquetSource(path=path, fields=fields)
+    raise DataError(
+        f"cannot tell what {path.name!r} is",
+        where=str(path),
+        expected="a BEIR folder, a folder of texts, or a .jsonl, .csv, .tsv or .parquet file",
+        remedy="say so with ingest.source.type",
+    )
+
+
+def open_source(source: options.Source, max_bytes: int) -> Opened:  # noqa: PLR0911 - a return a kind
+    """The records of a source.
+
+    Args:
+        source: Its options.
+        max_bytes: Longest line or file that is taken for a document.
+
+    Raises:
+        DataError: It is not there or cannot be read.
+    """
+    match source:
+        case options.AutoSource():
+            return open_source(found_at(source), max_bytes)
+        case options.BeirSource():
+            return Opened(read_beir(source.path, max_bytes=max_bytes), str(source.path), labelled=True)
+        case options.FolderSource():
+            items = read_folder(source.path, source.suffixes, encoding=source.encoding, max_bytes=max_bytes)
+            return Opened(items, str(source.path), files=True)
+        case options.DocstringsSource():
+            origin = ", ".join(source.packages) or "the standard library's docstrings"
+            return Opened(docstring_documents(package_roots(source.packages)), origin)
+        case options.SqlSource():
+            url = database_url(source.url_env)
+            return Opened(read_sql(url, source.query, _names(source.fields)), f"${source.url_env}")
+        case options.HuggingFaceSource():
+            origin = source.name or (source.path or Path()).name
+            return Opened(read_huggingface(_dataset(source), _names(source.fields), origin), origin)
+        case _:
+            return Opened(_read_file(source, max_bytes), str(source.path))
+
+
+def _read_file(source: FileSource, max_bytes: int) -> Iterable[Item]:
+    names = _names(source.fields)
+    match source:
+        case options.ParquetSource():
+            return read_parquet(source.path, names)
+        case options.CsvSource():
+            return read_csv(
+                source.path,
+                names,
+                encoding=source.encoding,
+                max_bytes=max_bytes,
+                delimiter=source.delimiter,
+            )
+        case _:
+            return read_jsonl(source.path, names, encoding=source.encoding, max_bytes=max_bytes)
+
+
+def source_digest(source: options.Source) -> str:  # noqa: PLR0911 - a return a kind
+    """Digest of what the source holds now; it changes when the documents do.
+
+    Raises:
+        DataError: It is not there or cannot be read.
+    """
+    match source:
+        case options.AutoSource():
+            return source_digest(found_at(source))
+        case options.BeirSource():
+            return file_sha256(corpus_file(source.path))
+        case options.FolderSource():
+            files = [p for p in folder_files(source.path, source.suffixes) if isinstance(p, Path)]
+            return tree_digest(source.path, [p.relative_to(source.path).as_posix() for p in files])
+        case options.DocstringsSource():
+            roots = package_roots(source.packages)
+            names = [[p.relative_to(root).as_posix() for p in source_files(root)] for root in roots]
+            trees = [tree_digest(root, files) for root, files in zip(roots, names, strict=True)]
+            return digest([platform.python_version(), *trees])
+        case options.SqlSource():
+            return sql_digest(database_url(source.url_env), source.version_query or source.query)
+        case options.HuggingFaceSource():
+            return tree_digest(source.path) if source.path else str(_dataset(source)._fingerprint)
+        case _:
+            return digest([source.path.name, file_sha256(require_file(source.path))])
+
+
+def _dataset(source: options.HuggingFaceSource) -> Any:
+    return open_dataset(
+        name=source.name,
+        path=source.path,
+        config_name=source.config_name,
+        split=source.split,
+        revision=source.revision,
+    )
+
+
+def _names(fields: options.Fields) -> FieldNames:
+    return FieldNames(fields.doc_id, fields.title, fields.text, fields.group_id, fields.metadata)
