@@ -11,6 +11,7 @@ from embedlib.config.root import Config
 from flows.outcome import Trigger
 from flows.settle import settle
 from tasks.context import RunContext
+from tasks.monitor import note_outcome
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
     Args:
         config: The whole configuration.
         kind: The flow's name.
-        event: What triggered the run, kept as a tag.
+        event: What triggered the run; the monitor's history learns what became of it.
     """
     run = RunContext(
         workspace=config.workspace.expanduser().resolve(),
@@ -30,13 +31,20 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
         experiment=config.tracking.experiment,
         retries=config.run.retries,
     )
+    cause = event.model_dump(mode="json") if event else None
     run.store.sweep()
-    tags = {"embedlib.flow": kind, "prefect.flow_run_id": run.key, "prefect.flow_run_name": str(flow_run.name)}
-    tags["embedlib.event"] = event.event if event else "by hand"
+    tags = {
+        "embedlib.flow": kind,
+        "embedlib.event": event.event if event else "by hand",
+        "prefect.flow_run_id": run.key,
+        "prefect.flow_run_name": str(flow_run.name),
+    }
     run.tracker.start(f"{kind} {flow_run.name}", params=config.model_dump(mode="json"), tags=tags)
+    note_outcome(run, cause, "started", detail=run.key)
     try:
         yield run
-    except BaseException:
+    except BaseException as error:
+        note_outcome(run, cause, "failed", detail=str(error).partition("\n")[0])
         run.tracker.finish("FAILED")
         raise
     else:

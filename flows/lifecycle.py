@@ -10,11 +10,12 @@ from embedlib.config.root import Config
 from embedlib.store import ArtifactRef
 from flows.approval import approval
 from flows.context import flow_context
-from flows.outcome import Outcome, Trigger
+from flows.outcome import Outcome, Trigger, as_json
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
-from tasks.release import live_release, publish, tell
+from tasks.monitor import note_outcome
+from tasks.release import live_release, publish, register, tell
 
 
 class Data(NamedTuple):
@@ -57,7 +58,7 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         corpus = stages.ingest(run, config.ingest)
         data = Data(corpus, stages.split(run, config.split, corpus=corpus))
         base = encoded(run, config, data, stages.base_model(run, config.model), "base")
-        incumbent = encoded(run, config, data, live.model, "incumbent") if live else None
+        incumbent = encoded(run, config, data, live["model"], "incumbent") if live else None
         start = incumbent if incumbent and config.train.start == "incumbent" else base
 
         tuned, training_data = tune(run, config, data, start)
@@ -66,8 +67,9 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
             proof = prove(run, config, data, base, incumbent, merged, "merged")
 
-        approved = proof.verdict == "promote" and approval(run, config, proof.decision)
-        chosen = proof.candidate if approved else incumbent or base
+        consent = approval(config, proof.decision) if proof.verdict == "promote" else None
+        promoted = consent is not None and consent.approve
+        chosen = proof.candidate if promoted else incumbent or base
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
         report = stages.report(
             run,
@@ -79,11 +81,20 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             decision=proof.decision,
             index=index,
         )
-        parts = {**data._asdict(), **chosen._asdict(), "index": index, "decision": proof.decision}
-        release = publish(run, config, parts, event=event, approved=approved)
-        outcome = Outcome.of(proof.decision, report, release)
-        tell(run, "embedlib.release.published" if approved else "embedlib.release.kept", outcome)
+        parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": proof.decision}
+        release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
+        if promoted:
+            register(run, config, chosen.model)
+        outcome = Outcome.of(proof.decision, report, release, promoted)
+        conclude(run, event, outcome)
     return outcome
+
+
+def conclude(run: RunContext, event: Trigger | None, outcome: Outcome) -> None:
+    """Tell the world and the monitor's history what came of the run."""
+    state = "published" if outcome.promoted else "kept"
+    tell(run, f"embedlib.release.{state}", outcome.model_dump(mode="json"))
+    note_outcome(run, as_json(event), state, detail=outcome.verdict)
 
 
 def tune(run: RunContext, config: Config, data: Data, start: Encoded) -> tuple[ArtifactRef, dict[str, ArtifactRef]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from embedlib.index.release import Release
+from embedlib.index.catalog import Release
 from embedlib.store import ArtifactRef
 
 
@@ -25,20 +25,27 @@ class Outcome(BaseModel):
     model_config = ConfigDict(frozen=True)
     verdict: str
     reasons: list[str]
+    promoted: bool
     release: int
     model: str
     decision: str
     report: Path
 
     @classmethod
-    def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release) -> Outcome:
+    def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release, promoted: bool) -> Outcome:
         """Gather the outcome from its artifacts."""
         values = decision.json("decision.json")
         return cls(
             verdict=values["verdict"],
             reasons=values["reasons"],
+            promoted=promoted,
             release=release.number,
-            model=release.model.fingerprint,
+            model=release.parts["model"].fingerprint,
             decision=decision.fingerprint,
             report=report.file("report.html"),
         )
+
+
+def as_json(value: BaseModel | None) -> dict[str, Any] | None:
+    """A model as JSON values, for records."""
+    return None if value is None else value.model_dump(mode="json")

@@ -7,9 +7,10 @@ from prefect import flow
 from embedlib.config.root import Config
 from embedlib.errors import ReleaseError
 from flows.context import flow_context
-from flows.outcome import Trigger
+from flows.outcome import Trigger, as_json
 from tasks import stages
 from tasks.encode import encode
+from tasks.monitor import note_outcome
 from tasks.release import live_release, publish, tell
 
 
@@ -33,9 +34,11 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
                 remedy="run the lifecycle first: `embedlib run`",
             )
         corpus = stages.ingest(run, config.ingest)
-        vectors = encode(run, config, corpus=corpus, model=live.model)
-        parts = {"corpus": corpus, "queries": live.queries, "model": live.model, "vectors": vectors}
-        index = stages.index(run, config.index, **parts)
-        release = publish(run, config, {**parts, "index": index, "decision": live.decision}, event=event)
+        model, queries = live["model"], live["queries"]
+        vectors = encode(run, config, corpus=corpus, model=model)
+        index = stages.index(run, config.index, corpus=corpus, queries=queries, model=model, vectors=vectors)
+        parts = {**live, "corpus": corpus, "vectors": vectors, "index": index}
+        release = publish(run, config, parts, event=as_json(event))
         tell(run, "embedlib.release.refreshed", {"release": release.number})
+        note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
     return release.number

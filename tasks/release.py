@@ -8,36 +8,66 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
-from embedlib.config.index import Publish
-from embedlib.index import release as releases
+from embedlib.config.root import Config
+from embedlib.index import catalog
+from embedlib.index.catalog import Release
+from embedlib.stages.publish import publish_release
 from embedlib.store import ArtifactRef
 from tasks.artifacts import table
 from tasks.context import RunContext
 
+PARTS = ("corpus", "model", "vectors", "index", "decision")
+
 
 @task(name="live release", persist_result=False)
-def live_release(run: RunContext) -> releases.Release | None:
-    """Finish or undo an interrupted publish, sweep dead temporary folders, and read what is live."""
-    run.store.sweep()
-    releases.reconcile(run.workspace)
-    return releases.current(run.workspace)
+def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
+    """Finish or undo an interrupted publish, then read the live release's artifacts by name.
+
+    ``queries`` are those that the live index was tuned with. None before the first release.
+    """
+    catalog.reconcile(run.workspace)
+    release = catalog.current(run.workspace)
+    if release is None:
+        return None
+    parts = {name: release.ref(run.workspace, name) for name in PARTS if name in release.parts}
+    kind, _, fingerprint = parts["index"].manifest.parents["queries"].partition("/")
+    return {**parts, "queries": run.store.get(kind, fingerprint)}
 
 
 @task(name="publish", persist_result=False)
 def publish(
     run: RunContext,
-    config: Publish,
+    config: Config,
     parts: dict[str, ArtifactRef],
+    *,
     event: dict[str, Any] | None = None,
-    approved_by: str | None = None,
-) -> releases.Release:
+    approval: dict[str, Any] | None = None,
+) -> Release:
     """Verify model and index together and make them live in one step."""
-    release = releases.publish(
-        run.workspace, **parts, event=event, approved_by=approved_by, **config.model_dump()
+    decision = parts["decision"].json("decision.json")
+    release = publish_release(
+        run.workspace,
+        config.publish,
+        {name: parts[name] for name in PARTS},
+        event=event,
+        approval=approval,
+        figures=decision["numbers"],
+        why=decision["verdict"],
     )
-    get_run_logger().info("release %d is live: model %s", release.number, release.model.fingerprint[:12])
-    create_markdown_artifact(table(release.summary()), key="release", description=f"release {release.number}")
+    how = "was live already" if release.reused else "is live"
+    get_run_logger().info("release %d %s", release.number, how)
+    shown = {"release": release.number, "created": release.created_at, **release.figures.get("verification", {})}
+    create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")
+    run.tracker.figures("publish", {"release": release.number, "reused": release.reused})
     return release
+
+
+@task(name="register", persist_result=False)
+def register(run: RunContext, config: Config, model: ArtifactRef) -> None:
+    """Make the published model the registry's ``champion``."""
+    if config.tracking.register_model:
+        run.tracker.model(model.path, name=config.tracking.model_name, digest=model.digest)
+        run.tracker.flush()
 
 
 @task(name="tell", persist_result=False)

@@ -1,10 +1,106 @@
-"""Commands about models: recommend."""
+"""Commands about models: recommend, compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from embedlib.cli.app import AsJson, app, emit_json
+from embedlib.cli.app import AsJson, Data, Overrides, Workspace, app, emit_json
+
+
+@app.command()
+def recommend(
+    min_quality: Annotated[float | None, typer.Option(help="Least score of the measure, percent.")] = None,
+    measure: Annotated[str, typer.Option(help="Figure that quality is ranked by.")] = "mteb-v1-retrieval",
+    max_latency_ms: Annotated[float | None, typer.Option(help="Longest time for one query.")] = None,
+    max_memory_mb: Annotated[float | None, typer.Option(help="Most memory for the weights.")] = None,
+    max_price: Annotated[float | None, typer.Option(help="Most US dollars per million tokens.")] = None,
+    document_tokens: Annotated[int | None, typer.Option(help="Tokens seen in one piece.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="ISO 639-1 code; may be repeated.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Subject of the texts.")] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="A GPU is at hand.")] = False,
+    api: Annotated[bool, typer.Option("--api/--no-api", help="Texts may leave this machine.")] = True,
+    fine_tunable: Annotated[bool, typer.Option("--fine-tunable", help="It is to be fine-tuned here.")] = False,
+    prefer: Annotated[str, typer.Option(help="quality, speed, memory or price.")] = "quality",
+    as_json: AsJson = False,
+) -> None:
+    """Rank known models against requirements, with reasons and what ruled others out.
+
+    Example: embedlib recommend --no-api --fine-tunable --max-memory-mb 500
+    """
+    from pydantic import ValidationError
+
+    from embedlib.errors import ConfigError
+    from embedlib.models.catalog import load_catalog
+    from embedlib.models.selection import Requirements
+    from embedlib.models.selection import recommend as rank
+
+    values = {
+        "min_quality": min_quality,
+        "measure": measure,
+        "max_latency_ms": max_latency_ms,
+        "max_memory_mb": max_memory_mb,
+        "max_price": max_price,
+        "document_tokens": document_tokens,
+        "languages": language or ["en"],
+        "domain": domain,
+        "gpu": gpu,
+        "api_allowed": api,
+        "fine_tunable": fine_tunable,
+        "prefer": prefer,
+    }
+    try:
+        requirements = Requirements.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{e['loc'][0]}: {e['msg']}; found {e['input']!r}" for e in error.errors()]
+        raise ConfigError(problems, where="recommend", remedy="`embedlib recommend --help`") from None
+    result = rank(requirements, load_catalog())
+    emit_json(_as_json(result)) if as_json else _print(result, measure)
+
+
+@app.command()
+def compare(
+    data: Data = None,
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Name or folder; repeat it.")] = None,
+    workspace: Workspace = Path("workspace"),
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure models on your own data: quality with intervals, tokens a second, memory.
+
+    Example: embedlib compare --data docs/ --model all-MiniLM-L6-v2 --model ./my-model
+    """
+    from embedlib.cli.lifecycle import evaluate
+
+    evaluate(
+        model=model, data=data, bm25=True, hybrid=True, workspace=workspace, as_json=as_json,
+        overrides=["evaluate.efficiency=true", *(overrides or [])],
+    )
+
+
+def _as_json(result: Any) -> dict[str, Any]:
+    return {
+        "ranked": [
+            {
+                "model": c.model.name, "quality": c.quality, "latency_ms": c.latency_ms,
+                "memory_mb": c.memory_mb, "price": c.price, "dimension": c.dimension,
+                "reasons": c.reasons, "caveats": c.caveats,
+            }
+            for c in result.ranked
+        ],
+        "ruled_out": {r.model.name: [o.reason for o in r.objections] for r in result.ruled_out},
+    }
+
+
+def _print(result: Any, measure: str) -> None:
+    from embedlib.cli.show import print_table
+
+    rows = [
+        (i, c.model.name, c.quality if c.quality is not None else "unknown", c.dimension, "; ".join(c.reasons))
+        for i, c in enumerate(result.ranked, 1)
+    ]
+    print_table(("rank", "model", measure, "dimension", "because"), rows)
+    out = [(r.model.name, "; ".join(o.reason for o in r.objections)) for r in result.ruled_out]
+    print_table(("ruled out", "because"), out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -29,7 +30,7 @@ def _lines(model: type[BaseModel], values: BaseModel, depth: int) -> list[str]:
     for name, field in model.model_fields.items():
         value = getattr(values, name)
         note = " ".join((field.description or "").split())
-        limits = ", ".join(str(m) for m in field.metadata if "(" in str(m))
+        limits = _limits(field.metadata)
         text = f"{note} [{limits}]" if limits else note
         lines += [f"{pad}# {line}" for line in textwrap.wrap(text, 100 - 2 * depth)]
         if isinstance(value, BaseModel):
@@ -38,6 +39,13 @@ def _lines(model: type[BaseModel], values: BaseModel, depth: int) -> list[str]:
         else:
             lines.append(f"{pad}{name}: {_scalar(value)}")
     return lines
+
+
+def _limits(metadata: Sequence[Any]) -> str:
+    """Bounds as a person writes them."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥", "max_length": "length ≤"}
+    found = ((sign, getattr(m, name, None)) for m in metadata for name, sign in signs.items())
+    return ", ".join(f"{sign} {bound}" for sign, bound in found if bound is not None)
 
 
 def _scalar(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from embedlib.config.base import OPERATIONAL, Section
 from embedlib.config.data import Ingest, Split
@@ -90,6 +90,19 @@ class Config(Section):
     """MLflow."""
     run: Run = Run()
     """Execution engine."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_beside_documents(cls, values: Any) -> Any:
+        """A BEIR folder's own labels are used unless the configuration says where labels are."""
+        if not isinstance(values, dict):
+            return values
+        source = (values.get("ingest") or {}).get("source") or {}
+        split = values.get("split") or {}
+        if isinstance(source, dict) and source.get("type") in ("auto", "beir") and "path" in source:
+            labels = {"type": "auto", "path": source["path"]}
+            return {**values, "split": {"labels": labels, **split}} if isinstance(split, dict) else values
+        return values
 
 
 def load_config(

@@ -1,0 +1,98 @@
+"""Results as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from embedlib.index.search import SearchHit
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """Print rows; numbers are aligned right."""
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for index, name in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table)
+
+
+def hits_table(hits: Sequence[SearchHit]) -> None:
+    """Search hits, best first."""
+    rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet, h.snippet) for h in hits]
+    print_table(("rank", "score", "document", "title", "text"), [(*r[:4], r[4][:160]) for r in rows])
+
+
+def answers(workspace: Path, queries: Sequence[str], k: int = 3) -> None:
+    """What the live release answers to sample queries."""
+    from embedlib.index.search import Searcher
+
+    searcher = Searcher(workspace)
+    for query, hits in zip(queries, searcher.search(list(queries), k=k), strict=True):
+        rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet) for h in hits]
+        print_table(("rank", "score", "document", "title"), rows, title=f"“{query}”")
+
+
+def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Releases, the live one marked."""
+    cells = [
+        (
+            "→" if row["live"] else "",
+            row["number"],
+            row["created_at"],
+            row["parts"]["model"]["fingerprint"][:12],
+            row["parts"]["index"]["fingerprint"][:12],
+            (row.get("event") or {}).get("event", "by hand"),
+        )
+        for row in rows
+    ]
+    print_table(("live", "release", "created", "model", "index", "because of"), cells)
+
+
+def outcome_table(workspace: Path, outcome: Any) -> None:
+    """The verdict with its reasons, the comparison, and where everything lies."""
+    from embedlib.store import Store
+
+    console = Console()
+    decision = Store(workspace).get("decision", outcome.decision)
+    kind, _, fingerprint = decision.manifest.parents["evaluation"].partition("/")
+    scores_table(Store(workspace).get(kind, fingerprint).json("comparisons.json"))
+    colour = "green" if outcome.verdict == "promote" else "yellow"
+    console.print(f"[bold {colour}]{outcome.verdict}[/]")
+    for reason in outcome.reasons:
+        console.print(f"  • {escape(reason)}", highlight=False)
+    console.print(f"release {outcome.release} is live in {escape(str(workspace))}", highlight=False)
+    console.print(f"report  {escape(str(outcome.report))}", highlight=False, soft_wrap=True)
+
+
+def findings_table(findings: Sequence[Any]) -> None:
+    """The doctor's findings, worst first."""
+    rows = [(f.severity, f.title, f.evidence, f.next_command) for f in findings]
+    print_table(("severity", "finding", "evidence", "next"), rows)
+
+
+def monitor_table(report: Mapping[str, Any]) -> None:
+    """What the monitor saw."""
+    rows = [(name, value) for name, value in report["figures"].items()]
+    print_table(("figure", "value"), rows, title=f"release {report['release']}")
+    for kind in ("fired", "events", "notes"):
+        if report[kind]:
+            Console().print(f"{kind}: {escape(', '.join(map(str, report[kind])))}", highlight=False)
+
+
+def scores_table(comparisons: Mapping[str, Any]) -> None:
+    """Systems by measures, and each difference with its interval."""
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return escape(str(value))

@@ -1,0 +1,27 @@
+"""The live release watched: what it sees becomes events, and lost events are emitted again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from embedlib.config.root import Config
+from flows.context import flow_context
+from tasks import stages
+from tasks.monitor import alarm, look
+from tasks.release import live_release
+
+
+@flow(name="monitor", flow_run_name="monitor-{config.workspace.name}", persist_result=False)
+def monitor(config: Config) -> dict[str, Any]:
+    """Canary queries, fresh labels, corpus and query drift, index health, age.
+
+    Args:
+        config: The configuration that the lifecycle was run with.
+    """
+    with flow_context(config, "monitor") as run:
+        corpus = stages.ingest(run, config.ingest) if live_release(run) else None
+        report = look(run, config.monitor, corpus)
+        alarm(report)
+    return report.summary()

@@ -1,0 +1,77 @@
+"""The configuration: every mistake at once, each with its path; the example cannot drift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from embedlib.config.base import Section
+from embedlib.config.example import annotated_example
+from embedlib.config.root import Config, load_config
+from embedlib.errors import ConfigError, UserError
+
+
+def test_documents_alone_are_a_complete_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("ingest: {source: {type: auto, path: docs/}}\n")
+    config = load_config(file)
+    assert config.ingest.source.path == Path("docs")
+    assert config.split.labels.type == "auto", "labels that lie beside the documents are found"
+
+
+def test_all_mistakes_are_told_at_once_with_their_paths() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=["train.epoch=1", "seed=-1", "nonsense.x=2"])
+    problems = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 3
+    assert "train.epoch: unknown option; did you mean 'epochs'?" in problems
+    assert "seed: Input should be greater than or equal to 0; found -1" in problems
+    assert "nonsense: unknown option; allowed:" in problems
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("text", "match"), [("a: [", "not YAML"), ("- 1", "not a mapping"), (None, "cannot be read")])
+def test_bad_files(tmp_path: Path, text: str | None, match: str) -> None:
+    file = tmp_path / "c.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match=match):
+        load_config(file)
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=1", "a..b=1", "seed=[1"])
+def test_bad_overrides_are_named(override: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        load_config(overrides=[override])
+
+
+def test_overrides_win_over_file_and_values(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("seed: 1\nworkspace: here\n")
+    config = load_config(file, values={"workspace": "there"}, overrides=["seed=3"])
+    assert (config.seed, config.workspace) == (3, Path("there"))
+
+
+def test_the_printed_example_is_the_default_configuration() -> None:
+    example = yaml.safe_load(annotated_example(Config))
+    assert Config.model_validate(example) == Config()
+
+
+def sections(model: type[Section]) -> list[type[Section]]:
+    inner = [f.annotation for f in model.model_fields.values()]
+    nested = [t for t in inner if isinstance(t, type) and issubclass(t, Section)]
+    return [model, *(s for t in nested for s in sections(t))]
+
+
+@pytest.mark.parametrize("section", sections(Config), ids=lambda s: s.__name__)
+def test_every_option_is_described(section: type[Section]) -> None:
+    missing = [name for name, field in section.model_fields.items() if not field.description and name != "type"]
+    assert missing == []
+
+
+def test_operational_options_leave_the_identity_alone() -> None:
+    one, two = load_config(values={"workspace": "a"}), load_config(values={"workspace": "b"})
+    assert one.identity() == two.identity()
+    assert load_config(overrides=["seed=1"]).identity() != one.identity()

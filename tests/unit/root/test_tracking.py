@@ -1,0 +1,75 @@
+"""Records reach MLflow, wait while it is away, and are never sent twice."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from embedlib import tracking
+from embedlib.tracking import Tracker, default_uri
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "_silent_until", {})
+
+
+def read(root: Path, tracker: Tracker):
+    from mlflow import MlflowClient
+
+    return MlflowClient(default_uri(root)).get_run(tracker.run_id)
+
+
+def test_a_run_is_recorded_and_closed(tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path, "run-1")
+    tracker.start("lifecycle", params={"train": {"epochs": 2}}, tags={"flow": "lifecycle"})
+    tracker.figures("evaluate", {"nDCG@10": 0.5, "nested": {"p": 0.01}, "bad": math.nan, "note": "fine"})
+    (tmp_path / "report.html").write_text("<p>")
+    tracker.files("report", [tmp_path / "report.html"])
+    assert tracker.finish().waiting == 0
+    run = read(tmp_path, tracker)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.epochs"] == "2"
+    assert run.data.metrics == {"evaluate.nDCG_at_10": 0.5, "evaluate.nested.p": 0.01}
+    assert run.data.tags["evaluate.note"] == "fine"
+    assert list((tmp_path / "mlartifacts").rglob("report.html"))
+
+
+def test_an_absent_server_costs_nothing_and_is_told_later(tmp_path: Path) -> None:
+    away = Tracker(tmp_path, "run-1", uri="http://127.0.0.1:9")
+    away.start("first", params={}, tags={})
+    away.figures("x", {"y": 1.0})
+    flushed = away.finish()
+    assert flushed.sent == 0
+    assert flushed.waiting == 3
+    assert "127.0.0.1" in flushed.reason
+    assert away.flush().reason == "MLflow did not answer a moment ago", "no second wait for a dead server"
+
+    later = Tracker(tmp_path, "run-2")
+    later.start("second", params={}, tags={})
+    later.finish()
+    assert read(tmp_path, Tracker(tmp_path, "run-1")).data.metrics == {"x.y": 1.0}
+    assert Tracker(tmp_path, "run-1").flush() == (0, 0, "")
+
+
+def test_a_model_is_registered_once_and_the_alias_follows(tmp_path: Path, tiny_model: Path) -> None:
+    from mlflow import MlflowClient
+
+    for key in ("one", "two"):
+        tracker = Tracker(tmp_path, key)
+        tracker.start(key, params={}, tags={})
+        tracker.model(tiny_model, name="embedlib", digest="d1")
+        assert tracker.finish().waiting == 0
+    client = MlflowClient(default_uri(tmp_path))
+    assert len(client.search_model_versions("name = 'embedlib'")) == 1
+    assert client.get_model_version_by_alias("embedlib", "champion").tags["embedlib.digest"] == "d1"
