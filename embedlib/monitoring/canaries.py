@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +13,21 @@ from embedlib.evaluation.measures import score_run
 from embedlib.evaluation.significance import Interval, bootstrap_mean
 from embedlib.monitoring.logs import Label
 
-#: ``search(queries, k)`` gives, for each query, (doc_id, score) best first.
-Search = Callable[[Sequence[str], int], list[list[tuple[str, float]]]]
+
+class Answer(NamedTuple):
+    """A document found, and the document it is a chunk of (itself when it is whole)."""
+
+    doc_id: str
+    group_id: str
+    score: float
+
+    def named_in(self, ids: Collection[str]) -> str | None:
+        """The id by which the answer is named among ``ids``, None when it is not."""
+        return next((i for i in (self.doc_id, self.group_id) if i in ids), None)
+
+
+#: ``search(queries, k)`` gives, for each query, its answers, best first.
+Search = Callable[[Sequence[str], int], list[list[Answer]]]
 
 MEASURE = "nDCG@10"
 
@@ -115,8 +128,14 @@ def score_labels(
     if not queries:
         return None
     answers = search(queries, depth)
-    run: Mapping[str, Mapping[str, float]] = {
-        q: dict(hits[:depth]) for q, hits in zip(queries, answers, strict=True)
-    }
+    run = {q: _run(hits[:depth], qrels[q]) for q, hits in zip(queries, answers, strict=True)}
     values = score_run(run, {q: qrels[q] for q in queries}, [MEASURE])[MEASURE]
     return bootstrap_mean(np.array([values[q] for q in queries]), rng=rng)
+
+
+def _run(hits: Sequence[Answer], judged: Mapping[str, int]) -> dict[str, float]:
+    """Hits by the ids that the labels use; of several chunks of one document the best counts."""
+    run: dict[str, float] = {}
+    for hit in hits:
+        run.setdefault(hit.named_in(judged) or hit.doc_id, hit.score)
+    return run

@@ -15,6 +15,7 @@ from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
 from embedlib.errors import DataError, EmbedlibError, UserError
 from embedlib.monitoring import signals
 from embedlib.monitoring.canaries import (
+    Answer,
     Baseline,
     choose_canaries,
     compare_canaries,
@@ -61,8 +62,8 @@ class Live(Protocol):
     def test_score(self) -> float | None:
         """nDCG@10 of its model on the test queries, as its decision has it."""
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """(doc_id, score) of the first k hits of each query, best first."""
+    def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
+        """The first k answers to each query, best first."""
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Query vectors of its model, [n, d]."""
@@ -112,7 +113,8 @@ class Observer:
         self, live: Live, limits: Limits, history: History, *, now: datetime, rng: np.random.Generator
     ) -> None:
         self.live, self.limits, self.history, self.now, self.rng = live, limits, history, now, rng
-        self.known_ids = set(Corpus(live.corpus).ids)
+        self.corpus = Corpus(live.corpus)
+        self.known_ids = {*self.corpus.ids, *self.corpus.column("group_id")}
         self.figures: dict[str, float] = {}
         self.notes: list[str] = []
 
@@ -152,7 +154,7 @@ class Observer:
     def look_at_files(self) -> list[Signal]:
         """Are the release's files whole, and how old is it?"""
         age = (self.now - self.live.published_at) / timedelta(days=1)
-        self.figures["documents"] = float(len(self.known_ids))
+        self.figures["documents"] = float(len(self.corpus))
         return [
             signals.index_signal(self.live.damage()),
             signals.age_signal(age, self.limits.max_age_days),
@@ -160,7 +162,7 @@ class Observer:
 
     def look_at_canaries(self) -> list[Signal]:
         """Are the queries with known answers still answered as when the model was first released?"""
-        baseline = ensure_baseline(self.live, self.history, self.limits, self.rng)
+        baseline = ensure_baseline(self.live, self.history, self.limits, self.known_ids, self.rng)
         if baseline is None:
             self.notes.append("no judged query with a document in the corpus: no canaries")
             return []
@@ -203,7 +205,7 @@ class Observer:
         encode = self.live.encode_queries
         drift = energy_test(encode(reference), encode(recent), rng=self.rng)
         self.figures["drift p-value"] = drift.p_value
-        known = vocabulary(_first(Corpus(self.live.corpus).texts(), VOCABULARY_DOCUMENTS))
+        known = vocabulary(_first(self.corpus.texts(), VOCABULARY_DOCUMENTS))
         shares = out_of_vocabulary(recent, known), out_of_vocabulary(reference, known)
         return [
             signals.drift_signal(drift, self.limits.drift_alpha, self.limits.drift_effect),
@@ -255,7 +257,7 @@ def ensure_baseline(
                 found=str(error).splitlines()[0],
                 remedy="delete the file; the next check takes a new baseline",
             ) from error
-    canaries = choose_canaries(_judged(live.queries), set(Corpus(live.corpus).ids), limits.canaries, rng)
+    canaries = choose_canaries(_judged(live.queries), known_ids, limits.canaries, rng)
     if not canaries:
         return None
     found = found_canaries(live.search, canaries, limits.canary_k)

@@ -11,6 +11,7 @@ from typing import Any
 from embedlib.contracts import Floats
 from embedlib.errors import CorruptArtifact, EmbedlibError
 from embedlib.index.catalog import Release, current
+from embedlib.monitoring.canaries import Answer
 from embedlib.store import Store
 
 #: Parts of up to so many bytes are compared with their checksums at each check, larger ones by size.
@@ -59,10 +60,10 @@ class LiveRelease:
 
         return load_encoder(self.release.ref(self.root, "model").path)
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """(doc_id, score) of the first k hits of each query, best first."""
-        answers = self._searcher.search(list(queries), k=k)
-        return [[(hit.doc_id, float(hit.score)) for hit in hits] for hits in answers]
+    def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
+        """The first k answers to each query, best first."""
+        found = self._searcher.search(list(queries), k=k)
+        return [[Answer(hit.doc_id, hit.group_id, hit.score) for hit in hits] for hits in found]
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Query vectors of the release's model, [n, d]."""

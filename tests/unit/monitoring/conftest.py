@@ -11,6 +11,7 @@ import pytest
 from toys import ToyEncoder
 
 from embedlib.contracts import CORPUS, QRELS, QUERIES, content_hash, write_table
+from embedlib.monitoring.canaries import Answer
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -68,7 +69,10 @@ class ToyLive:
         if self.broken:
             scores = -scores
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [[(ids[j], float(row[j])) for j in best] for row, best in zip(scores, order, strict=True)]
+        return [
+            [Answer(ids[j], ids[j], float(row[j])) for j in best]
+            for row, best in zip(scores, order, strict=True)
+        ]
 
     def encode_queries(self, texts):
         return self.encoder.encode_queries(texts)

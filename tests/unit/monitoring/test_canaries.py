@@ -9,6 +9,7 @@ import pytest
 
 from embedlib.contracts import Judgements
 from embedlib.monitoring.canaries import (
+    Answer,
     Baseline,
     Canary,
     choose_canaries,
@@ -22,7 +23,14 @@ RNG = np.random.default_rng
 
 
 def searching(answers: dict[str, list[str]]):
-    return lambda queries, k: [[(d, -float(n)) for n, d in enumerate(answers[q][:k])] for q in queries]
+    """Answers written as ``doc`` or ``doc/chunk``."""
+
+    def search(queries, k):
+        return [
+            [Answer(d, d.split("/")[0], -float(n)) for n, d in enumerate(answers[q][:k])] for q in queries
+        ]
+
+    return search
 
 
 def judgements(origins: list[str], relevance: int = 1) -> Judgements:
@@ -78,6 +86,15 @@ def test_the_highest_of_several_labels_on_one_document_counts():
     interval = score_labels(searching({"a": ["x"], "b": ["x"]}), labels, {"x"}, RNG(0))
     assert interval is not None
     assert (interval.n, interval.mean) == (1, 1.0)  # a query with nothing relevant is no test
+
+
+def test_a_chunk_answers_for_its_document_and_its_best_chunk_counts():
+    search = searching({"a": ["n", "x/2", "x/1", "y"]})
+    assert found_canaries(search, [Canary(query="a", expected=["x"])], 2) == [True]
+    assert found_canaries(search, [Canary(query="a", expected=["x/1"])], 2) == [False]
+    interval = score_labels(search, [Label("a", "x")], {"x", "x/1", "x/2"}, RNG(0))
+    assert interval is not None
+    assert interval.mean == pytest.approx(1 / math.log2(3), abs=1e-6)
 
 
 def test_labels_of_unknown_documents_alone_give_no_figure():

@@ -21,6 +21,7 @@ from embedlib.monitoring.triggers import (
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+DEFAULT = Votes()
 
 
 def check(hour: float, fired: str = "", *, release: int = 1, model: str = "m1") -> Check:
@@ -40,7 +41,7 @@ def outcome(hour: float, state: str, id: str = "e") -> Outcome:
     return Outcome(at=T0 + hour * HOUR, event_id=id, state=state)
 
 
-def raised(records, votes: Votes = Votes()) -> list[str]:
+def raised(records, votes: Votes = DEFAULT) -> list[str]:
     past = past_of(records)
     return [e.name for e in new_events(past, votes, resource="r", now=past.checks[-1].at)]
 

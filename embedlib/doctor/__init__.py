@@ -1,0 +1,1 @@
+"""The troubleshooting table as diagnosis: findings with evidence and the next command."""

@@ -1,0 +1,159 @@
+"""Checks of retrieval quality: prompt, pooling, metric, base, BM25. All on judged queries, paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.doctor.findings import Finding, failure, fine, warning
+from embedlib.evaluation.significance import Interval, paired_bootstrap
+
+#: A difference in nDCG@10 below this is not worth a finding.
+MATTERS = 0.01
+
+Values = npt.NDArray[np.float64]
+
+
+def best_alternative(
+    current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator
+) -> tuple[str, Interval] | None:
+    """The best alternative that is better than ``current`` beyond doubt and by enough to matter.
+
+    Intervals are at the 95% level after Bonferroni's correction for the number of alternatives.
+
+    Args:
+        current: Value of each judged query as the system is, [n].
+        alternatives: The same for each alternative, in the same order of queries.
+        rng: Randomness of the bootstrap.
+
+    Returns:
+        Its name and the interval of its gain; None when none is.
+    """
+    level = 1 - 0.05 / max(len(alternatives), 1)
+    gains = {
+        name: paired_bootstrap(values, current, rng=rng, level=level) for name, values in alternatives.items()
+    }
+    good = {name: gain for name, gain in gains.items() if gain.low > 0 and gain.mean >= MATTERS}
+    return max(good.items(), key=lambda item: item[1].mean, default=None)
+
+
+def check_prompts(current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator) -> Finding:
+    """Would another pair of prompts retrieve better?
+
+    Args:
+        current: nDCG@10 of each query with the prompts in use.
+        alternatives: The same with other prompts, by how they read.
+        rng: Randomness of the bootstrap.
+    """
+    found = best_alternative(current, alternatives, rng)
+    if found is None:
+        return fine("prompts", "no other prompts retrieve better", tried=sorted(alternatives))
+    name, gain = found
+    return failure(
+        "prompts",
+        f"the prompts are wrong: {name} retrieves better",
+        "set model.query_prompt and model.document_prompt to these, then `embedlib run`",
+        **_gain(gain, current),
+    )
+
+
+def check_pooling(current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator) -> Finding:
+    """Would another pooling retrieve better (the model was made for another one)?
+
+    Args:
+        current: nDCG@10 of each query with the pooling in use.
+        alternatives: The same with other poolings, by name.
+        rng: Randomness of the bootstrap.
+    """
+    found = best_alternative(current, alternatives, rng)
+    if found is None:
+        return fine("pooling", "no other pooling retrieves better", tried=sorted(alternatives))
+    name, gain = found
+    return failure(
+        "pooling",
+        f"the pooling is wrong: {name} retrieves better",
+        f"embedlib run --set model.pooling={name}",
+        **_gain(gain, current),
+    )
+
+
+def check_metric(cosine: Values, inner_product: Values, in_use: str, rng: np.random.Generator) -> Finding:
+    """Would the other metric retrieve better?
+
+    Args:
+        cosine: nDCG@10 of each query when ranked by cosine.
+        inner_product: The same by inner product of the vectors as the model gives them.
+        in_use: ``cosine`` or ``inner_product``.
+        rng: Randomness of the bootstrap.
+    """
+    values = {"cosine": cosine, "inner_product": inner_product}
+    current = values.pop(in_use)
+    found = best_alternative(current, values, rng)
+    if found is None:
+        return fine("metric", f"{in_use} is the right metric", **{"nDCG@10": float(current.mean())})
+    name, gain = found
+    similarity = "cosine" if name == "cosine" else "dot"
+    return failure(
+        "metric",
+        f"the metric is wrong: {name} retrieves better",
+        f"set similarity_fn_name to {similarity!r} in the model's config_sentence_transformers.json, then "
+        "`embedlib refresh`",
+        **_gain(gain, current),
+    )
+
+
+def check_base(tuned: Values, base: Values, rng: np.random.Generator) -> Finding:
+    """Is the tuned model at least as good as the base it came from?
+
+    Args:
+        tuned: Value of each test query with the released model.
+        base: The same with the base model.
+        rng: Randomness of the bootstrap.
+    """
+    gain = paired_bootstrap(tuned, base, rng=rng)
+    evidence = {"tuned": float(tuned.mean()), "base": float(base.mean()), **_interval(gain)}
+    if gain.high < 0:
+        return failure(
+            "base", "the base model is better than the released one", "embedlib rollback", **evidence
+        )
+    if gain.low <= 0:
+        return warning(
+            "base",
+            "the released model is not proven better than its base",
+            "more or better training data: see the report's pair origins, then `embedlib run`",
+            **evidence,
+        )
+    return fine("base", "the released model is better than its base", **evidence)
+
+
+def check_bm25(dense: Values, bm25: Values, hybrid: Values | None, rng: np.random.Generator) -> Finding:
+    """Does plain BM25 find more than the model (poor transfer to this domain)?
+
+    Args:
+        dense: Value of each test query with the released model.
+        bm25: The same with BM25.
+        hybrid: The same with both fused, if it was evaluated.
+        rng: Randomness of the bootstrap.
+    """
+    gap = paired_bootstrap(bm25, dense, rng=rng)
+    evidence = {"model": float(dense.mean()), "bm25": float(bm25.mean()), **_interval(gap)}
+    if hybrid is not None:
+        evidence["hybrid"] = float(hybrid.mean())
+    if gap.low > 0:
+        return warning(
+            "bm25",
+            "BM25 retrieves better than the model: it does not know this domain's words yet",
+            'search with `embedlib search "…" --mode hybrid`; train with --set adapt.method=tsdae',
+            **evidence,
+        )
+    return fine("bm25", "the model is not worse than BM25", **evidence)
+
+
+def _interval(gain: Interval) -> dict[str, float | int]:
+    return {"difference": gain.mean, "low": gain.low, "high": gain.high, "queries": gain.n}
+
+
+def _gain(gain: Interval, current: Values) -> dict[str, float | int]:
+    return {"nDCG@10 now": float(current.mean()), **_interval(gain)}
