@@ -6,9 +6,8 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from embedlib.contracts import Rows, document_text
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
@@ -27,8 +26,7 @@ Mode = Literal["dense", "bm25", "hybrid"]
 MODES = ("dense", "bm25", "hybrid")
 
 
-@dataclass(frozen=True, slots=True)
-class SearchHit:
+class SearchHit(NamedTuple):
     """One document found, best first.
 
     ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), or the
@@ -45,10 +43,6 @@ class SearchHit:
     group_id: str
     metadata: Mapping[str, Any]
     release: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """The hit as JSON values."""
-        return asdict(self)
 
 
 class Searcher:

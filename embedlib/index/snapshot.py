@@ -128,6 +128,7 @@ class Encoders:
         if encoder is None:
             require_intact([model])
             encoder = QueryEncoder(load_encoder(model.path))
+            encoder.encode(["warm"])  # the first call of a model is many times slower than the next
         self._loaded[digest] = encoder
         while len(self._loaded) > self.KEPT:
             self._loaded.pop(next(iter(self._loaded)))

@@ -1,0 +1,174 @@
+"""A release's vectors and ids for other vector stores: Parquet, or NumPy files.
+
+Rows are in corpus order, float32 unless asked otherwise, as Milvus, Qdrant, pgvector, LanceDB
+and Elasticsearch ingest them (a fixed-size list column, or ``vectors.npy`` beside ``ids.npy``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedlib.contracts import Corpus, Vectors, write_json
+from embedlib.errors import DiskFull, ReleaseError, UserError, VerificationError
+from embedlib.index.catalog import Release, current, read_release
+from embedlib.index.holds import Hold
+
+FORMATS = ("parquet", "numpy")
+BLOCK = 8192
+Dtype = Literal["float32", "float16"]
+
+
+def export_release(
+    root: Path, out: Path, *, fmt: str = "parquet", number: int | None = None, dtype: Dtype = "float32"
+) -> dict[str, Any]:
+    """Write vectors, ids and, for Parquet, the documents of a release.
+
+    Parquet: ``vectors.parquet`` with doc_id, vector (fixed-size list), title, text, source, group_id,
+    metadata. NumPy: ``vectors.npy`` [n, d] and ``ids.npy`` [n] (fixed-width unicode, no pickle).
+    Both: ``export.json`` with count, dimension, dtype, metric, release and model.
+
+    Args:
+        root: The workspace.
+        out: Folder to write; it must not be there, or be empty.
+        fmt: ``parquet`` or ``numpy``.
+        number: Which release; the live one when None.
+        dtype: ``float32`` or ``float16``.
+
+    Returns:
+        What ``export.json`` holds.
+
+    Raises:
+        UserError: Unknown format or dtype, or a folder that holds files.
+        ReleaseError: There is no such release.
+        VerificationError: What was written does not count up to the release.
+        DiskFull: No space left; nothing stays behind.
+    """
+    _check_options(out, fmt, dtype)
+    release = _release(Path(root), number)
+    hold = Hold(Path(root), release.number)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        info = _write(Path(root), release, temporary, fmt, dtype)
+        os.chmod(temporary, 0o755)  # noqa: PTH101 - mkdtemp makes it private to this user
+        temporary.replace(out)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            "the disk is full", where=str(out), remedy="free space and export again; nothing was left behind"
+        ) from error
+    finally:
+        hold.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+    return info
+
+
+def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> dict[str, Any]:
+    corpus = Corpus(release.ref(root, "corpus").path)
+    vectors = Vectors(release.ref(root, "vectors").path)
+    if vectors.ids != corpus.ids:
+        raise VerificationError(
+            "the release's vectors and corpus have different ids",
+            where=str(vectors.folder),
+            expected=f"{len(corpus)} ids",
+            found=f"{len(vectors.ids)} ids",
+        )
+    write = _write_parquet if fmt == "parquet" else _write_numpy
+    written = write(corpus, vectors, out, np.dtype(dtype))
+    if written != len(corpus):
+        raise VerificationError(
+            "the export is not complete", where=str(out), expected=str(len(corpus)), found=str(written)
+        )
+    info = {
+        "release": release.number,
+        "model": release.parts["model"].digest,
+        "count": written,
+        "dimension": vectors.dimension,
+        "dtype": dtype,
+        "metric": "inner product",
+        "normalized": bool(vectors.info["normalized"]),
+        "format": fmt,
+    }
+    write_json(out / "export.json", info)
+    return info
+
+
+def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:
+    path = out / "vectors.parquet"
+    item = pa.float32() if dtype == np.float32 else pa.float16()
+    texts = ("title", "text", "source", "group_id", "metadata")
+    schema = pa.schema(
+        [("doc_id", pa.string()), ("vector", pa.list_(item, vectors.dimension))]
+        + [(name, pa.string()) for name in texts]
+    )
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for (_, block), documents in zip(
+            vectors.blocks(BLOCK), _document_blocks(corpus, vectors), strict=True
+        ):
+            flat = pa.array(block.astype(dtype).ravel(), type=item)
+            columns = [documents.column("doc_id"), pa.FixedSizeListArray.from_arrays(flat, vectors.dimension)]
+            columns += [documents.column(name) for name in texts]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _document_blocks(corpus: Corpus, vectors: Vectors) -> Iterator[pa.RecordBatch]:
+    """Documents in pieces of the same lengths as the blocks of vectors."""
+    table = pq.read_table(corpus.path, memory_map=True)
+    start = 0
+    for _, block in vectors.blocks(BLOCK):
+        piece = table.slice(start, len(block)).combine_chunks()
+        yield piece.to_batches()[0]
+        start += len(block)
+
+
+def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:
+    shape = (len(vectors), vectors.dimension)
+    target = np.lib.format.open_memmap(out / "vectors.npy", mode="w+", dtype=dtype, shape=shape)
+    for start, block in vectors.blocks(BLOCK):
+        target[start : start + len(block)] = block
+    target.flush()
+    np.save(out / "ids.npy", np.asarray(corpus.ids, dtype=np.str_), allow_pickle=False)
+    written = np.load(out / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    ids = np.load(out / "ids.npy", mmap_mode="r", allow_pickle=False)
+    return len(written) if len(written) == len(ids) else min(len(written), len(ids))
+
+
+def _release(root: Path, number: int | None) -> Release:
+    if number is not None:
+        return read_release(root, number)
+    release = current(root)
+    if release is None:
+        raise ReleaseError(
+            "nothing is published in this workspace",
+            where=str(root / "releases"),
+            remedy="`embedlib run` publishes a first release",
+        )
+    return release
+
+
+def _check_options(out: Path, fmt: str, dtype: str) -> None:
+    if fmt not in FORMATS:
+        raise UserError(
+            "unknown export format", where="--format", expected=", ".join(FORMATS), found=repr(fmt)
+        )
+    if dtype not in ("float32", "float16"):
+        raise UserError("unknown dtype", where="dtype", expected="float32, float16", found=repr(dtype))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            "the export folder is not empty",
+            where=str(out),
+            expected="a new or empty folder",
+            remedy="name another folder, or empty this one",
+        )
