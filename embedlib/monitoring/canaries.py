@@ -93,7 +93,8 @@ def found_canaries(search: Search, canaries: Sequence[Canary], k: int) -> list[b
     """Whether each canary has an expected document among its first k hits."""
     answers = search([c.query for c in canaries], k)
     return [
-        any(doc_id in c.expected for doc_id, _ in hits[:k]) for c, hits in zip(canaries, answers, strict=True)
+        any(answer.named_in(c.expected) for answer in hits[:k])
+        for c, hits in zip(canaries, answers, strict=True)
     ]
 
 

@@ -234,7 +234,7 @@ def training_queries(folder: Path) -> list[str]:
 
 
 def ensure_baseline(
-    live: Live, history: History, limits: Limits, rng: np.random.Generator
+    live: Live, history: History, limits: Limits, known_ids: set[str], rng: np.random.Generator
 ) -> Baseline | None:
     """The canary baseline of the live model: taken when it is first released, then read back.
 
