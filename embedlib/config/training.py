@@ -1,0 +1,182 @@
+"""Options of training: the probe, adaptation, fine-tuning, distillation and merging."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from embedlib.config.base import OPERATIONAL, Field, Section
+
+Loss = Literal[
+    "auto",
+    "mnrl",
+    "symmetric-mnrl",
+    "cached-mnrl",
+    "gist",
+    "cached-gist",
+    "triplet",
+    "contrastive",
+    "online-contrastive",
+    "cosine",
+    "cosent",
+    "angle",
+    "margin-mse",
+    "kl",
+]
+
+
+class Lora(Section):
+    """Low-rank adapters instead of all weights."""
+
+    rank: int = Field(default=16, ge=1, le=512)
+    """Rank of the adapters."""
+    alpha: int = Field(default=32, ge=1, le=1024)
+    """Scaling numerator; the adapters' output is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Dropout on the adapters' input."""
+
+
+class Train(Section):
+    """Fine-tuning on the mined examples."""
+
+    loss: Loss = "auto"
+    """Loss; auto: KL to the teacher when the examples come with one, else in-batch ranking."""
+    scale: float | None = Field(default=None, gt=0, le=1000)
+    """Inverse temperature of similarities (20 is a temperature of 0.05); null: the loss's default."""
+    margin: float | None = Field(default=None, gt=0)
+    """Margin of triplet and contrastive losses; null: the loss's default."""
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    """Distance of the triplet loss."""
+    guide: str | None = None
+    """Model that filters false negatives of the GIST losses; null: the model itself before training."""
+    epochs: float | None = Field(default=None, gt=0, le=100)
+    """Passes over the examples; null: 3 under 1,000 examples, 2 under 10,000, else 1."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Upper bound of optimiser steps; null: none."""
+    batch_size: int = Field(default=64, ge=2, le=65536)
+    """Queries a step over all processes; every other document of the batch is a negative."""
+    mini_batch_tokens: int | None = Field(default=None, ge=64)
+    """Tokens embedded at once; null: what fits the memory."""
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """Peak learning rate; null: 2e-5, with LoRA 2e-4."""
+    warmup: float = Field(default=0.1, ge=0, le=0.9)
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradient clipping norm; 0 is off."""
+    negatives: int = Field(default=4, ge=0, le=64)
+    """Hard negatives an example, at most."""
+    matryoshka: tuple[int, ...] = ()
+    """Smaller dimensions trained besides the full one, for example [192, 96]."""
+    lora: Lora | None = None
+    """Train low-rank adapters and merge them into the weights at the end; null: train all weights."""
+    evaluations: int = Field(default=4, ge=1, le=1000)
+    """Evaluations on dev during the run; the best checkpoint is kept."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after this many evaluations without a better one; 0: never."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16: bf16 autocast over fp32 weights; auto: where the hardware is faster at it."""
+    dev_documents: int = Field(default=3000, ge=10)
+    """Documents searched in on dev: the judged ones, filled up with others."""
+    dev_queries: int = Field(default=300, ge=10)
+    """Dev queries used to choose the checkpoint, at most."""
+    processes: int = Field(default=1, ge=1, le=64, json_schema_extra=OPERATIONAL)
+    """Training processes on this machine (torchrun), one a GPU."""
+    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest run in seconds; null: no limit."""
+    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest silence of the training process in seconds."""
+
+
+class Adapt(Section):
+    """Unsupervised domain adaptation before fine-tuning."""
+
+    method: Literal["none", "mlm", "tsdae"] = "none"
+    """mlm: masked tokens; tsdae: rebuilding a text from the embedding of its damaged form."""
+    epochs: float = Field(default=1.0, gt=0, le=100)
+    """Passes over the documents."""
+    max_documents: int = Field(default=20000, ge=10)
+    """Documents trained on, at most; a random choice."""
+    batch_size: int = Field(default=32, ge=2, le=4096)
+    """Documents a step."""
+    learning_rate: float = Field(default=3e-5, gt=0, le=1)
+    """Peak learning rate."""
+    mask_probability: float = Field(default=0.15, gt=0, lt=1)
+    """Share of tokens masked (mlm)."""
+    deletion: float = Field(default=0.6, gt=0, lt=1)
+    """Share of words deleted (tsdae)."""
+    max_length: int = Field(default=128, ge=8, le=8192)
+    """Tokens of a document that are used."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16: bf16 autocast over fp32 weights."""
+    dev_documents: int = Field(default=3000, ge=10)
+    """Documents searched in on dev."""
+    dev_queries: int = Field(default=300, ge=10)
+    """Dev queries of the gate, at most."""
+    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest run in seconds; null: no limit."""
+    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest silence of the training process in seconds."""
+
+
+class Merge(Section):
+    """Interpolation of the tuned weights with the base's."""
+
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Shares of the tuned model that are tried."""
+    tolerance: float = Field(default=0.005, ge=0, le=1)
+    """How far below the best share's dev nDCG@10 the chosen share may lie: the smallest such share wins."""
+    dev_documents: int = Field(default=3000, ge=10)
+    """Documents searched in on dev."""
+    dev_queries: int = Field(default=300, ge=10)
+    """Dev queries, at most."""
+
+
+class Distil(Section):
+    """A smaller student that gives its teacher's vectors."""
+
+    layers: int | None = Field(default=None, ge=1)
+    """Layers of the teacher that the student keeps, evenly spaced; null: half of them."""
+    student: str | None = None
+    """Another model as the student; its vectors are projected to the teacher's dimension."""
+    epochs: float = Field(default=1.0, gt=0, le=100)
+    """Passes over the texts."""
+    max_documents: int = Field(default=50000, ge=10)
+    """Documents trained on, at most; a random choice."""
+    batch_size: int = Field(default=64, ge=2, le=4096)
+    """Texts a step."""
+    learning_rate: float = Field(default=1e-4, gt=0, le=1)
+    """Peak learning rate."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16: bf16 autocast over fp32 weights."""
+    dev_documents: int = Field(default=3000, ge=10)
+    """Documents searched in on dev."""
+    dev_queries: int = Field(default=300, ge=10)
+    """Dev queries, at most."""
+    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest run in seconds; null: no limit."""
+    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest silence of the training process in seconds."""
+
+
+class Probe(Section):
+    """Short trainings on dev that drop pair origins which do harm."""
+
+    enabled: bool = True
+    """Whether to probe; only done with two origins or more and a judged dev set."""
+    pairs: int = Field(default=512, ge=16, le=100_000)
+    """Pairs of an origin that are trained on, at most."""
+    batch_size: int = Field(default=32, ge=2, le=4096)
+    """Pairs a step."""
+    learning_rate: float = Field(default=2e-5, gt=0, le=1)
+    """Peak learning rate."""
+    margin: float = Field(default=0.01, ge=0, le=1)
+    """An origin that loses more than this on dev is dropped, whatever its interval."""
+    dev_documents: int = Field(default=1000, ge=10)
+    """Documents searched in on dev."""
+    dev_queries: int = Field(default=200, ge=10)
+    """Dev queries, at most."""
+    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest training of one origin in seconds; null: no limit."""
+    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
+    """Longest silence of the training process in seconds."""

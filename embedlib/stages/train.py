@@ -1,0 +1,46 @@
+"""Fine-tune the model on the mined examples."""
+
+from __future__ import annotations
+
+from embedlib.config.training import Train
+from embedlib.stages.base import Job, Stage, Summary
+from embedlib.store import ArtifactRef
+from embedlib.training.launch import launch
+from embedlib.training.options import TrainingJob
+
+
+def run(
+    job: Job,
+    config: Train,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    examples: ArtifactRef,
+    model: ArtifactRef,
+) -> Summary:
+    """Train in a process of its own; the artifact is the model folder."""
+    training = TrainingJob(
+        kind="fine-tune",
+        model=str(model.path),
+        out=str(job.out),
+        scratch=str(job.scratch),
+        seed=job.seed,
+        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "examples": str(examples.path)},
+        options=config.identity(),
+        provenance={
+            "base_digest": model.digest,
+            "examples_digest": examples.digest,
+            "corpus_digest": corpus.digest,
+        },
+    )
+    return launch(
+        training,
+        processes=config.processes,
+        timeout_s=config.timeout_s,
+        stall_s=config.stall_s,
+        progress=job.progress,
+        lock=job.store.locks_dir / "device.lock",
+    )
+
+
+STAGE = Stage("train", "model", run)

@@ -1,0 +1,249 @@
+"""Fine-tuning: a model and examples in, a better model out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+
+from embedlib.contracts import Corpus, write_json
+from embedlib.evaluation.dev import DevSet
+from embedlib.memory import peak_memory_mb
+from embedlib.models.hardware import default_device, resolve_precision
+from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.training.arguments import training_arguments
+from embedlib.training.batches import Batches, make_batches
+from embedlib.training.checkpoints import latest_sound
+from embedlib.training.collate import Teacher
+from embedlib.training.data import TrainingSet, load_training_set
+from embedlib.training.dev import DevWatch, evaluation_steps
+from embedlib.training.events import emit, report_progress
+from embedlib.training.folder import save_model
+from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
+from embedlib.training.options import TrainingJob, TrainOptions, train_options
+from embedlib.training.plan import Plan, count_steps, default_epochs, estimated_seconds, training_bytes
+from embedlib.training.sizing import Sizing, activation_bytes, free_bytes, size_step, trial_flops
+from embedlib.training.trainer import EmbeddingTrainer, Watch
+from embedlib.training.world import World
+
+#: Checkpoints a run.
+CHECKPOINTS = 10
+#: Share of a plain matrix product's speed that a training step reaches, for the estimate of time.
+EFFICIENCY = 0.25
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before the first step."""
+
+    encoder: LocalEncoder
+    data: TrainingSet
+    batches: Batches
+    loss: str
+    steps: int
+    sizing: Sizing
+    bf16: bool
+    world: World
+
+
+def fine_tune(job: TrainingJob) -> dict[str, Any]:
+    """Run a fine-tuning job to its end: ``job.out`` holds the model and ``curve.json``.
+
+    A run that finds a sound checkpoint in ``job.scratch`` goes on from it.
+
+    Returns:
+        What the run did, as numbers.
+
+    Raises:
+        DataError: The examples do not have the shape that the loss needs.
+        NonFiniteLoss: The loss became NaN or infinite.
+    """
+    options = train_options(job.options)
+    prepared = prepare(job, options, World.from_environment())
+    plan = plan_of(prepared)
+    if prepared.world.main:
+        emit("plan", text=str(plan), **plan.as_dict())
+    watch, dev = Watch(report_progress), _dev_watch(job, options, prepared)
+    trainer = _trainer(job, options, prepared, [watch] if dev is None else [watch, dev])
+    checkpoint = latest_sound(Path(job.scratch))
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.look_at_losses()
+    if prepared.world.main:
+        if dev is not None:
+            dev.restore_best()
+        _save(job, options, prepared, dev, watch)
+    return _summary(prepared, plan, dev, watch, time.monotonic() - started)
+
+
+def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
+    """Load the model and the examples, check that they fit, and size the steps."""
+    device = f"cuda:{world.local_rank}" if default_device() == "cuda" else "cpu"
+    encoder = load_encoder(job.model, device=device)
+    torch.manual_seed(job.seed)
+    examples = Path(job.inputs["examples"])
+    data = load_training_set(
+        Corpus(Path(job.inputs["corpus"])), examples, Path(job.inputs["queries"]), negatives=options.negatives
+    )
+    teacher = load_teacher(examples)
+    loss = choose_loss(options.loss, teacher=teacher is not None)
+    data = fit_data(loss, data, teacher=teacher is not None)
+    batches = make_batches(
+        loss, data, encoder, batch_size=options.batch_size, seed=job.seed, teacher=teacher, world=world
+    )
+    bf16 = resolve_precision(options.precision, device) == "bf16"
+    epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(len(data)))
+    steps = count_steps(batches.sampler.count, epochs, options.max_steps)
+    sizing = size_step(
+        activation_bytes(encoder.module.config, bf16=bf16),
+        batches.step_tokens // world.size,
+        free_bytes(torch.device(device)),
+        wanted=options.mini_batch_tokens,
+        always_cached=LOSSES[loss].cached,
+    )
+    prepared = Prepared(encoder, data, batches, loss, steps, sizing, bf16, world)
+    return prepared
+
+
+def plan_of(prepared: Prepared) -> Plan:
+    """What the run will do, with its estimated time and memory."""
+    module = prepared.encoder.module
+    tables = sum(p.numel() for name, p in module.named_parameters() if "embeddings" in name)
+    parameters = sum(p.numel() for p in module.parameters())
+    tokens = int(prepared.batches.mean_step_tokens * prepared.steps)
+    flops = trial_flops(module.device, bf16=prepared.bf16) * prepared.world.size * EFFICIENCY
+    return Plan(
+        loss=prepared.loss,
+        examples=len(prepared.data),
+        steps=prepared.steps,
+        epochs=round(prepared.steps / prepared.batches.sampler.count, 2),
+        batch_size=prepared.batches.sampler.batch_size,
+        tokens=tokens,
+        mini_batch_tokens=prepared.sizing.tokens,
+        cached=prepared.sizing.cached,
+        precision="bf16" if prepared.bf16 else "fp32",
+        device=module.device.type,
+        processes=prepared.world.size,
+        seconds=round(
+            estimated_seconds(tokens, parameters - tables, flops, cached=prepared.sizing.cached), 1
+        ),
+        memory_mb=round(training_bytes(parameters, prepared.sizing.step_bytes) / 2**20, 1),
+    )
+
+
+def load_teacher(examples: Path) -> Teacher | None:
+    """The teacher stored beside the examples; None when there is none."""
+    folder = examples / "teacher"
+    if not folder.is_dir():
+        return None
+    from embedlib.mining.teacher import HybridTeacher
+
+    teacher: Teacher = HybridTeacher.load(folder)
+    return teacher
+
+
+def _trainer(
+    job: TrainingJob, options: TrainOptions, prepared: Prepared, callbacks: list[TrainerCallback]
+) -> EmbeddingTrainer:
+    rate = options.learning_rate or (2e-4 if options.lora else 2e-5)
+    arguments = training_arguments(
+        Path(job.scratch),
+        seed=job.seed,
+        steps=prepared.steps,
+        per_process=-(-options.batch_size // prepared.world.size),
+        learning_rate=rate,
+        warmup=options.warmup,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        bf16=prepared.bf16,
+        save_every=max(1, -(-prepared.steps // CHECKPOINTS)),
+    )
+    guide = options.guide or job.model
+    loss = build_loss(
+        prepared.loss,
+        prepared.encoder.module,
+        options,
+        mini_batch_tokens=prepared.sizing.tokens,
+        cached=prepared.sizing.cached,
+        guide=load_encoder(guide).module if "gist" in prepared.loss else None,
+        gather=prepared.world.size > 1,
+    )
+    trainer = EmbeddingTrainer(
+        batches=prepared.batches.sampler,
+        names=[f"{number}" for number in prepared.data.numbers],
+        model=prepared.encoder.module,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"index": prepared.batches.positions}),
+        loss=loss,
+        data_collator=prepared.batches.collate,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _dev_watch(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> DevWatch | None:
+    rng = np.random.default_rng([job.seed, *b"dev"])
+    dev = DevSet.read(
+        Corpus(Path(job.inputs["corpus"])),
+        Path(job.inputs["queries"]),
+        size=options.dev_documents,
+        most_queries=options.dev_queries,
+        rng=rng,
+    )
+    if dev is None:
+        return None
+    encoder, bf16 = prepared.encoder, prepared.bf16
+
+    def score() -> float:
+        encoder.module.eval()
+        with torch.autocast(encoder.module.device.type, dtype=torch.bfloat16, enabled=bf16):
+            return dev.score(encoder)[0]
+
+    return DevWatch(
+        encoder.module,
+        score,
+        evaluation_steps(prepared.steps, options.evaluations),
+        Path(job.scratch),
+        patience=options.patience,
+        main=prepared.world.main,
+        on_point=lambda point: emit("dev", step=point.step, value=point.value),
+    )
+
+
+def _save(
+    job: TrainingJob, options: TrainOptions, prepared: Prepared, dev: DevWatch | None, watch: Watch
+) -> None:
+    out = Path(job.out)
+    made = {"made": "fine-tuned model", **job.provenance, "loss": prepared.loss, "seed": job.seed}
+    prepared.encoder.module.prompts.update(prepared.encoder.prompts._asdict())
+    save_model(prepared.encoder.module, out, {**made, "options": dataclasses.asdict(options)})
+    points = [] if dev is None else [{"step": p.step, "ndcg@10": round(p.value, 6)} for p in dev.points]
+    best = None if dev is None or dev.best is None else dev.best.step
+    write_json(out / "curve.json", {"loss": watch.losses, "dev": points, "best_step": best})
+
+
+def _summary(
+    prepared: Prepared, plan: Plan, dev: DevWatch | None, watch: Watch, seconds: float
+) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "loss_name": prepared.loss,
+        "examples": len(prepared.data),
+        "steps": prepared.steps,
+        "tokens": plan.tokens,
+        "train_seconds": round(seconds, 1),
+        "examples_per_s": round(prepared.steps * prepared.batches.sampler.batch_size / max(seconds, 1e-9), 2),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+    }
+    if watch.losses:
+        summary |= {"loss_first": watch.losses[0]["loss"], "loss_last": watch.losses[-1]["loss"]}
+    if dev is not None and dev.best is not None:
+        summary |= {"dev_before": dev.points[0].value, "dev_best": dev.best.value, "best_step": dev.best.step}
+    return summary

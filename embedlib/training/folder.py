@@ -1,0 +1,54 @@
+"""A trained model as a folder: the same bytes for the same training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from embedlib.contracts import write_json
+
+CARD = """---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: [sentence-transformers, feature-extraction, embedlib]
+---
+# {title}
+
+A sentence-transformers model made by embedlib; `provenance.json` beside this file says from what.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/of/this/folder")
+```
+"""
+
+
+def save_model(model: SentenceTransformer, out: Path, provenance: Mapping[str, Any]) -> None:
+    """Save fp32 weights in sentence-transformers layout with a card and ``provenance.json``.
+
+    Args:
+        model: The model; its weights are cast to fp32.
+        out: Folder to fill; made if it is not there.
+        provenance: What the model was made from: digests and options, no times and no paths.
+    """
+    model.to(torch.float32)
+    model.save_pretrained(str(out), create_model_card=False)
+    describe_model(out, provenance)
+
+
+def describe_model(out: Path, provenance: Mapping[str, Any]) -> None:
+    """Write the card and ``provenance.json`` into a model folder."""
+    (out / "README.md").write_text(CARD.format(title=provenance.get("made", "model")), encoding="utf-8")
+    write_json(out / "provenance.json", dict(provenance))
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """A model folder's ``provenance.json``; empty if it has none."""
+    path = folder / "provenance.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

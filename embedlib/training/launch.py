@@ -1,0 +1,130 @@
+"""Starts training processes and hands on what they tell."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedlib.errors import EmbedlibError, TrainingError
+from embedlib.process import run_supervised
+from embedlib.progress import Progress, silent
+from embedlib.store import file_lock
+from embedlib.training.events import error_of, parse
+from embedlib.training.options import TrainingJob
+
+if TYPE_CHECKING:
+    from embedlib.training import run  # noqa: F401 (what the child runs counts to the stage's code digest)
+
+logger = logging.getLogger(__name__)
+
+
+def launch(
+    job: TrainingJob,
+    *,
+    processes: int = 1,
+    timeout_s: float | None = None,
+    stall_s: float | None = None,
+    progress: Progress = silent,
+    env: Mapping[str, str] | None = None,
+    lock: Path | None = None,
+) -> dict[str, Any]:
+    """Run a job in a process of its own, or in several through ``torchrun``.
+
+    Args:
+        job: What to do; ``job.scratch`` must exist.
+        processes: Training processes on this machine.
+        timeout_s: Longest run in seconds.
+        stall_s: Longest silence in seconds.
+        progress: Told of steps and evaluations.
+        env: Variables for the child (``MLFLOW_RUN_ID`` …).
+        lock: File whose lock is held meanwhile where there is a GPU, see ``device_lock``.
+
+    Returns:
+        The run's summary, numbers by name.
+
+    Raises:
+        EmbedlibError: The typed error that ended the child.
+    """
+    scratch = Path(job.scratch)
+    job.write(scratch / "job.json")
+    listener = _Listener(progress)
+    with device_lock(lock):
+        try:
+            run_supervised(
+                _command(scratch / "job.json", processes),
+                log=scratch / "training.log",
+                timeout_s=timeout_s,
+                stall_s=stall_s,
+                on_line=listener,
+                env={**_threads(processes), **(env or {})},
+            )
+        except TrainingError as error:
+            raise listener.error or error from None
+    if listener.summary is None:
+        raise TrainingError(
+            "the training process ended without a result", where=str(scratch / "training.log")
+        )
+    return listener.summary
+
+
+@contextmanager
+def device_lock(path: Path | None) -> Iterator[None]:
+    """Hold the machine's GPU: an operating-system lock, so that a crash of its holder frees it.
+
+    Without a GPU, or without a path, nothing is locked.
+
+    Args:
+        path: The lock file, the same for everybody who uses the GPU.
+    """
+    import torch
+
+    if path is None or not torch.cuda.is_available():
+        yield
+        return
+    with file_lock(path):
+        yield
+
+
+class _Listener:
+    """Reads a child's events."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.error: EmbedlibError | None = None
+        self.summary: dict[str, Any] | None = None
+
+    def __call__(self, line: str) -> None:
+        event = parse(line)
+        match event:
+            case None:
+                if line.startswith(("WARNING", "ERROR")):
+                    logger.warning("training: %s", line)
+            case {"event": "progress", "done": done, "total": total, "what": what}:
+                self.progress(done, total, what)
+            case {"event": "plan", "text": text}:
+                logger.info("plan: %s", text)
+            case {"event": "dev", "step": step, "value": value}:
+                logger.info("dev nDCG@10 after %d steps: %.4f", step, value)
+            case {"event": "error"}:
+                self.error = error_of(event)
+            case {"event": "done"}:
+                self.summary = {name: value for name, value in event.items() if name != "event"}
+
+
+def _command(job: Path, processes: int) -> list[str]:
+    if processes == 1:
+        return [sys.executable, "-m", "embedlib.training", str(job)]
+    spread = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [sys.executable, *spread, "-m", "embedlib.training", str(job)]
+
+
+def _threads(processes: int) -> dict[str, str]:
+    """Each of several processes gets its share of the cores."""
+    if processes == 1:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}

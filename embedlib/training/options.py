@@ -1,0 +1,146 @@
+"""What a training run is told: plain values, written to ``job.json`` and read by the child process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from embedlib.errors import TrainingError
+
+#: Losses by the shape of the data they need; see ``embedlib.training.shapes``.
+LossName = Literal[
+    "auto",
+    "mnrl",
+    "symmetric-mnrl",
+    "cached-mnrl",
+    "gist",
+    "cached-gist",
+    "triplet",
+    "contrastive",
+    "online-contrastive",
+    "cosine",
+    "cosent",
+    "angle",
+    "margin-mse",
+    "kl",
+]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    """Low-rank adapters (LoRA, arXiv 2106.09685): rank, scaling numerator and dropout."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to fine-tune.
+
+    Args:
+        loss: Loss name; "auto" is "kl" when the examples come with a teacher, else in-batch ranking.
+        scale: Inverse temperature of similarities; None is 20, or 50 with hard negatives as scores allow.
+        margin: Margin of triplet and contrastive losses; None is the loss's own default.
+        distance: Distance of the triplet loss.
+        guide: Model that filters false negatives of the GIST losses; None is the model itself.
+        epochs: Passes over the examples; None chooses by their number.
+        max_steps: Upper bound of optimiser steps; None is no bound.
+        batch_size: Queries a step, over all processes.
+        mini_batch_tokens: Tokens embedded at once; None fits memory.
+        learning_rate: Peak rate; None is 2e-5, or 2e-4 with LoRA.
+        warmup: Share of the steps with rising rate.
+        weight_decay: AdamW's decay of weight matrices.
+        max_grad_norm: Gradient clipping norm; 0 is off.
+        negatives: Hard negatives an example, at most.
+        matryoshka: Dimensions trained besides the full one.
+        lora: Train adapters instead of all weights.
+        evaluations: Dev evaluations during the run.
+        patience: Stop after this many evaluations without a better one; 0 never stops early.
+        precision: "bf16" is bf16 autocast over fp32 weights.
+        dev_documents: Documents searched in on dev.
+        dev_queries: Dev queries, at most.
+    """
+
+    loss: LossName = "auto"
+    scale: float | None = None
+    margin: float | None = None
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    guide: str | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+    batch_size: int = 64
+    mini_batch_tokens: int | None = None
+    learning_rate: float | None = None
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    negatives: int = 4
+    matryoshka: tuple[int, ...] = ()
+    lora: LoraOptions | None = None
+    evaluations: int = 4
+    patience: int = 0
+    precision: Precision = "auto"
+    dev_documents: int = 3000
+    dev_queries: int = 300
+
+
+JobKind = Literal["fine-tune", "mlm", "tsdae", "distil"]
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One run of ``python -m embedlib.training job.json``: inputs, options and where to write.
+
+    Args:
+        kind: What is to be done.
+        model: Folder of the model to start from.
+        out: Folder for the result, made by the run.
+        scratch: Folder for checkpoints; a run that finds a sound one resumes from it.
+        seed: Seed of every random choice.
+        inputs: Folders of the artifacts it reads, by name (corpus, queries, examples, teacher …).
+        options: The kind's options as JSON values.
+        provenance: What goes into the model's ``provenance.json`` besides the options.
+    """
+
+    kind: JobKind
+    model: str
+    out: str
+    scratch: str
+    seed: int
+    inputs: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write the job as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingJob:
+        """Read a job.
+
+        Raises:
+            TrainingError: The file is missing or is not a job.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, json.JSONDecodeError, TypeError) as error:
+            raise TrainingError("not a training job", where=str(path), found=str(error)) from error
+
+
+def train_options(values: dict[str, Any]) -> TrainOptions:
+    """TrainOptions from JSON values (lists become tuples, the LoRA section its own object)."""
+    lora = values.get("lora")
+    return TrainOptions(
+        **{
+            **values,
+            "matryoshka": tuple(values.get("matryoshka", ())),
+            "lora": LoraOptions(**lora) if lora else None,
+        }
+    )

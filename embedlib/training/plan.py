@@ -1,0 +1,91 @@
+"""What a run is going to do, said before it does it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+#: Floating-point operations a parameter and token: 2 forward, 4 backward (arXiv 2001.08361).
+FLOPS_FORWARD, FLOPS_STEP = 2, 6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts.
+
+    Args:
+        loss: Loss name.
+        examples: Examples trained on.
+        steps: Optimiser steps.
+        epochs: Passes over the examples.
+        batch_size: Examples a step, over all processes.
+        tokens: Tokens of all steps, queries and documents.
+        mini_batch_tokens: Tokens embedded at once.
+        cached: Gradient caching.
+        precision: "fp32" or "bf16".
+        device: "cpu", "cuda" …
+        processes: Number of processes.
+        seconds: Estimated time of the steps.
+        memory_mb: Estimated memory of weights, optimiser and activations.
+    """
+
+    loss: str
+    examples: int
+    steps: int
+    epochs: float
+    batch_size: int
+    tokens: int
+    mini_batch_tokens: int
+    cached: bool
+    precision: str
+    device: str
+    processes: int
+    seconds: float
+    memory_mb: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        caching = ", gradient caching" if self.cached else ""
+        return (
+            f"{self.loss}: {self.examples} examples, {self.steps} steps of {self.batch_size} "
+            f"({self.epochs:g} epochs), {self.tokens / 1e6:.2f}M tokens, {self.mini_batch_tokens} at once"
+            f"{caching}, {self.precision} on {self.device} x {self.processes}; about {self.seconds / 60:.1f} min "
+            f"and {self.memory_mb / 1024:.1f} GiB"
+        )
+
+
+def default_epochs(examples: int) -> float:
+    """Passes over the examples: 3 under 1,000, 2 under 10,000, else 1.
+
+    >>> [default_epochs(n) for n in (500, 5000, 50000)]
+    [3.0, 2.0, 1.0]
+    """
+    return 3.0 if examples < 1000 else 2.0 if examples < 10_000 else 1.0
+
+
+def count_steps(batches: int, epochs: float, most: int | None) -> int:
+    """Optimiser steps of a run: at least one, at most ``most``."""
+    steps = max(1, math.ceil(batches * epochs))
+    return min(steps, most) if most else steps
+
+
+def estimated_seconds(tokens: int, parameters: int, flops_per_s: float, *, cached: bool) -> float:
+    """Time of the steps: 6 operations a parameter and token, 2 more with gradient caching.
+
+    Args:
+        tokens: Tokens of all steps.
+        parameters: Parameters outside the embedding tables.
+        flops_per_s: What the device reached on a trial product of the same precision.
+        cached: Gradient caching.
+    """
+    return tokens * parameters * (FLOPS_STEP + (FLOPS_FORWARD if cached else 0)) / flops_per_s
+
+
+def training_bytes(parameters: int, activations: int) -> int:
+    """Weights, gradients and AdamW's two moments in fp32, and activations."""
+    return 16 * parameters + activations

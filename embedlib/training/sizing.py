@@ -1,0 +1,124 @@
+"""How much of a batch fits the memory at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+
+logger = logging.getLogger(__name__)
+
+#: Share of the free memory that activations may take.
+SHARE = 0.4
+#: Limits of a mini-batch, in tokens.
+LEAST_TOKENS, MOST_TOKENS = 512, 65536
+
+
+class Sizing(NamedTuple):
+    """Tokens embedded at once, and whether a step needs gradient caching to stay within memory."""
+
+    tokens: int
+    cached: bool
+    step_bytes: int
+
+
+def activation_bytes(config: Any, *, bf16: bool) -> int:
+    """Bytes of activations a token, kept for the backward pass.
+
+    34·h bytes a layer in 16 bits with fused attention (arXiv 2205.05198, eq. 2 without its
+    attention term); twice that in fp32, half as much again under autocast, which keeps fp32 copies.
+
+    Args:
+        config: The transformer's configuration (hidden_size, num_hidden_layers).
+        bf16: Whether autocast is on.
+    """
+    hidden = int(getattr(config, "hidden_size", 768))
+    layers = int(getattr(config, "num_hidden_layers", 12))
+    return int(34 * hidden * layers * (1.5 if bf16 else 2.0))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a GPU, or of this machine within its control group's limit."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min(int(psutil.virtual_memory().available), _group_free())
+
+
+def _group_free() -> int:
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8").strip()
+    except OSError:
+        return 1 << 62
+    return int(limit) - int(used) if limit.isdigit() else 1 << 62
+
+
+def size_step(
+    token_bytes: int, step_tokens: int, free: int, *, wanted: int | None = None, always_cached: bool = False
+) -> Sizing:
+    """Choose the mini-batch and whether activations of the whole step are kept.
+
+    Args:
+        token_bytes: See ``activation_bytes``.
+        step_tokens: Tokens of a large step.
+        free: Bytes that are free.
+        wanted: Tokens a mini-batch asked for; None chooses.
+        always_cached: The loss asks for gradient caching whatever fits.
+
+    >>> size_step(1000, 5000, 100_000_000).cached
+    False
+    >>> size_step(1000, 500_000, 100_000_000)
+    Sizing(tokens=8192, cached=True, step_bytes=8192000)
+    """
+    budget = SHARE * free
+    cached = always_cached or token_bytes * step_tokens > budget
+    fitting = max(LEAST_TOKENS, min(MOST_TOKENS, int(budget / max(token_bytes, 1))))
+    tokens = wanted or min(8192, fitting)
+    kept = min(tokens, step_tokens) if cached else step_tokens
+    return Sizing(tokens, cached, token_bytes * kept)
+
+
+def largest_fitting(tokens: int, attempt: Callable[[int], None]) -> int:
+    """Halve a mini-batch until one runs on the device: the dry run before training on a GPU.
+
+    Args:
+        tokens: Where to start.
+        attempt: Runs forward and backward with so many tokens.
+
+    Raises:
+        torch.OutOfMemoryError: Not even the least mini-batch fits.
+    """
+    while True:
+        try:
+            attempt(tokens)
+            return tokens
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if tokens <= LEAST_TOKENS:
+                raise
+            logger.warning("a mini-batch of %d tokens does not fit; trying %d", tokens, tokens // 2)
+            tokens //= 2
+
+
+def trial_flops(device: torch.device, *, bf16: bool, size: int = 512, repeats: int = 4) -> float:
+    """Floating-point operations a second of a square matrix product, the best of some tries.
+
+    Args:
+        device: Where.
+        bf16: In bf16 rather than fp32.
+        size: Rows and columns.
+        repeats: Tries.
+    """
+    a = torch.ones(size, size, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        product = a @ a
+        float(product[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best

@@ -1,0 +1,128 @@
+"""sentence-transformers' trainer with our batches, a watch on the loss and sealed checkpoints."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformerTrainer
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from embedlib.errors import NonFiniteLoss
+from embedlib.progress import Progress
+from embedlib.training.checkpoints import PREFIX, seal
+
+#: Losses that may wait on a GPU before they are looked at: no host sync a step.
+WAITING = 8
+
+
+class EmbeddingTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
+    """Trains on batches of example positions.
+
+    Args:
+        batches: The batch sampler.
+        names: Query or document id of each example, for messages.
+        options: Everything ``SentenceTransformerTrainer`` takes.
+    """
+
+    def __init__(self, *, batches: DefaultBatchSampler, names: Sequence[str], **options: Any) -> None:
+        self.batches = batches
+        self.names = names
+        self._indices: list[int] = []
+        self._waiting: deque[tuple[int, list[int], Tensor]] = deque()
+        super().__init__(**options)
+
+    def get_batch_sampler(self, *args: Any, **kwargs: Any) -> DefaultBatchSampler:
+        """Our own batches, whatever the training arguments say."""
+        return self.batches
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """No automatic card: it holds dates and machine names, and the model's bytes shall not."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The batch's loss, looked at for NaN and infinity before it does harm that lasts."""
+        indices = inputs.pop("indices")
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self._waiting.append((self.state.global_step + 1, indices, loss.detach()))
+        if loss.device.type == "cpu" or len(self._waiting) >= WAITING:
+            self.look_at_losses()
+        return loss
+
+    def look_at_losses(self) -> None:
+        """Look at the losses that wait.
+
+        Raises:
+            NonFiniteLoss: One is NaN or infinite; names the step and the batch's examples.
+        """
+        while self._waiting:
+            step, indices, loss = self._waiting.popleft()
+            value = float(loss)
+            if not math.isfinite(value):
+                raise non_finite(step, [self.names[int(i)] for i in indices], value)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save, then seal: what is not sealed is never resumed from."""
+        self.look_at_losses()
+        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX}{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                seal(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def non_finite(step: int, names: Sequence[str], value: float) -> NonFiniteLoss:
+    """The error for a loss that is not a number."""
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return NonFiniteLoss(
+        f"the loss became {value} at step {step}",
+        where=f"examples of the batch: {shown}",
+        expected="a finite loss",
+        remedy="lower train.learning_rate, set train.precision=fp32, or look at these examples; the last "
+        "good checkpoint is kept",
+    )
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Tells a listener of steps and losses.
+
+    Args:
+        progress: Told of every step.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.losses: list[dict[str, float]] = []
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A step is done."""
+        self.progress(state.global_step, state.max_steps, "training steps")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Mean loss since the last log."""
+        if logs and "loss" in logs:
+            entry = {"step": float(state.global_step), "loss": logs["loss"]}
+            self.losses = [e for e in self.losses if e["step"] < entry["step"]] + [entry]
