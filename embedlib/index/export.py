@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 from embedlib.contracts import Corpus, Vectors, write_json
 from embedlib.errors import DiskFull, ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
+from embedlib.index.dense import VectorRows
 from embedlib.index.holds import Hold
 
 FORMATS = ("parquet", "numpy")
@@ -57,10 +56,10 @@ def export_release(
     release = _release(Path(root), number)
     hold = Hold(Path(root), release.number)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
+        temporary.mkdir()
         info = _write(Path(root), release, temporary, fmt, dtype)
-        os.chmod(temporary, 0o755)  # noqa: PTH101 - mkdtemp makes it private to this user
         temporary.replace(out)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -112,25 +111,16 @@ def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[
         [("doc_id", pa.string()), ("vector", pa.list_(item, vectors.dimension))]
         + [(name, pa.string()) for name in texts]
     )
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for (_, block), documents in zip(
-            vectors.blocks(BLOCK), _document_blocks(corpus, vectors), strict=True
-        ):
+    rows, start = VectorRows(vectors), 0
+    with pq.ParquetFile(corpus.path) as source, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for documents in source.iter_batches(batch_size=BLOCK):
+            block = rows.take(np.arange(start, start + len(documents)))
             flat = pa.array(block.astype(dtype).ravel(), type=item)
             columns = [documents.column("doc_id"), pa.FixedSizeListArray.from_arrays(flat, vectors.dimension)]
             columns += [documents.column(name) for name in texts]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            start += len(documents)
     return int(pq.read_metadata(path).num_rows)
-
-
-def _document_blocks(corpus: Corpus, vectors: Vectors) -> Iterator[pa.RecordBatch]:
-    """Documents in pieces of the same lengths as the blocks of vectors."""
-    table = pq.read_table(corpus.path, memory_map=True)
-    start = 0
-    for _, block in vectors.blocks(BLOCK):
-        piece = table.slice(start, len(block)).combine_chunks()
-        yield piece.to_batches()[0]
-        start += len(block)
 
 
 def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:
@@ -142,7 +132,7 @@ def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[An
     np.save(out / "ids.npy", np.asarray(corpus.ids, dtype=np.str_), allow_pickle=False)
     written = np.load(out / "vectors.npy", mmap_mode="r", allow_pickle=False)
     ids = np.load(out / "ids.npy", mmap_mode="r", allow_pickle=False)
-    return len(written) if len(written) == len(ids) else min(len(written), len(ids))
+    return min(len(written), len(ids))
 
 
 def _release(root: Path, number: int | None) -> Release:
