@@ -21,7 +21,7 @@ Origin = Literal[
     "seq2seq",
     "llm",
 ]
-Share = Annotated[float, Field(gt=0, le=1000)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Seq2Seq(Section):
@@ -56,9 +56,8 @@ class Synthesize(Section):
     queries of ``seq2seq`` and ``llm`` if they are set."""
     label_minimum: int = Field(500, ge=0)
     """Labelled pairs from which labels alone are trained on."""
-    shares: dict[Origin, Share] = {}
-    """Relative share of an origin in the mix (default 1 each, labels without limit); an origin that has
-    fewer pairs gives all it has."""
+    shares: dict[Origin, Share] = Field(default_factory=dict)
+    """Share of an origin's pairs that goes into the mix; 1 where nothing is said."""
     per_document: int = Field(4, ge=1, le=1000)
     """Unlabelled pairs a document may give at most."""
     max_pairs: int = Field(250_000, ge=1)
@@ -68,7 +67,7 @@ class Synthesize(Section):
     keyword_terms: int = Field(5, ge=1, le=50)
     """Terms of a keyword query: those of highest BM25 weight in the document."""
     round_trip_k: int = Field(10, ge=0, le=1000)
-    """A query is kept if its document is among the first so many of BM25 or of the base model; 0 keeps all."""
+    """A query stays if its document is among the first so many of BM25 or of the base model; 0: all stay."""
     near_identical: float = Field(0.9, gt=0, le=1)
     """Cosine above which one of two queries is dropped, measured from the mean cosine of unrelated ones."""
     leak_similarity: float = Field(0.8, gt=0, le=1)
@@ -101,7 +100,7 @@ class Mine(Section):
     """First ranks of each miner that are never negatives."""
     absolute_margin: float | None = Field(None, ge=0)
     """A negative must score at least this much below the lowest positive; null = no such filter."""
-    relative_margin: float | None | Literal["auto"] = "auto"
+    relative_margin: float | Literal["auto"] | None = "auto"
     """A negative must score below the lowest positive by this share of its magnitude; ``auto`` is 0.05
     without a teacher, and none with one, whose scores say how relevant each candidate is."""
     max_score: float | None = None

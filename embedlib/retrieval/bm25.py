@@ -44,6 +44,10 @@ class Scorer(Protocol):
         """BM25 of every document for a query's terms, float32 [n]."""
         ...
 
+    def document_frequency(self, term: str) -> int:
+        """Documents that hold a term."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write the engine's files."""
         ...
@@ -65,6 +69,10 @@ class BM25Index:
     def scores(self, query: str) -> Floats:
         """BM25 of every document for one query, float32 [n]; 0 where no term is shared."""
         return self.engine.scores(words(query))
+
+    def idf(self, term: str) -> float:
+        """Inverse document frequency of an index term; of one that no document has, the highest."""
+        return lucene_idf(self.engine.document_frequency(term), len(self))
 
     def search(self, queries: Sequence[str], k: int) -> Hits:
         """The k best documents of each query by (-score, row); no shared term, no hit."""
@@ -163,6 +171,11 @@ class ReferenceEngine:
             for term in counts:
                 frequency[term] = frequency.get(term, 0) + 1
         self._okapi.idf = {term: lucene_idf(df, self.documents) for term, df in frequency.items()}
+        self._frequency = frequency
+
+    def document_frequency(self, term: str) -> int:
+        """See ``Scorer``."""
+        return self._frequency.get(term, 0)
 
     def scores(self, terms: Sequence[str]) -> Floats:
         """See ``Scorer``; rank-bm25 multiplies by the constant k1 + 1, which is taken out."""
@@ -216,6 +229,11 @@ class SparseEngine:
             part = slice(indptr[term], indptr[term + 1])
             out[indices[part]] += data[part]
         return out
+
+    def document_frequency(self, term: str) -> int:
+        """See ``Scorer``."""
+        number, starts = self.vocabulary.get(term), self.index.scores["indptr"]
+        return 0 if number is None else int(starts[number + 1] - starts[number])
 
     def weights(self) -> csr_matrix:
         """The weights by document, float32 sparse [n documents, v terms]."""

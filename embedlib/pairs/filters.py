@@ -1,0 +1,136 @@
+"""What takes bad pairs out: leaks, repetitions, queries that do not find their document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.contracts import Floats, Rows
+from embedlib.pairs.candidate import normalised
+from embedlib.retrieval.hits import Hits
+
+Mask = npt.NDArray[np.bool_]
+
+#: Side of the blocks in which cosines between queries are computed: 64 MiB of float32.
+BLOCK = 4096
+
+
+def first_of_each(queries: Sequence[str]) -> Mask:
+    """True for the first query of each normalised text."""
+    seen: set[str] = set()
+    keep = np.ones(len(queries), dtype=bool)
+    for i, query in enumerate(queries):
+        text = normalised(query)
+        keep[i] = text not in seen
+        seen.add(text)
+    return keep
+
+
+def mean_cosine(vectors: Floats) -> float:
+    """Mean cosine of two unrelated vectors of a set: the squared length of its mean unit vector.
+
+    Some encoders keep all cosines above 0.7; thresholds meant for a scale that starts near 0 are
+    measured from here upwards, see ``above_background``.
+    """
+    if len(vectors) < 2:
+        return 0.0
+    length = float(np.square(unit_rows(vectors).mean(axis=0)).sum())
+    return max(
+        0.0, (length * len(vectors) - 1) / (len(vectors) - 1)
+    )  # without each vector's cosine with itself
+
+
+def above_background(threshold: float, background: float) -> float:
+    """The cosine that lies at ``threshold`` of the way from the background to 1.
+
+    >>> round(above_background(0.9, 0.0), 3), round(above_background(0.9, 0.7), 3)
+    (0.9, 0.97)
+    """
+    return background + (1.0 - background) * threshold
+
+
+def not_near_identical(vectors: Floats, threshold: float) -> Mask:
+    """True for queries that are not too close to an earlier one that stays (greedy, in order).
+
+    Args:
+        vectors: float32 [n, d].
+        threshold: Cosine above which the later of two is dropped.
+    """
+    unit = unit_rows(vectors)
+    keep = np.ones(len(unit), dtype=bool)
+    for low in range(0, len(unit), BLOCK):
+        high = min(low + BLOCK, len(unit))
+        close: list[tuple[Rows, Rows]] = []  # (later, earlier)
+        for start in range(0, high, BLOCK):
+            later, earlier = np.nonzero(unit[low:high] @ unit[start : min(start + BLOCK, high)].T > threshold)
+            later, earlier = later + low, earlier + start
+            close.append((later[earlier < later], earlier[earlier < later]))
+        later, earlier = (np.concatenate(part) for part in zip(*close, strict=True))
+        for i, j in sorted(zip(later.tolist(), earlier.tolist(), strict=True)):
+            if keep[j]:
+                keep[i] = False
+    return keep
+
+
+def found_again(rows: Rows, searches: Sequence[Hits]) -> Mask:
+    """Round trip: True for queries whose own document stands among the hits of any of the searches.
+
+    Args:
+        rows: int64 [n], each query's document.
+        searches: Hits of the n queries by each searcher, cut at the k that counts.
+    """
+    found: Mask = np.logical_or.reduce([(hits.rows == rows[:, None]).any(axis=1) for hits in searches])
+    return found
+
+
+def leaks(
+    queries: Sequence[str],
+    protected: Sequence[str],
+    vectors: Floats,
+    protected_vectors: Floats,
+    threshold: float,
+) -> Mask:
+    """True for queries that are, or nearly are, one of the protected (dev and test) queries.
+
+    A near-duplicate has a Jaccard similarity of character trigrams of at least ``threshold``; it
+    is looked for among the protected queries whose vector is closest in cosine.
+
+    Args:
+        queries: n queries of pairs.
+        protected: m dev and test queries.
+        vectors: float32 [n, d], vectors of the queries by any one encoder.
+        protected_vectors: float32 [m, d].
+        threshold: Similarity from which it counts.
+    """
+    texts = [normalised(p) for p in protected]
+    exact = set(texts)
+    leak = np.array([normalised(q) in exact for q in queries], dtype=bool)
+    if not protected or not len(queries):
+        return leak
+    grams = [_trigrams(text) for text in texts]
+    unit, unit_protected = unit_rows(vectors), unit_rows(protected_vectors)
+    nearest = min(5, len(protected))
+    for low in range(0, len(queries), BLOCK):
+        cosines = unit[low : low + BLOCK] @ unit_protected.T
+        best = np.argpartition(-cosines, nearest - 1, axis=1)[:, :nearest]
+        for i, columns in enumerate(best.tolist(), start=low):
+            own = _trigrams(normalised(queries[i]))
+            leak[i] |= any(_jaccard(own, grams[j]) >= threshold for j in columns)
+    return leak
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """Rows divided by their length; a row of zeros stays."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(length, np.finfo(np.float32).tiny)  # type: ignore[no-any-return]
+
+
+def _trigrams(text: str) -> frozenset[str]:
+    padded = f"  {text} "
+    return frozenset(padded[i : i + 3] for i in range(len(padded) - 2))
+
+
+def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / len(a | b)

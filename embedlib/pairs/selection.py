@@ -1,0 +1,120 @@
+"""Pairs made from documents, on their way through the filters, with what each filter took."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows
+from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.filters import (
+    Mask,
+    above_background,
+    first_of_each,
+    found_again,
+    leaks,
+    mean_cosine,
+    not_near_identical,
+)
+from embedlib.retrieval.bm25 import BM25Index
+from embedlib.retrieval.dense import exact_search
+
+Encode = Callable[[Sequence[str]], Floats]
+Blocks = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Thresholds of the filters.
+
+    Args:
+        round_trip_k: Ranks among which a query's document must stand; 0 asks nothing.
+        near_identical: Cosine, measured from the background, above which two queries are one.
+        leak_similarity: Trigram similarity with a dev or test query from which a query is dropped.
+    """
+
+    round_trip_k: int = 10
+    near_identical: float = 0.9
+    leak_similarity: float = 0.8
+
+
+@dataclass
+class Selection:
+    """The pairs that are left, and how many of each origin every filter removed."""
+
+    pairs: list[Candidate]
+    vectors: Floats
+    made: Counter[str] = field(default_factory=Counter)
+    removed: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def keep(self, mask: Mask, reason: str) -> None:
+        """Drop the pairs where ``mask`` is False and count them under ``reason``."""
+        gone = Counter(pair.origin for pair, stays in zip(self.pairs, mask, strict=True) if not stays)
+        self.removed[reason] = self.removed.get(reason, Counter()) + gone
+        self.pairs = [pair for pair, stays in zip(self.pairs, mask, strict=True) if stays]
+        if len(self.vectors):
+            self.vectors = self.vectors[mask]
+
+    def by_origin(self) -> dict[str, dict[str, int]]:
+        """For each origin: how many were made, taken by each filter, and left."""
+        left = Counter(pair.origin for pair in self.pairs)
+        table: dict[str, dict[str, int]] = defaultdict(dict)
+        for origin in sorted(self.made):
+            table[origin]["made"] = self.made[origin]
+            for reason, counts in self.removed.items():
+                table[origin][reason] = counts[origin]
+            table[origin]["kept"] = left[origin]
+        return dict(table)
+
+
+def select_pairs(
+    candidates: Sequence[Candidate],
+    *,
+    protected: Sequence[str],
+    row_of: Mapping[str, int],
+    encode: Encode,
+    bm25: BM25Index,
+    blocks: Blocks,
+    limits: Limits,
+) -> Selection:
+    """Take out repetitions, leaks, queries that do not find their document, and near-identical ones.
+
+    Args:
+        candidates: Unlabelled pairs.
+        protected: Dev and test queries, which no pair's query may resemble.
+        row_of: Row of each document.
+        encode: Query vectors, float32 [n, d].
+        bm25: Index of the corpus.
+        blocks: Called anew, gives the corpus vectors in blocks.
+        limits: Thresholds.
+
+    Returns:
+        What is left, with query vectors float32 [n, d] and counts.
+    """
+    chosen = Selection(list(candidates), np.empty((0, 0), np.float32), Counter(c.origin for c in candidates))
+    chosen.keep(first_of_each([c.query for c in candidates]), "repeated")
+    if not chosen.pairs:
+        return chosen
+    queries = [c.query for c in chosen.pairs]
+    chosen.vectors = encode(queries)
+    protected_vectors = encode(protected) if protected else chosen.vectors[:0]
+    leaking = leaks(queries, protected, chosen.vectors, protected_vectors, limits.leak_similarity)
+    chosen.keep(~leaking, "like_dev_or_test")
+    if limits.round_trip_k and chosen.pairs:
+        chosen.keep(_round_trip(chosen, row_of, bm25, blocks, limits.round_trip_k), "round_trip")
+    if chosen.pairs:
+        threshold = above_background(limits.near_identical, mean_cosine(chosen.vectors))
+        chosen.keep(not_near_identical(chosen.vectors, threshold), "near_identical")
+    return chosen
+
+
+def _round_trip(
+    chosen: Selection, row_of: Mapping[str, int], bm25: BM25Index, blocks: Blocks, k: int
+) -> Mask:
+    rows: Rows = np.array([row_of[pair.doc_id] for pair in chosen.pairs], dtype=np.int64)
+    lexical = bm25.search([pair.query for pair in chosen.pairs], k)
+    return found_again(rows, [lexical, exact_search(chosen.vectors, blocks(), k)])
