@@ -7,7 +7,7 @@ same order of queries, so that a positive difference speaks for ``a``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -55,15 +55,39 @@ def bootstrap_mean(
     values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
 ) -> Interval:
     """Percentile interval of the mean of ``values``, [n]."""
-    x = _finite(values)
+    return bootstrap_means(_finite(values)[:, None], rng=rng, draws=draws, level=level)[0]
+
+
+def bootstrap_means(
+    values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
+) -> list[Interval]:
+    """Percentile intervals of the mean of each column, on the same resamples of rows.
+
+    Args:
+        values: One row a query, one column a system or a difference, [n, m].
+        rng: Source of randomness.
+        draws: Number of resamples.
+        level: Two-sided confidence.
+
+    Raises:
+        DataError: There is no row, or a value is not finite.
+    """
+    x = _finite_columns(values)
     n = len(x)
-    means = np.empty(draws)
+    means = np.concatenate([counts @ x / n for counts in resamples(n, rng, draws)])  # [draws, m]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [
+        Interval(float(m), float(lo), float(hi), n) for m, lo, hi in zip(x.mean(0), low, high, strict=True)
+    ]
+
+
+def resamples(n: int, rng: np.random.Generator, draws: int) -> Iterator[npt.NDArray[np.float64]]:
+    """How often each of n queries stands in each resample, [<= draws, n] at a time."""
     step = max(1, CHUNK // n)
     for start in range(0, draws, step):
         size = min(step, draws - start)
-        means[start : start + size] = x[rng.integers(0, n, size=(size, n), dtype=np.int32)].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(x.mean()), float(low), float(high), n)
+        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
 def randomization_test(a: Values, b: Values, *, rng: np.random.Generator, draws: int = 10_000) -> float:
@@ -76,19 +100,21 @@ def randomization_test(a: Values, b: Values, *, rng: np.random.Generator, draws:
     Raises:
         DataError: Lengths differ, there is no query, or a value is not finite.
     """
-    d = _differences(a, b)
-    d = d[d != 0]
-    if len(d) == 0:
-        return 1.0
-    observed = abs(d.sum()) - 1e-9 * np.abs(d).sum()
-    hits = 0
+    return randomization_tests(_differences(a, b)[:, None], rng=rng, draws=draws)[0]
+
+
+def randomization_tests(values: Values, *, rng: np.random.Generator, draws: int = 10_000) -> list[float]:
+    """The test on each column of differences, [n, m], with the same swaps of rows."""
+    d = _finite_columns(values)
+    total = d.sum(axis=0)
+    observed = np.abs(total) - 1e-9 * np.abs(d).sum(axis=0)  # the same sum in another order is no less
+    hits = np.zeros(d.shape[1], dtype=np.int64)
     step = max(1, CHUNK // len(d))
     for start in range(0, draws, step):
         size = min(step, draws - start)
-        heads = rng.integers(0, 2, size=(size, len(d)), dtype=np.int8)
-        sums = 2 * (heads @ d) - d.sum()
-        hits += int((np.abs(sums) >= observed).sum())
-    return (1 + hits) / (1 + draws)
+        heads = rng.integers(0, 2, size=(size, len(d)), dtype=np.int8).astype(np.float64)
+        hits += (np.abs(2 * (heads @ d) - total) >= observed).sum(axis=0)
+    return [float(p) for p in (1 + hits) / (1 + draws)]
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -140,11 +166,19 @@ def _differences(a: Values, b: Values) -> npt.NDArray[np.float64]:
 
 def _finite(values: Values) -> npt.NDArray[np.float64]:
     x = np.asarray(values, dtype=np.float64)
-    if x.ndim != 1 or len(x) == 0:
+    if x.ndim != 1:
+        raise DataError("expected one value a query", expected="[n]", found=f"shape {x.shape}")
+    return _finite_columns(x[:, None])[:, 0]
+
+
+def _finite_columns(values: Values) -> npt.NDArray[np.float64]:
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) == 0:
+        raise DataError("no judged query to compare on", expected="one value a query", found="none")
+    bad = ~np.isfinite(x).all(axis=1)
+    if bad.any():
+        where = int(np.flatnonzero(bad)[0])
         raise DataError(
-            "no judged query to compare on", expected="one value a query", found=f"shape {x.shape}"
+            "a query's value is not finite", where=f"query number {where}", found=str(x[where].tolist())
         )
-    if not np.isfinite(x).all():
-        where = int(np.flatnonzero(~np.isfinite(x))[0])
-        raise DataError("a query's value is not finite", where=f"query number {where}", found=str(x[where]))
     return x

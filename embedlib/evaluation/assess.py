@@ -1,0 +1,162 @@
+"""The whole evaluation of some systems on all judged sets of a split, written as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from embedlib.contracts import SCORES, Corpus, write_json, write_table
+from embedlib.evaluation.compare import Comparison, compare, means, natural_pairs
+from embedlib.evaluation.examples import gains
+from embedlib.evaluation.figures import figure_json
+from embedlib.evaluation.judged import JudgedSet, primary_set
+from embedlib.evaluation.slices import slice_figures, slices_of
+from embedlib.evaluation.systems import DenseSystem, Evaluated, Options, evaluate_systems
+from embedlib.evaluation.twins import twins
+from embedlib.progress import Progress, silent
+
+JUDGED = pa.schema(
+    [(n, pa.string()) for n in ("dataset", "query_id", "query")]
+    + [(n, pa.list_(pa.string())) for n in ("relevant_ids", "twin_ids")]
+)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How sure: the primary measure, two-sided confidence, resamples."""
+
+    primary: str = "nDCG@10"
+    level: float = 0.95
+    draws: int = 10_000
+
+
+def assess(
+    corpus: Corpus,
+    sets: Mapping[str, JudgedSet],
+    systems: Sequence[DenseSystem],
+    options: Options,
+    statistics: Statistics,
+    out: Path,
+    *,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Evaluate on each judged set and write what was found.
+
+    Writes ``scores.parquet`` (one row for every query, measure and system), ``scores_wide.csv``
+    (one row a query, the primary measure), ``judged.parquet`` (the queries and their documents),
+    ``comparisons.json``, ``slices.json`` and ``examples.json``.
+
+    Args:
+        corpus: The corpus artifact.
+        sets: Judged sets by kind.
+        systems: Dense systems; ``base`` and ``candidate`` have a meaning.
+        options: What else is retrieved and measured.
+        statistics: How sure.
+        out: Folder to write to.
+        rng: Source of randomness.
+        progress: Told of systems done.
+
+    Returns:
+        The content of ``comparisons.json``.
+    """
+    found = [evaluate_systems(corpus, s, systems, options, progress=progress) for s in sets.values()]
+    write_table(out / "scores.parquet", _score_rows(found, options.split), SCORES)
+    write_table(out / "judged.parquet", _judged_rows(found, corpus), JUDGED)
+    _write_wide(out / "scores_wide.csv", found, statistics.primary)
+    record = _record(found, sets, options, statistics, rng)
+    write_json(out / "comparisons.json", record)
+    deciding = next((e for e in found if e.judged.name == record["decides"]), None)
+    both = deciding is not None and {"base", "candidate"} <= set(deciding.values)
+    write_json(out / "slices.json", _slices(deciding, corpus, statistics, rng) if both and deciding else [])
+    write_json(
+        out / "examples.json", gains(deciding, corpus, statistics.primary) if both and deciding else {}
+    )
+    return record
+
+
+def _record(
+    found: Sequence[Evaluated],
+    sets: Mapping[str, JudgedSet],
+    options: Options,
+    statistics: Statistics,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    datasets: dict[str, Any] = {}
+    comparisons: list[Comparison] = []
+    for e in found:
+        sure = {"rng": rng, "draws": statistics.draws, "level": statistics.level}
+        table = means(e.values, options.measures, **sure)  # type: ignore[arg-type]
+        datasets[e.judged.name] = {
+            "queries": len(e.judged.query_ids),
+            "answerable": e.judged.answerable,
+            "documents": len(e.judged.labels),
+            "systems": {s: {m: i._asdict() for m, i in row.items()} for s, row in table.items()},
+        }
+        pairs = natural_pairs(list(e.values))
+        comparisons += compare(e.values, pairs, options.measures, dataset=e.judged.name, **sure)  # type: ignore[arg-type]
+    deciding = primary_set(sets)
+    return {
+        "primary": statistics.primary,
+        "level": statistics.level,
+        "decides": deciding.name if deciding else None,
+        "merged": False,
+        "datasets": datasets,
+        "comparisons": [c.as_json() for c in comparisons],
+    }
+
+
+def _slices(
+    e: Evaluated, corpus: Corpus, statistics: Statistics, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    pieces = slices_of(e.judged, e.judged.texts(corpus.texts()))
+    a, b = e.values["candidate"][statistics.primary], e.values["base"][statistics.primary]
+    figures = slice_figures(pieces, a, b, rng=rng, draws=statistics.draws, level=statistics.level)
+    return [figure_json(f) for f in figures]
+
+
+def _score_rows(found: Sequence[Evaluated], split: str) -> Iterator[dict[str, Any]]:
+    for e in found:
+        for system, by_measure in e.values.items():
+            for measure, values in by_measure.items():
+                for query_id, value in zip(e.judged.query_ids, values.tolist(), strict=True):
+                    yield {
+                        "query_id": query_id,
+                        "measure": measure,
+                        "system": system,
+                        "dataset": e.judged.name,
+                        "split": split,
+                        "value": value,
+                    }
+
+
+def _judged_rows(found: Sequence[Evaluated], corpus: Corpus) -> Iterator[dict[str, Any]]:
+    for e in found:
+        same = twins(e.judged, corpus)
+        for query_id, text in zip(e.judged.query_ids, e.judged.query_texts, strict=True):
+            relevant = sorted(d for d, r in e.judged.qrels[query_id].items() if r > 0)
+            yield {
+                "dataset": e.judged.name,
+                "query_id": query_id,
+                "query": text,
+                "relevant_ids": relevant,
+                "twin_ids": sorted({t for d in relevant for t in same.get(d, ())}),
+            }
+
+
+def _write_wide(path: Path, found: Sequence[Evaluated], measure: str) -> None:
+    import csv
+
+    systems = list(dict.fromkeys(s for e in found for s in e.values))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["dataset", "query_id", "query", *(f"{s} {measure}" for s in systems)])
+        for e in found:
+            for i, query_id in enumerate(e.judged.query_ids):
+                row = [f"{e.values[s][measure][i]:.6f}" if s in e.values else "" for s in systems]
+                writer.writerow([e.judged.name, query_id, e.judged.query_texts[i], *row])

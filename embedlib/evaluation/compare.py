@@ -1,0 +1,173 @@
+"""Systems side by side: means with intervals, and paired comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.errors import DataError
+from embedlib.evaluation.significance import (
+    Interval,
+    bootstrap_means,
+    detectable_difference,
+    effect_size,
+    holm,
+    randomization_tests,
+)
+
+Values = Mapping[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One system against another on the same queries.
+
+    Args:
+        dataset: Judged set.
+        measure: Measure.
+        system: The system in question.
+        baseline: The one it is compared with.
+        difference: Mean of system - baseline, with its interval.
+        p: Two-sided p of the paired randomization test.
+        p_holm: The same, adjusted for the comparisons made on this set and measure.
+        effect_size: Mean over standard deviation of the differences; None when that is infinite.
+        detectable: Smallest true difference found with 80% probability; None when there is none.
+        better: Queries on which the system is better.
+        worse: Queries on which it is worse.
+    """
+
+    dataset: str
+    measure: str
+    system: str
+    baseline: str
+    difference: Interval
+    p: float
+    p_holm: float
+    effect_size: float | None
+    detectable: float | None
+    better: int
+    worse: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {**asdict(self), "difference": self.difference._asdict()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Comparison:
+        """Read ``as_json``'s result."""
+        return cls(**{**value, "difference": Interval(**value["difference"])})
+
+
+def means(
+    values: Mapping[str, Values],
+    measures: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    draws: int = 10_000,
+    level: float = 0.95,
+) -> dict[str, dict[str, Interval]]:
+    """Mean of each system on each measure, with its interval, all on the same resamples.
+
+    Args:
+        values: ``values[system][measure]``, [q].
+        measures: Which measures.
+        rng: Source of randomness.
+        draws: Resamples.
+        level: Two-sided confidence.
+    """
+    keys = [(s, m) for s in values for m in measures]
+    if not keys:
+        return {}
+    table = np.column_stack([values[s][m] for s, m in keys])
+    intervals = dict(zip(keys, bootstrap_means(table, rng=rng, draws=draws, level=level), strict=True))
+    return {s: {m: intervals[s, m] for m in measures} for s in values}
+
+
+def compare(
+    values: Mapping[str, Values],
+    pairs: Sequence[tuple[str, str]],
+    measures: Sequence[str],
+    *,
+    dataset: str,
+    rng: np.random.Generator,
+    draws: int = 10_000,
+    level: float = 0.95,
+) -> list[Comparison]:
+    """Compare systems pair by pair on each measure.
+
+    Args:
+        values: ``values[system][measure]``, [q], in one order of queries.
+        pairs: (system, baseline) names.
+        measures: Which measures.
+        dataset: Name of the judged set.
+        rng: Source of randomness.
+        draws: Resamples and swaps.
+        level: Two-sided confidence.
+
+    Raises:
+        DataError: A named system was not evaluated.
+    """
+    _require(values, pairs)
+    keys = [(m, s, b) for m in measures for s, b in pairs]
+    if not keys:
+        return []
+    table = np.column_stack([values[s][m] - values[b][m] for m, s, b in keys])  # [q, comparisons]
+    intervals = bootstrap_means(table, rng=rng, draws=draws, level=level)
+    ps = randomization_tests(table, rng=rng, draws=draws)
+    adjusted: dict[str, list[float]] = {
+        m: holm([p for p, key in zip(ps, keys, strict=True) if key[0] == m]) for m in measures
+    }
+    result = []
+    for column, (measure, system, baseline) in enumerate(keys):
+        d = table[:, column]
+        result.append(
+            Comparison(
+                dataset,
+                measure,
+                system,
+                baseline,
+                intervals[column],
+                ps[column],
+                adjusted[measure][pairs.index((system, baseline))],
+                _finite_or_none(effect_size(d, np.zeros(len(d)))),
+                _finite_or_none(detectable_difference(d, np.zeros(len(d)), level=level)),
+                int((d > 0).sum()),
+                int((d < 0).sum()),
+            )
+        )
+    return result
+
+
+def natural_pairs(systems: Sequence[str]) -> list[tuple[str, str]]:
+    """Which comparisons answer the reader's questions.
+
+    With a candidate: it against everything, and its hybrid against the other hybrids. Without
+    one: every system against the first.
+
+    Examples:
+        >>> natural_pairs(["base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"])[:2]
+        [('candidate', 'base'), ('candidate', 'bm25')]
+    """
+    if "candidate" not in systems:
+        return [(s, systems[0]) for s in systems[1:]]
+    full = [s for s in systems if "@" not in s]
+    pairs = [("candidate", s) for s in full if s not in {"candidate", "hybrid:candidate"}]
+    pairs += [("hybrid:candidate", s) for s in full if s.startswith("hybrid:") and s != "hybrid:candidate"]
+    if "hybrid:candidate" in full:
+        pairs.append(("hybrid:candidate", "candidate"))
+    shortened = [s for s in systems if s.startswith("candidate@")]
+    return pairs + [(s, "candidate") for s in shortened]
+
+
+def _require(values: Mapping[str, Values], pairs: Sequence[tuple[str, str]]) -> None:
+    missing = sorted({name for pair in pairs for name in pair} - set(values))
+    if missing:
+        raise DataError(f"systems that were not evaluated: {', '.join(missing)}", expected=", ".join(values))
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None

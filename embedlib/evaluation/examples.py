@@ -1,0 +1,115 @@
+"""The queries that gained and lost most, in a form a person can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Corpus, document_text
+from embedlib.evaluation.systems import Evaluated
+from embedlib.retrieval.hits import Hits
+
+SNIPPET = 160
+
+
+def gains(
+    evaluated: Evaluated,
+    corpus: Corpus,
+    measure: str,
+    *,
+    system: str = "candidate",
+    baseline: str = "base",
+    count: int = 10,
+    top: int = 3,
+) -> dict[str, Any]:
+    """Per-query differences and the queries at both ends.
+
+    Args:
+        evaluated: Scores and hits.
+        corpus: The corpus artifact.
+        measure: By which measure.
+        system: The system in question.
+        baseline: What it is compared with.
+        count: Queries an end.
+        top: Hits shown of each system.
+
+    Returns:
+        ``differences`` (sorted, all queries), ``gained`` and ``lost`` (most first; only real ones).
+    """
+    judged = evaluated.judged
+    a, b = evaluated.values[system][measure], evaluated.values[baseline][measure]
+    d = a - b
+    order = sorted(range(len(d)), key=lambda i: (-d[i], judged.query_ids[i]))
+    gained = [i for i in order[:count] if d[i] > 0]
+    lost = [i for i in order[::-1][:count] if d[i] < 0]
+    show = _Shower(evaluated, corpus, [*gained, *lost], (baseline, system), top)
+
+    def entry(i: int) -> dict[str, Any]:
+        return {
+            "query_id": judged.query_ids[i],
+            "query": judged.query_texts[i],
+            "before": float(b[i]),
+            "after": float(a[i]),
+            "relevant": show.relevant(i),
+            "hits_before": show.hits(i, baseline),
+            "hits_after": show.hits(i, system),
+        }
+
+    return {
+        "measure": measure,
+        "system": system,
+        "baseline": baseline,
+        "differences": [round(float(d[i]), 6) for i in order],
+        "gained": [entry(i) for i in gained],
+        "lost": [entry(i) for i in lost],
+    }
+
+
+class _Shower:
+    """Reads the texts of the few documents that are shown, once."""
+
+    def __init__(
+        self, evaluated: Evaluated, corpus: Corpus, queries: list[int], systems: tuple[str, str], top: int
+    ) -> None:
+        self.evaluated, self.judged, self.top = evaluated, evaluated.judged, top
+        first_row: dict[str, int] = {}
+        wanted = {d for i in queries for d in self._relevant_ids(i)}
+        for row, label in enumerate(self.judged.labels):
+            if label in wanted:
+                first_row.setdefault(label, row)
+        self.first_row = first_row
+        rows = {r for i in queries for s in systems for r in self._rows(i, s)} | set(first_row.values())
+        ordered = sorted(rows)
+        documents = corpus.take(np.array(ordered, dtype=np.int64)) if ordered else []
+        self.texts = {r: document_text(d.title, d.text) for r, d in zip(ordered, documents, strict=True)}
+
+    def relevant(self, query: int) -> list[dict[str, str]]:
+        return [
+            {"doc_id": d, "text": self._snippet(self.first_row[d])}
+            for d in self._relevant_ids(query)
+            if d in self.first_row
+        ]
+
+    def hits(self, query: int, system: str) -> list[dict[str, Any]]:
+        qrels = self.judged.qrels[self.judged.query_ids[query]]
+        return [
+            {
+                "doc_id": self.judged.labels[r],
+                "text": self._snippet(r),
+                "relevance": qrels.get(self.judged.labels[r], 0),
+            }
+            for r in self._rows(query, system)
+        ]
+
+    def _rows(self, query: int, system: str) -> list[int]:
+        hits: Hits = self.evaluated.hits[system]
+        return [int(r) for r in hits.rows[query, : self.top] if r >= 0]
+
+    def _relevant_ids(self, query: int) -> list[str]:
+        qrels = self.judged.qrels[self.judged.query_ids[query]]
+        return sorted((d for d, r in qrels.items() if r > 0), key=lambda d: (-qrels[d], d))[: self.top]
+
+    def _snippet(self, row: int) -> str:
+        text = " ".join(self.texts[row].split())
+        return text if len(text) <= SNIPPET else text[: SNIPPET - 1].rstrip() + "…"

@@ -1,0 +1,90 @@
+"""Test data that found its way into training: whoever finds it names it.
+
+With queries written by people, training on the judged documents is fair (as in GPL). With queries
+derived from documents it is not: the document's own words are the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from embedlib.corpus.leaks import LeakFilter, normalised
+
+LeakKind = Literal["query", "near-duplicate query", "document", "duplicate document"]
+
+
+class Leak(NamedTuple):
+    """One test query whose answer was trained on.
+
+    Args:
+        kind: What leaked.
+        query_id: The test query.
+        example: The training query's id.
+        detail: The leak in words.
+    """
+
+    kind: LeakKind
+    query_id: str
+    example: str
+    detail: str
+
+
+def find_leaks(judged: Iterable[Mapping[str, Any]], examples: Iterable[Mapping[str, Any]]) -> list[Leak]:
+    """Compare every training example with the test queries.
+
+    Args:
+        judged: Rows of an evaluation's ``judged.parquet``: dataset, query_id, query, relevant_ids, twin_ids.
+        examples: Training rows with query_id, query and ``positive_id`` (examples) or ``doc_id`` (pairs).
+
+    Returns:
+        Each leaked test query once a kind, in the order of the training rows.
+    """
+    tests = list(judged)
+    near = LeakFilter([row["query"] for row in tests])
+    relevant, same = _documents(tests)
+    found: dict[tuple[str, str], Leak] = {}
+    for example in examples:
+        for leak in _leaks_of(example, tests, near, relevant, same):
+            found.setdefault((leak.query_id, leak.kind), leak)
+    return list(found.values())
+
+
+def _documents(tests: list[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Test query by doc_id, of derived sets only: the documents themselves, and their duplicates."""
+    relevant: dict[str, str] = {}
+    same: dict[str, str] = {}
+    for row in tests:
+        if row["dataset"] == "derived":
+            relevant.update(dict.fromkeys(row["relevant_ids"], row["query_id"]))
+            same.update(dict.fromkeys(row["twin_ids"], row["query_id"]))
+    return relevant, same
+
+
+def _leaks_of(
+    example: Mapping[str, Any],
+    tests: list[Mapping[str, Any]],
+    near: LeakFilter,
+    relevant: Mapping[str, str],
+    same: Mapping[str, str],
+) -> Iterable[Leak]:
+    identity, text = example["query_id"], example["query"]
+    for position in near.matches(text):
+        test = tests[position]
+        equal = normalised(test["query"]) == normalised(text)
+        kind: LeakKind = "query" if equal else "near-duplicate query"
+        words = "is" if equal else "is nearly"
+        detail = f"training query {identity!r} ({_short(text)}) {words} test query {test['query_id']!r}"
+        yield Leak(kind, test["query_id"], identity, detail)
+    doc_id = example.get("positive_id") or example.get("doc_id") or ""
+    positive = f"document {doc_id!r}, a positive of training query {identity!r},"
+    if doc_id in relevant:
+        detail = f"{positive} is the document of test query {relevant[doc_id]!r}"
+        yield Leak("document", relevant[doc_id], identity, detail)
+    elif doc_id in same:
+        detail = f"{positive} repeats the document of test query {same[doc_id]!r}"
+        yield Leak("duplicate document", same[doc_id], identity, detail)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

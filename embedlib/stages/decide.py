@@ -1,0 +1,72 @@
+"""Stage ``decide``: promote the candidate, or not, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from embedlib.config.evaluation import Decide
+from embedlib.contracts import read_rows, write_json
+from embedlib.evaluation.figures import read_figures
+from embedlib.evaluation.gate import History, Policy, decide
+from embedlib.evaluation.leakage import find_leaks
+from embedlib.fingerprint import digest
+from embedlib.stages.base import Job, Stage
+from embedlib.store import ArtifactRef, Store
+
+
+def run(
+    job: Job,
+    config: Decide,
+    *,
+    evaluation: ArtifactRef,
+    examples: ArtifactRef | None = None,
+    index: ArtifactRef | None = None,
+) -> Mapping[str, Any]:
+    """Apply the gate; ``examples`` are searched for test data, ``index`` must meet its recall."""
+    leaks = []
+    if examples is not None:
+        rows = read_rows(examples.file("examples.parquet"), ["query_id", "query", "positive_id"])
+        leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
+    figures = read_figures(
+        evaluation.path,
+        leaks=[leak.detail for leak in leaks],
+        index_recall=float(index.json("index.json")["recall"]["value"]) if index else None,
+    )
+    test_set = test_set_digest(evaluation)
+    decision = decide(figures, policy_of(config), History(previous_uses(job.store, test_set)))
+    write_json(job.out / "decision.json", {**decision.as_json(), "test_set": test_set})
+    return {
+        "verdict": decision.verdict,
+        "headline": decision.headline,
+        "reason": decision.reasons[0] if decision.reasons else "",
+        "decided_on": decision.decided_on,
+        "test_set": test_set,
+        "test_set_used_before": decision.uses,
+    }
+
+
+def policy_of(config: Decide) -> Policy:
+    """The options as the gate takes them."""
+    return Policy(
+        min_effect=config.min_effect,
+        min_queries=config.min_queries,
+        level=config.level,
+        slice_floor=config.slice_floor,
+        slice_queries=config.slice_queries,
+        min_index_recall=config.min_index_recall,
+    )
+
+
+def test_set_digest(evaluation: ArtifactRef) -> str:
+    """Identity of the judged queries that an evaluation was made on."""
+    rows = read_rows(evaluation.file("judged.parquet"), ["dataset", "query_id", "query", "relevant_ids"])
+    return digest(list(rows))
+
+
+def previous_uses(store: Store, test_set: str) -> int:
+    """How many decisions in the workspace were made on this test set."""
+    return sum(ref.manifest.summary.get("test_set") == test_set for ref in store.artifacts("decision"))
+
+
+STAGE = Stage("decide", "decision", run)

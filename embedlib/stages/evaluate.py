@@ -1,0 +1,134 @@
+"""Stage ``evaluate``: every system on every judged set, guards, slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from embedlib.config.evaluation import Evaluate
+from embedlib.contracts import Corpus, Vectors, read_rows, write_json
+from embedlib.errors import DataError
+from embedlib.evaluation.assess import Statistics, assess
+from embedlib.evaluation.judged import read_judged
+from embedlib.evaluation.measures import Run, parse_measures
+from embedlib.evaluation.runs import read_run
+from embedlib.evaluation.systems import DenseSystem, Options
+from embedlib.fingerprint import tree_digest
+from embedlib.models.local import load_encoder
+from embedlib.retrieval.rerank import load_cross_encoder
+from embedlib.stages.base import Job, Stage
+from embedlib.store import ArtifactRef
+
+
+def run(
+    job: Job, config: Evaluate, *, corpus: ArtifactRef, queries: ArtifactRef, **models: ArtifactRef
+) -> Mapping[str, Any]:
+    """Evaluate the named models: ``NAME`` (model) with ``NAME_vectors`` (the corpus by it).
+
+    With the names ``base`` and ``candidate`` the result is one that ``decide`` can judge; any
+    other names are compared with the first.
+    """
+    parse_measures(config.measures)
+    documents = Corpus(corpus.path)
+    systems = dense_systems(models, documents, config.dimensions)
+    sets = read_judged(documents, queries.path, config.split)
+    if not sets and "candidate" not in models:
+        raise DataError(
+            f"no judged query in the {config.split} split",
+            where=str(queries.path),
+            remedy="give judgements (qrels), or evaluate another split",
+        )
+    (job.out / "runs").mkdir()
+    options = Options(
+        measures=config.measures,
+        depth=config.depth,
+        bm25=config.bm25,
+        hybrid=config.hybrid,
+        reranker=load_cross_encoder(config.rerank) if config.rerank else None,
+        rerank_depth=config.rerank_depth,
+        runs=_given_runs(config.runs, queries.path, documents),
+        folder=job.out / "runs",
+        split=config.split,
+    )
+    statistics = Statistics(config.primary, config.level, config.draws)
+    rng = job.generator("evaluate")
+    record = assess(
+        documents,
+        sets,
+        systems,
+        options,
+        statistics,
+        job.out,
+        rng=rng,
+        progress=job.progress,
+    )
+    write_json(job.out / "guards.json", [])
+    return summary_of(record)
+
+
+def dense_systems(
+    models: Mapping[str, ArtifactRef], corpus: Corpus, dimensions: Sequence[int]
+) -> list[DenseSystem]:
+    """Each model with its vectors, the encoder in the precision that made them.
+
+    Raises:
+        MismatchError: Vectors were made by another model.
+        DataError: Vectors are missing, or of another corpus.
+    """
+    systems = []
+    for name in [n for n in models if not n.endswith("_vectors")]:
+        if f"{name}_vectors" not in models:
+            raise DataError(f"model {name!r} has no vectors", expected=f"an input {name}_vectors")
+        ref, vectors = models[name], Vectors(models[f"{name}_vectors"].path)
+        vectors.require_model(ref.digest)
+        if len(vectors) != len(corpus):
+            raise DataError(
+                f"the vectors of {name!r} are of another corpus",
+                expected=f"{len(corpus)} vectors",
+                found=str(len(vectors)),
+                remedy="encode this corpus",
+            )
+        encoder = load_encoder(ref.path, dtype=vectors.info.get("encoding", {}).get("precision", "fp32"))
+        systems.append(DenseSystem(name, encoder, vectors, tuple(dimensions)))
+    if not systems:
+        raise DataError(
+            "no model to evaluate", expected="base and base_vectors, or any NAME and NAME_vectors"
+        )
+    return systems
+
+
+def summary_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat figures of the deciding set for the UI and for tracking (``@`` written as ``_at_``)."""
+    summary: dict[str, Any] = {"decides": record["decides"]}
+    dataset = record["datasets"].get(record["decides"])
+    if dataset is None:
+        return summary
+    summary["queries"] = dataset["answerable"]
+    for system, means in dataset["systems"].items():
+        for measure, interval in means.items():
+            summary[f"{system}.{measure}".replace("@", "_at_").replace(":", "-")] = interval["mean"]
+    return summary
+
+
+def _given_runs(paths: Sequence[Path], queries: Path, corpus: Corpus) -> dict[str, Run]:
+    if not paths:
+        return {}
+    known = {row["query_id"] for row in read_rows(queries / "queries.parquet", ["query_id"])}
+    documents = set(corpus.ids) | set(corpus.column("group_id"))
+    return {path.stem: read_run(path, queries=known, documents=documents) for path in paths}
+
+
+def external(config: Evaluate) -> dict[str, str]:
+    """Digests of the run files given by path.
+
+    Raises:
+        DataError: One is missing.
+    """
+    missing = [str(p) for p in config.runs if not p.is_file()]
+    if missing:
+        raise DataError(f"run files that do not exist: {', '.join(missing)}")
+    return {str(path): tree_digest(path) for path in config.runs}
+
+
+STAGE = Stage("evaluate", "evaluation", run, external)

@@ -1,0 +1,218 @@
+"""The stages evaluate and decide, run through the store on small artifacts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from evaluation_data import DOCUMENTS, write_corpus, write_queries
+
+from embedlib.config.evaluation import Decide, Evaluate
+from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_json, write_table
+from embedlib.errors import ConfigError, DataError, MismatchError
+from embedlib.models.local import load_encoder
+from embedlib.stages.base import run_stage
+from embedlib.stages.decide import STAGE as DECIDE
+from embedlib.stages.evaluate import STAGE as EVALUATE
+from embedlib.store import Recipe
+
+EVALUATION = Evaluate(draws=200, guards=(), efficiency=False, measures=("nDCG@10", "R@5"))
+
+
+def artifact(store, kind, name, fill):
+    """An artifact whose folder ``fill`` writes."""
+
+    def make(work):
+        fill(work.out)
+        return {}
+
+    return store.build(Recipe(stage=name, kind=kind, code=name), make).ref
+
+
+def queries_of(count=24, split="test", origin="human"):
+    ids = sorted(DOCUMENTS)
+    return [
+        (
+            f"q{i:02}",
+            DOCUMENTS[ids[i % 6]].split()[i % 2] + f" number {i}",
+            split,
+            origin,
+            None,
+            {ids[i % 6]: 1},
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def inputs(store, tiny_model):
+    """corpus, queries, base and its vectors; the candidate is the base again under another name."""
+
+    def vectors(out, digest):
+        found = load_encoder(tiny_model).encode_documents(list(corpus_texts))
+        (out / "shards").mkdir()
+        np.save(out / "shards/00000.npy", found)
+        shape = {"dimension": 32, "dtype": "float32", "count": len(found), "normalized": True}
+        write_json(out / "vectors.json", {**shape, "model_digest": digest, "shards": ["shards/00000.npy"]})
+
+    corpus = artifact(store, "corpus", "corpus", write_corpus)
+    corpus_texts = list(Corpus(corpus.path).texts())
+    queries = artifact(store, "queries", "queries", lambda out: write_queries(out, queries_of()))
+    base = artifact(store, "model", "base", lambda out: shutil.copytree(tiny_model, out, dirs_exist_ok=True))
+    base_vectors = artifact(store, "vectors", "vectors", lambda out: vectors(out, base.digest))
+    return {
+        "corpus": corpus,
+        "queries": queries,
+        "base": base,
+        "base_vectors": base_vectors,
+        "candidate": base,
+        "candidate_vectors": base_vectors,
+    }
+
+
+def test_every_system_has_a_row_for_every_query_and_measure(store, inputs):
+    built = run_stage(store, EVALUATE, EVALUATION, **inputs)
+    rows = list(read_rows(built.ref.file("scores.parquet")))
+    systems = {"base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"}
+    assert {r["system"] for r in rows} == systems
+    assert (
+        len(rows) == len({(r["query_id"], r["measure"], r["system"]) for r in rows}) == 24 * 2 * len(systems)
+    )
+    assert built.ref.manifest.summary["decides"] == "human"
+    runs = sorted(p.name for p in built.ref.file("runs").iterdir())
+    assert runs == sorted(f"human.{s.replace(':', '-')}.trec" for s in systems)
+
+
+def test_the_same_model_twice_is_never_promoted(store, inputs):
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    decision = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
+    record = decision.json("decision.json")
+    assert record["verdict"] == "do-not-fine-tune"
+    assert record["numbers"]["comparisons"][0]["difference"]["mean"] == 0
+
+
+def test_the_evaluation_is_the_same_bytes_when_made_again(store, inputs, tmp_path):
+    from embedlib.store import Store
+
+    first = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    again = run_stage(Store(tmp_path / "other"), EVALUATE, EVALUATION, **inputs).ref
+    assert first.digest == again.digest
+    assert first.path != again.path
+
+
+def test_uses_of_a_test_set_are_counted_and_do_not_change_the_decisions_bytes(store, inputs):
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    first = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
+    other = run_stage(store, EVALUATE, EVALUATION.model_copy(update={"draws": 300}), **inputs).ref
+    second = run_stage(store, DECIDE, Decide(min_effect=0.02), evaluation=other).ref
+    assert [r.manifest.summary["test_set_used_before"] for r in (first, second)] == [0, 1]
+    assert "used_before" not in second.file("decision.json").read_text()
+
+
+def test_a_planted_leak_stops_the_decision(store, inputs):
+    def leaked(out):
+        row = {"query_id": "t1", "query": "Apple number 0", "positive_id": "d5", "origin": "label"}
+        empty = {
+            "negative_ids": [],
+            "origins": [],
+            "scores": [],
+            "teacher_positive": None,
+            "teacher_scores": None,
+        }
+        write_table(out / "examples.parquet", [{**row, **empty}], EXAMPLES)
+
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    examples = artifact(store, "examples", "leaked", leaked)
+    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref.json(
+        "decision.json"
+    )
+    assert record["verdict"] == "not-enough-evidence"
+    assert "'t1'" in record["reasons"][0]
+    assert "'q00'" in record["reasons"][0]
+
+
+def test_a_split_without_queries_decides_nothing(store, inputs):
+    inputs["queries"] = artifact(
+        store, "queries", "dev only", lambda out: write_queries(out, queries_of(split="dev"))
+    )
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.json("decision.json")
+    assert (record["verdict"], record["decided_on"]) == ("not-enough-evidence", None)
+    alone = {k: v for k, v in inputs.items() if not k.startswith("candidate")}
+    with pytest.raises(DataError, match="no judged query in the test split"):
+        run_stage(store, EVALUATE, EVALUATION, **alone)
+
+
+def test_human_and_derived_queries_stay_apart(store, inputs):
+    derived = [(f"t{i}", f"title {i}", "test", "derived:title", None, {"d1": 1}) for i in range(3)]
+    inputs["queries"] = artifact(
+        store, "queries", "both", lambda out: write_queries(out, queries_of() + derived)
+    )
+    record = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.json("comparisons.json")
+    assert {name: d["queries"] for name, d in record["datasets"].items()} == {"human": 24, "derived": 3}
+    assert record["decides"] == "human"
+
+
+def test_any_models_are_compared_with_the_first(store, inputs):
+    models = {"corpus": inputs["corpus"], "queries": inputs["queries"]}
+    for name in ("one", "two"):
+        models |= {name: inputs["base"], f"{name}_vectors": inputs["base_vectors"]}
+    record = run_stage(store, EVALUATE, EVALUATION, **models).ref.json("comparisons.json")
+    assert {(c["system"], c["baseline"]) for c in record["comparisons"]} >= {("two", "one"), ("bm25", "one")}
+
+
+def test_vectors_of_another_model_are_refused(store, inputs, tiny_model):
+    def changed(out):
+        shutil.copytree(tiny_model, out, dirs_exist_ok=True)
+        (out / "note.txt").write_text("another model")
+
+    inputs["candidate"] = artifact(store, "model", "other", changed)
+    with pytest.raises(MismatchError):
+        run_stage(store, EVALUATE, EVALUATION, **inputs)
+
+
+def test_a_model_without_vectors_and_an_unknown_measure_are_refused(store, inputs):
+    del inputs["candidate_vectors"]
+    with pytest.raises(DataError, match="'candidate' has no vectors"):
+        run_stage(store, EVALUATE, EVALUATION, **inputs)
+    with pytest.raises(ConfigError, match="'nope'"):
+        run_stage(store, EVALUATE, Evaluate(measures=("nDCG@10", "nope")), **inputs)
+
+
+def test_a_given_run_stands_beside_the_models(store, inputs, tmp_path):
+    path = tmp_path / "mine.trec"
+    path.write_text("".join(f"q{i:02} Q0 {sorted(DOCUMENTS)[i % 6]} 1 1.0 mine\n" for i in range(24)))
+    config = EVALUATION.model_copy(update={"runs": (path,)})
+    record = run_stage(store, EVALUATE, config, **inputs).ref.json("comparisons.json")
+    assert record["datasets"]["human"]["systems"]["mine"]["nDCG@10"]["mean"] == 1.0
+    path.write_text("q00 Q0 nowhere 1 1.0 mine\n")
+    with pytest.raises(DataError, match="'nowhere'"):
+        run_stage(store, EVALUATE, config, **inputs)
+    path.unlink()
+    with pytest.raises(DataError, match="do not exist"):
+        run_stage(store, EVALUATE, config, **inputs)
+
+
+def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, monkeypatch):
+    monkeypatch.setattr(
+        "embedlib.stages.evaluate.load_cross_encoder",
+        lambda name: (
+            lambda pairs: np.array([float(q.split()[0] in t.split()) for q, t in pairs], dtype=np.float32)
+        ),
+    )
+    config = EVALUATION.model_copy(update={"dimensions": (8, 64), "rerank": "any"})
+    systems = run_stage(store, EVALUATE, config, **inputs).ref.json("comparisons.json")["datasets"]["human"][
+        "systems"
+    ]
+    assert {"candidate@8", "rerank:candidate", "rerank:bm25"} <= set(systems)
+    assert "candidate@64" not in systems
+    assert systems["rerank:candidate"]["nDCG@10"]["mean"] == 1.0
+
+
+def test_examples_show_what_a_person_needs(store, inputs):
+    examples = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.json("examples.json")
+    assert examples["differences"] == [0.0] * 24
+    assert examples["gained"] == examples["lost"] == []
+    assert json.loads(json.dumps(examples)) == examples
