@@ -17,7 +17,7 @@ from embedlib.errors import DataError, ModelError
 CATALOG = Path(__file__).with_name("catalog.yaml")
 SCHEMA_VERSION = 1
 
-Measure = Literal["mteb-v1-mean", "mteb-v1-retrieval", "mteb-v2-mean", "mteb-v2-retrieval", "mmteb-mean"]
+Measure = Literal["mteb-v1-mean", "mteb-v1-retrieval", "mteb-v2-mean", "mteb-v2-retrieval"]
 
 #: What each measure is; figures of different measures are never compared with one another.
 MEASURES: dict[str, str] = {
@@ -25,7 +25,6 @@ MEASURES: dict[str, str] = {
     "mteb-v1-retrieval": "MTEB(eng, v1): mean nDCG@10 over its 15 retrieval data sets (BEIR)",
     "mteb-v2-mean": "MTEB(eng, v2): mean over its 41 English tasks",
     "mteb-v2-retrieval": "MTEB(eng, v2): mean nDCG@10 over its 10 retrieval tasks",
-    "mmteb-mean": "MTEB(Multilingual): mean over its 131 tasks",
 }
 
 _BYTES = {"fp32": 4, "bf16": 2}

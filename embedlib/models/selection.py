@@ -76,7 +76,18 @@ class Objection:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that meets every requirement, and what speaks for it."""
+    """A model that meets every requirement, and what speaks for it.
+
+    Args:
+        model: The catalog's entry; ``model.score(measure)`` gives the figure's source.
+        quality: The measure's figure, in percent; None when none is published.
+        latency_ms: To encode one query, measured or estimated; None for an API.
+        memory_mb: MiB of the weights.
+        price: US dollars per million tokens.
+        dimension: The largest on offer within the wanted one.
+        reasons: What speaks for it, for people.
+        caveats: What to look at before choosing it.
+    """
 
     model: KnownModel
     quality: float | None
@@ -180,7 +191,7 @@ def _ceiling(name: str, value: float | None, most: float | None, unit: str, what
     if value is None:
         yield Objection(name, f"{what} is not known; measure it (embedlib compare)", unknown=True)
     elif value > most:
-        yield Objection(name, f"{what} {value:,.4g} {unit}, at most {most:,.4g} wanted")
+        yield Objection(name, f"{what} {_number(value)} {unit}, at most {_number(most)} wanted")
 
 
 def _check_place(model: KnownModel, r: Requirements, own: Measured) -> Iterator[Objection]:
@@ -243,7 +254,7 @@ def _candidate(model: KnownModel, r: Requirements, own: Measured) -> Candidate:
     latency, memory, price = _latency(model, r, own), _memory(model, own), _price(model)
     reasons, caveats = [], []
     if score:
-        reasons.append(f"{r.measure} {score.value:.1f} ({score.source}, {score.date})")
+        reasons.append(f"{r.measure} {score.value:.1f} ({score.date})")
     else:
         caveats.append(f"no sourced figure for {r.measure}: measure it on your data (embedlib compare)")
     if latency is not None:
@@ -263,6 +274,10 @@ def _candidate(model: KnownModel, r: Requirements, own: Measured) -> Candidate:
     return Candidate(
         model, score.value if score else None, latency, memory, price or 0.0, dimension, reasons, caveats
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _size(memory: float | None) -> str:
