@@ -271,10 +271,11 @@ def ensure_baseline(
 
 def _judged(queries: Path | None) -> Judgements:
     """Judged queries of dev, or of test where there is no dev (canaries train and choose nothing)."""
-    for split in ("dev", "test") if queries is not None else ():
-        judgements = read_judgements(Path(str(queries)), split)
-        if judgements.qrels:
-            return judgements
+    if queries is not None:
+        for split in ("dev", "test"):
+            judgements = read_judgements(queries, split)
+            if judgements.qrels:
+                return judgements
     return Judgements({}, {}, {}, {})
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from embedlib.contracts import Floats
 from embedlib.errors import CorruptArtifact, EmbedlibError
 from embedlib.index.catalog import Release, current
-from embedlib.monitoring.canaries import Answer
+from embedlib.monitoring.canaries import MEASURE, Answer
+from embedlib.monitoring.proof import read_proof
 from embedlib.store import Store
 
 #: Parts of up to so many bytes are compared with their checksums at each check, larger ones by size.
@@ -44,9 +45,9 @@ class LiveRelease:
 
     @cached_property
     def test_score(self) -> float | None:
-        """nDCG@10 on the test queries, as the release's figures have it."""
-        value = find_figure(self.release.figures, "nDCG@10")
-        return None if value is None else float(value)
+        """nDCG@10 on the test queries before publishing; None where that was not the deciding measure."""
+        proof = read_proof(self.root, self.release)
+        return float(proof.of_release().mean()) if proof and proof.measure == MEASURE else None
 
     @cached_property
     def _searcher(self) -> Any:
@@ -96,23 +97,6 @@ def open_live(root: Path) -> LiveRelease | None:
     """
     release = current(root)
     return None if release is None else LiveRelease(root, release)
-
-
-def find_figure(figures: Any, measure: str) -> float | None:
-    """First number under a key that names ``measure`` in nested figures, None when there is none.
-
-    >>> find_figure({"reasons": 2, "primary": {"nDCG@10": 0.5}}, "nDCG@10")
-    0.5
-    """
-    if not isinstance(figures, dict):
-        return None
-    for key, value in figures.items():
-        if key == measure and isinstance(value, int | float):
-            return float(value)
-        inner = find_figure(value, measure)
-        if inner is not None:
-            return inner
-    return None
 
 
 def _check_sizes(folder: Path, sizes: dict[str, int]) -> None:

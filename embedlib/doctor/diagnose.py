@@ -1,0 +1,107 @@
+"""The whole diagnosis: installation, workspace, machine, live release."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from embedlib.doctor import installation, leftovers, machine
+from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine
+from embedlib.errors import EmbedlibError
+from embedlib.index.catalog import Release, current
+
+#: Folders whose size another run would write again.
+_HEAVY = ("vectors", "index", "model")
+
+
+def diagnose(root: Path, *, seed: int = 0, try_alternatives: bool = True) -> list[Finding]:
+    """Examine the installation, the workspace and the live release.
+
+    Args:
+        root: The workspace; it need not exist yet.
+        seed: Seed of samples and intervals.
+        try_alternatives: Also try other prompts, poolings and metrics on judged queries (encodes a
+            few hundred documents several times).
+
+    Returns:
+        Findings of every check, the worst first within none: in the order examined.
+    """
+    root = Path(root)
+    release, findings = _live(root)
+    return [
+        *installation.check_versions(installation.own_requirements()),
+        *(installation.check_service(n, u) for n, u in installation.service_urls(os.environ).items()),
+        *_workspace(root, release),
+        *_machine(root),
+        *findings,
+        *(_released(root, release, seed, try_alternatives) if release else ()),
+    ]
+
+
+def _live(root: Path) -> tuple[Release | None, list[Finding]]:
+    try:
+        release = current(root)
+    except EmbedlibError as error:
+        found = failure("release", "the live release cannot be read", "embedlib rollback", error=str(error))
+        return None, [found]
+    if release is None:
+        return None, [fine("release", "nothing is published yet", workspace=str(root))]
+    return release, [fine("release", f"release {release.number} is live", created=release.created_at)]
+
+
+def _workspace(root: Path, release: Release | None) -> Iterator[Finding]:
+    if not root.is_dir():
+        yield fine("workspace", "the workspace does not exist yet", path=str(root))
+        return
+    parts = [release.ref(root, name) for name in _HEAVY] if release else []
+    size = sum(p.stat().st_size for ref in parts for p in ref.path.rglob("*") if p.is_file())
+    yield installation.check_disk(installation.free_bytes(root), size)
+    yield from leftovers.check_leftovers(root)
+    yield leftovers.check_locks(root)
+
+
+def _machine(root: Path) -> Iterator[Finding]:
+    from embedlib.models.hardware import cpu_flags, default_device
+
+    device = default_device()
+    yield machine.check_accelerator(device, cpu_flags(), "auto", installation.cpu_cores())
+    for log in sorted(root.glob("scratch/*/training.log")):
+        if leftovers.is_free(root, log.parent.name):
+            yield machine.check_training_log(log, machine.available_mb(device))
+
+
+def _released(root: Path, release: Release, seed: int, try_alternatives: bool) -> Iterator[Finding]:
+    from embedlib.doctor.released import ReleaseDoctor
+
+    doctor = ReleaseDoctor(root, release, np.random.default_rng([seed, *b"doctor"]))
+    subjects: list[Callable[[], Iterable[Finding]]] = [
+        doctor.files,
+        doctor.geometry,
+        doctor.model,
+        doctor.language,
+        doctor.proof,
+    ]
+    if try_alternatives:
+        subjects.append(doctor.usage)
+    for subject in subjects:
+        yield from _guarded(subject)
+
+
+def _guarded(subject: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """A subject's findings; what stops it from being examined is a finding too."""
+    name = getattr(subject, "__name__", "release")
+    try:
+        yield from subject()
+    except Exception as error:  # noqa: BLE001 - damaged files raise anything; the diagnosis goes on
+        yield failure(
+            name,
+            "could not be examined",
+            "embedlib verify (compares every file with its checksum)",
+            error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        )
+
+
+__all__ = ["Finding", "Severity", "diagnose", "exit_code"]

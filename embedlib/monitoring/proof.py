@@ -1,0 +1,77 @@
+"""The evaluation behind a release: what was measured of its model before it was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from embedlib.index.catalog import Release
+from embedlib.store import ArtifactRef
+
+
+class Proof(NamedTuple):
+    """Values of the deciding measure on the deciding judged set.
+
+    Args:
+        measure: Such as ``nDCG@10``.
+        dataset: Kind of judgements.
+        released: Name under which the released model was evaluated (``candidate``, ``incumbent``, ``base``).
+        values: For each system, one value a query, in one order of queries.
+    """
+
+    measure: str
+    dataset: str
+    released: str
+    values: dict[str, npt.NDArray[np.float64]]
+
+    def of_release(self) -> npt.NDArray[np.float64]:
+        """The released model's values, [n]."""
+        return self.values[self.released]
+
+
+def read_proof(root: Path, release: Release) -> Proof | None:
+    """The proof of a release's model; None where its evaluation is gone or had no judged query.
+
+    Args:
+        root: The workspace.
+        release: The release's record.
+    """
+    evaluation = _evaluation(root, release)
+    if evaluation is None:
+        return None
+    record = evaluation.json("comparisons.json")
+    parents = evaluation.manifest.parents
+    model = f"model/{release.parts['model'].fingerprint}"
+    released = next((name for name, parent in parents.items() if parent == model), None)
+    if released is None or record["decides"] is None:
+        return None
+    table = pq.read_table(evaluation.file("scores.parquet"))
+    chosen = pc.and_(
+        pc.equal(table["measure"], record["primary"]), pc.equal(table["dataset"], record["decides"])
+    )
+    by_system: dict[str, dict[str, float]] = {}
+    for row in table.filter(chosen).select(["system", "query_id", "value"]).to_pylist():
+        by_system.setdefault(row["system"], {})[row["query_id"]] = row["value"]
+    if released not in by_system:
+        return None
+    order = sorted(by_system[released])
+    values = {name: np.array([found[q] for q in order]) for name, found in by_system.items()}
+    return Proof(record["primary"], record["decides"], released, values)
+
+
+def _evaluation(root: Path, release: Release) -> ArtifactRef | None:
+    if "decision" not in release.parts:
+        return None
+    decision = release.ref(root, "decision")
+    if not decision.path.is_dir():
+        return None
+    kind, _, fingerprint = decision.manifest.parents.get("evaluation", "").partition("/")
+    folder = Path(root) / "artifacts" / kind / fingerprint
+    if not fingerprint or not folder.is_dir():
+        return None
+    return ArtifactRef(kind=kind, fingerprint=fingerprint, path=folder)
