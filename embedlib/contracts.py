@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +89,9 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema
     return count + len(pending)
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None, batch: int = 8192) -> Iterator[dict[str, Any]]:
+def read_rows(
+    path: Path, columns: Sequence[str] | None = None, batch: int = 8192
+) -> Iterator[dict[str, Any]]:
     """Read a Parquet file's rows as dictionaries, ``batch`` rows in memory at a time."""
     with pq.ParquetFile(path) as file:
         for block in file.iter_batches(batch_size=batch, columns=columns):
@@ -97,9 +100,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None, batch: int = 819
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people: indented, keys in the given order, no NaN."""
-    path.write_text(
-        json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 class Corpus:
@@ -261,7 +262,9 @@ def require_sorted_unique(ids: Sequence[str], where: str) -> None:
     Raises:
         DataError: Naming the first id that is out of order or stands twice.
     """
-    for before, after in zip(ids, ids[1:], strict=False):
+    for before, after in pairwise(ids):
         if before >= after:
-            what = f"duplicate id {after!r}" if before == after else f"ids out of order: {before!r}, {after!r}"
+            what = (
+                f"duplicate id {after!r}" if before == after else f"ids out of order: {before!r}, {after!r}"
+            )
             raise DataError(what, where=where, expected="ids unique and sorted")

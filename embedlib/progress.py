@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 class Progress(Protocol):
     """Called with how much is done; ``total`` is None while it is unknown."""
 
-    def __call__(self, done: int, total: int | None, what: str) -> None: ...
+    def __call__(self, done: int, total: int | None, what: str) -> None:
+        """Tell that ``done`` of ``total`` units of ``what`` are done."""
 
 
 class LogProgress:
@@ -24,6 +25,7 @@ class LogProgress:
         self._last: dict[str, float] = {}
 
     def __call__(self, done: int, total: int | None, what: str) -> None:
+        """Log it, if the last line is old enough."""
         now = time.monotonic()
         start = self._started.setdefault(what, now)
         if now - self._last.get(what, start) < self.every_s:

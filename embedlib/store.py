@@ -109,7 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
                 where=str(path),
                 expected=str(SCHEMA_VERSION),
                 found=str(raw.get("schema_version")),
-                remedy="open it with the embedlib version that wrote it, or delete the folder to build it anew",
+                remedy="open it with the version that wrote it, or delete the folder to build it anew",
             )
         return Manifest.model_validate(raw)
     except (OSError, json.JSONDecodeError, ValidationError, AttributeError) as error:
@@ -308,7 +308,9 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     _sync(path.parent)
 
 
-def _manifest(recipe: Recipe, fingerprint: str, out: Path, summary: Mapping[str, Any], seconds: float) -> Manifest:
+def _manifest(
+    recipe: Recipe, fingerprint: str, out: Path, summary: Mapping[str, Any], seconds: float
+) -> Manifest:
     files = {
         p.relative_to(out).as_posix(): FileEntry(bytes=p.stat().st_size, sha256=file_sha256(p))
         for p in sorted(out.rglob("*"))

@@ -61,11 +61,11 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         incumbent = encoded(run, config, data, live["model"], "incumbent") if live else None
         start = incumbent if incumbent and config.train.start == "incumbent" else base
 
-        tuned, training_data = tune(run, config, data, start)
-        proof = prove(run, config, data, base, incumbent, tuned, "tuned")
+        tuned, material = tune(run, config, data, start)
+        proof = prove(run, config, data, base, incumbent, tuned, material["examples"], "tuned")
         if proof.verdict == "merge-and-retest":
             merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
-            proof = prove(run, config, data, base, incumbent, merged, "merged")
+            proof = prove(run, config, data, base, incumbent, merged, material["examples"], "merged")
 
         consent = approval(config, proof.decision) if proof.verdict == "promote" else None
         promoted = consent is not None and consent.approve
@@ -75,13 +75,14 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             run,
             config.report,
             **data._asdict(),
-            **training_data,
+            **material,
             candidate=proof.candidate.model,
             evaluation=proof.evaluation,
             decision=proof.decision,
             index=index,
         )
-        parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": proof.decision}
+        why = live["decision"] if live and not promoted else proof.decision
+        parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
         if promoted:
             register(run, config, chosen.model)
@@ -97,13 +98,16 @@ def conclude(run: RunContext, event: Trigger | None, outcome: Outcome) -> None:
     note_outcome(run, as_json(event), state, detail=outcome.verdict)
 
 
-def tune(run: RunContext, config: Config, data: Data, start: Encoded) -> tuple[ArtifactRef, dict[str, ArtifactRef]]:
+def tune(
+    run: RunContext, config: Config, data: Data, start: Encoded
+) -> tuple[ArtifactRef, dict[str, ArtifactRef]]:
     """From the documents to a tuned model; also what it was trained on, for the report."""
     pairs = stages.synthesize(run, config.synthesize, **data._asdict(), **start._asdict())
     probed = stages.probe(run, config.probe, **data._asdict(), **start._asdict(), pairs=pairs)
     examples = stages.mine(run, config.mine, **data._asdict(), **start._asdict(), pairs=pairs, probe=probed)
-    adapted = stages.adapt(run, config.adapt, **data._asdict(), model=start.model)
-    tuned = stages.train(run, config.train, **data._asdict(), examples=examples, model=adapted)
+    adapt = config.adapt.method != "none"
+    model = stages.adapt(run, config.adapt, **data._asdict(), model=start.model) if adapt else start.model
+    tuned = stages.train(run, config.train, **data._asdict(), examples=examples, model=model)
     return tuned, {"pairs": pairs, "probe": probed, "examples": examples}
 
 
@@ -114,6 +118,7 @@ def prove(
     base: Encoded,
     incumbent: Encoded | None,
     model: ArtifactRef,
+    examples: ArtifactRef,
     label: str,
 ) -> Proof:
     """Encode the corpus with a candidate, evaluate it beside the others, decide."""
@@ -122,7 +127,7 @@ def prove(
     inputs = {name: system.model for name, system in systems.items()}
     inputs |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
     evaluation = stages.evaluate(run, config.evaluate, label=label, **data._asdict(), **inputs)
-    decision = stages.decide(run, config.decide, label=label, evaluation=evaluation)
+    decision = stages.decide(run, config.decide, label=label, evaluation=evaluation, examples=examples)
     return Proof(candidate, evaluation, decision)
 
 

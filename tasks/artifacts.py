@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from embedlib.evaluation.markdown import comparison_table
 from prefect.artifacts import create_markdown_artifact
 
-from embedlib.evaluation.markdown import comparison_table
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
 

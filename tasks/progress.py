@@ -24,6 +24,7 @@ class UiProgress:
         self._last: dict[str, float] = {}
 
     def __call__(self, done: int, total: int | None, what: str) -> None:
+        """Show it, if the last update is old enough."""
         self._log(done, total, what)
         now = time.monotonic()
         last = self._last.setdefault(what, now)
@@ -36,10 +37,11 @@ class UiProgress:
             update_progress_artifact(self._artifacts[what], progress=share)
         else:
             key = artifact_key(f"{self.stage}-{what}")
-            self._artifacts[what] = create_progress_artifact(share, key=key, description=f"{self.stage}: {what}")
+            self._artifacts[what] = create_progress_artifact(
+                share, key=key, description=f"{self.stage}: {what}"
+            )
 
 
 def artifact_key(text: str) -> str:
     """Prefect wants lower-case letters, digits and single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:100]
-

@@ -56,7 +56,11 @@ def publish(
     )
     how = "was live already" if release.reused else "is live"
     get_run_logger().info("release %d %s", release.number, how)
-    shown = {"release": release.number, "created": release.created_at, **release.figures.get("verification", {})}
+    shown = {
+        "release": release.number,
+        "created": release.created_at,
+        **release.figures.get("verification", {}),
+    }
     create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")
     run.tracker.figures("publish", {"release": release.number, "reused": release.reused})
     return release

@@ -49,9 +49,13 @@ def stage_task(stage: Stage) -> Callable[..., ArtifactRef]:
         name = "Reused" if built.reused else "Completed"
         return Completed(name=name, data=built.ref, message=f"{built.ref.kind} {built.ref.fingerprint[:12]}")
 
-    def call(run: RunContext, config: Section, *, label: str = "", **inputs: ArtifactRef | None) -> ArtifactRef:
+    def call(
+        run: RunContext, config: Section, *, label: str = "", **inputs: ArtifactRef | None
+    ) -> ArtifactRef:
         named = run_task.with_options(retries=run.retries)
-        ref: ArtifactRef = named(run, config, inputs, f" {label}" if label else "", return_state=True).result()
+        ref: ArtifactRef = named(
+            run, config, inputs, f" {label}" if label else "", return_state=True
+        ).result()
         return ref
 
     call.__name__ = stage.name

@@ -25,10 +25,13 @@ app = typer.Typer(
 )
 
 Workspace = Annotated[
-    Path, typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE")
+    Path,
+    typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE"),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see `embedlib config`.")]
-Data = Annotated[Path | None, typer.Option("--data", "-d", help="BEIR folder, data file, or folder of documents.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", "-d", help="BEIR folder, data file, or folder of documents.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Dotted option, e.g. train.epochs=1; may be repeated.")
 ]

@@ -19,6 +19,7 @@ from embedlib.cli.app import (
     start_flow,
 )
 from embedlib.cli.show import answers, outcome_table, scores_table
+from embedlib.errors import UserError
 
 if TYPE_CHECKING:
     from embedlib.config.root import Config
@@ -80,7 +81,9 @@ def refresh(
 
 @app.command()
 def evaluate(
-    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Name or folder; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Name or folder; may be repeated.")
+    ] = None,
     config: ConfigFile = None,
     data: Data = None,
     split: Annotated[str, typer.Option(help="Split whose queries are scored.")] = "test",
@@ -100,7 +103,7 @@ def evaluate(
     """
     chosen = [
         f"evaluate.split={split}",
-        f"evaluate.bm25={str(bm25).lower()}",
+        f"evaluate.bm25={str(bm25 or hybrid).lower()}",
         f"evaluate.hybrid={str(hybrid).lower()}",
         "encode.precision=fp32",
         "encode.dtype=float32",
@@ -134,4 +137,24 @@ def _write_csv(scores: Path, target: Path) -> None:
 
 
 def _below(comparisons: dict[str, Any], limits: list[str]) -> list[str]:
-    return []
+    """Limits that the first model does not meet, each in a sentence."""
+    failures = []
+    for limit in limits:
+        measure, equals, text = limit.partition("=")
+        try:
+            floor = float(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UserError(
+                "a limit that is no limit", where="--fail-under", expected="nDCG@10=0.3", found=limit
+            )
+        for name, dataset in comparisons["datasets"].items():
+            means = next(iter(dataset["systems"].values()))
+            if measure not in means:
+                raise UserError(
+                    f"{measure} was not measured", where="--fail-under", expected=f"one of {', '.join(means)}"
+                )
+            if means[measure]["mean"] < floor:
+                failures.append(f"{measure} on {name} is {means[measure]['mean']:.4f}, below {floor}")
+    return failures

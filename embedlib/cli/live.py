@@ -10,7 +10,6 @@ import typer
 from embedlib.cli.app import AsJson, Workspace, app, emit_json
 
 
-
 @app.command()
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],

@@ -22,7 +22,9 @@ def recommend(
     domain: Annotated[str | None, typer.Option(help="Subject of the texts.")] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="A GPU is at hand.")] = False,
     api: Annotated[bool, typer.Option("--api/--no-api", help="Texts may leave this machine.")] = True,
-    fine_tunable: Annotated[bool, typer.Option("--fine-tunable", help="It is to be fine-tuned here.")] = False,
+    fine_tunable: Annotated[
+        bool, typer.Option("--fine-tunable", help="It is to be fine-tuned here.")
+    ] = False,
     prefer: Annotated[str, typer.Option(help="quality, speed, memory or price.")] = "quality",
     as_json: AsJson = False,
 ) -> None:
@@ -63,7 +65,9 @@ def recommend(
 @app.command()
 def compare(
     data: Data = None,
-    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Name or folder; repeat it.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Name or folder; repeat it.")
+    ] = None,
     workspace: Workspace = Path("workspace"),
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -75,7 +79,12 @@ def compare(
     from embedlib.cli.lifecycle import evaluate
 
     evaluate(
-        model=model, data=data, bm25=True, hybrid=True, workspace=workspace, as_json=as_json,
+        model=model,
+        data=data,
+        bm25=True,
+        hybrid=True,
+        workspace=workspace,
+        as_json=as_json,
         overrides=["evaluate.efficiency=true", *(overrides or [])],
     )
 
@@ -84,9 +93,14 @@ def _as_json(result: Any) -> dict[str, Any]:
     return {
         "ranked": [
             {
-                "model": c.model.name, "quality": c.quality, "latency_ms": c.latency_ms,
-                "memory_mb": c.memory_mb, "price": c.price, "dimension": c.dimension,
-                "reasons": c.reasons, "caveats": c.caveats,
+                "model": c.model.name,
+                "quality": c.quality,
+                "latency_ms": c.latency_ms,
+                "memory_mb": c.memory_mb,
+                "price": c.price,
+                "dimension": c.dimension,
+                "reasons": c.reasons,
+                "caveats": c.caveats,
             }
             for c in result.ranked
         ],
@@ -98,7 +112,13 @@ def _print(result: Any, measure: str) -> None:
     from embedlib.cli.show import print_table
 
     rows = [
-        (i, c.model.name, c.quality if c.quality is not None else "unknown", c.dimension, "; ".join(c.reasons))
+        (
+            i,
+            c.model.name,
+            c.quality if c.quality is not None else "unknown",
+            c.dimension,
+            "; ".join(c.reasons),
+        )
         for i, c in enumerate(result.ranked, 1)
     ]
     print_table(("rank", "model", measure, "dimension", "because"), rows)

@@ -23,7 +23,9 @@ from embedlib.cli.app import (
 @app.command("config")
 def config_(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema instead.")] = False,
-    check: Annotated[Path | None, typer.Option(help="Check this file and print it with every default.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Check this file and print it with every default.")
+    ] = None,
 ) -> None:
     """Print an annotated example of every option, or the JSON schema, or check a file.
 
@@ -79,7 +81,9 @@ def ui(
     workspace: Workspace = Path("workspace"),
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
-    pool: Annotated[str, typer.Option(help="Work pool whose runs are executed here; empty = none.")] = "embedlib",
+    pool: Annotated[
+        str, typer.Option(help="Work pool whose runs are executed here; empty = none.")
+    ] = "embedlib",
 ) -> None:
     """Start the Prefect server, a worker and the MLflow UI on loopback, until interrupted.
 

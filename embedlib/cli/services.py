@@ -75,12 +75,36 @@ def mlflow_command(root: Path, port: int) -> list[str]:
     """Start the MLflow server on MLFLOW_BACKEND_STORE_URI, or on the workspace's own store."""
     uri = os.environ.get("MLFLOW_BACKEND_STORE_URI") or default_uri(root)
     place = ["--backend-store-uri", uri, "--artifacts-destination", str(root / "mlartifacts")]
-    return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", *place]
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        *place,
+    ]
 
 
 def worker_command(pool: str) -> list[str]:
     """Start a process worker that makes its pool if it is not there."""
-    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--limit", "2"]
+    return [
+        sys.executable,
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        pool,
+        "--type",
+        "process",
+        "--limit",
+        "2",
+    ]
 
 
 def _start(command: Sequence[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -103,7 +127,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: 
     raise ServiceError(
         "a service did not come up",
         where=url,
-        found=f"exit code {process.poll()}" if process.poll() is not None else f"no answer in {timeout_s:.0f} s",
+        found=f"exit code {process.poll()}"
+        if process.poll() is not None
+        else f"no answer in {timeout_s:.0f} s",
         remedy=f"read {log}; is the port taken? choose another with --prefect-port or --mlflow-port",
     )
 

@@ -89,7 +89,31 @@ def monitor_table(report: Mapping[str, Any]) -> None:
 
 
 def scores_table(comparisons: Mapping[str, Any]) -> None:
-    """Systems by measures, and each difference with its interval."""
+    """Systems by measures, and each difference on the primary measure with its interval."""
+    primary = comparisons["primary"]
+    for name, dataset in comparisons["datasets"].items():
+        measures = list(next(iter(dataset["systems"].values())))
+        rows = [
+            (system, *(means[m]["mean"] for m in measures)) for system, means in dataset["systems"].items()
+        ]
+        title = f"{name}: {dataset['answerable']} queries, {dataset['documents']} documents"
+        print_table(("system", *measures), rows, title=title)
+    rows = [
+        (
+            f"{c['system']} − {c['baseline']}",
+            c["dataset"],
+            *_interval(c["difference"]),
+            f"{c['p_holm']:.4f}",
+            c["difference"]["n"],
+        )
+        for c in comparisons["comparisons"]
+        if c["measure"] == primary
+    ]
+    print_table((f"difference in {primary}", "data", "mean", "interval", "p (Holm)", "queries"), rows)
+
+
+def _interval(value: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{value['mean']:+.4f}", f"{value['low']:+.4f} … {value['high']:+.4f}"
 
 
 def _cell(value: object) -> str:

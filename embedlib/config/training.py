@@ -38,6 +38,8 @@ class Lora(Section):
 class Train(Section):
     """Fine-tuning on the mined examples."""
 
+    start: Literal["base", "incumbent"] = Field(default="base", json_schema_extra=OPERATIONAL)
+    """Which weights training starts from: the base model's, or the live release's (warm start)."""
     loss: Loss = "auto"
     """Loss; auto: KL to the teacher when the examples come with one, else in-batch ranking."""
     scale: float | None = Field(default=None, gt=0, le=1000)

@@ -48,3 +48,12 @@ def resolve_precision(precision: Literal["auto", "fp32", "bf16"], device: str | 
     if device != "cpu":
         return "fp32"
     return "bf16" if cpu_flags() & {"amx_bf16", "avx512_bf16"} else "fp32"
+
+
+def share_cores(workers: int) -> None:
+    """Use this process's share of the cores when ``workers`` processes of one machine compute at once."""
+    import os
+
+    import torch
+
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // max(1, workers)))

@@ -32,7 +32,9 @@ def test_all_mistakes_are_told_at_once_with_their_paths() -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(("text", "match"), [("a: [", "not YAML"), ("- 1", "not a mapping"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    ("text", "match"), [("a: [", "not YAML"), ("- 1", "not a mapping"), (None, "cannot be read")]
+)
 def test_bad_files(tmp_path: Path, text: str | None, match: str) -> None:
     file = tmp_path / "c.yaml"
     if text is not None:
@@ -67,7 +69,9 @@ def sections(model: type[Section]) -> list[type[Section]]:
 
 @pytest.mark.parametrize("section", sections(Config), ids=lambda s: s.__name__)
 def test_every_option_is_described(section: type[Section]) -> None:
-    missing = [name for name, field in section.model_fields.items() if not field.description and name != "type"]
+    missing = [
+        name for name, field in section.model_fields.items() if not field.description and name != "type"
+    ]
     assert missing == []
 
 

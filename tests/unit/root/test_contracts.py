@@ -15,7 +15,9 @@ from embedlib.errors import DataError, MismatchError
 
 def rows(n: int) -> list[dict[str, str]]:
     return [
-        Document(f"d{i:04d}", f"T{i}", f"body {i}", "s", f"g{i // 2}", contracts.content_hash(f"T{i}", f"body {i}"))._asdict()
+        Document(
+            f"d{i:04d}", f"T{i}", f"body {i}", "s", f"g{i // 2}", contracts.content_hash(f"T{i}", f"body {i}")
+        )._asdict()
         for i in range(n)
     ]
 

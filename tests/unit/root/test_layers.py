@@ -22,7 +22,9 @@ PLANTED = {
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     tool = Path(sys.executable).with_name("lint-imports")
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder)}
-    return subprocess.run([tool, "--no-cache"], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [tool, "--no-cache"], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,181 @@
+"""The whole table on a small corpus with a tiny model: once, again, changed, refreshed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.sorting import FlowRunSort
+
+from embedlib.config.root import Config, load_config
+from embedlib.store import Store
+
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+VERDICTS = {"promote", "keep", "merge-and-retest", "do-not-fine-tune", "not-enough-evidence"}
+
+
+def write_documents(path: Path, changed: int = 0) -> None:
+    """Two hundred short documents with titles; the first ``changed`` read differently."""
+    animals = ["fox", "owl", "trout", "beetle", "horse", "raven", "toad", "lynx", "heron", "otter"]
+    places = [
+        "forest",
+        "river",
+        "desert",
+        "harbour",
+        "meadow",
+        "cellar",
+        "orchard",
+        "glacier",
+        "island",
+        "swamp",
+    ]
+    lines = []
+    for i in range(200):
+        animal, place, n = animals[i % 10], places[(i // 10) % 10], i // 100
+        text = f"The {animal} number {n} lives near the {place} and sleeps by day."
+        text += f" It eats what the {place} gives."
+        text += f" In winter nobody has seen it leave the {place}, and in spring it returns with two young."
+        if i < changed:
+            text += " This year it was counted again."
+        lines.append(
+            json.dumps({"_id": f"d{i:03d}", "title": f"where {animal} {n} lives: {place}", "text": text})
+        )
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Any]:
+    """A workspace in which the lifecycle ran once."""
+    from flows.lifecycle import lifecycle
+
+    folder = tmp_path_factory.mktemp("e2e")
+    write_documents(folder / "docs.jsonl")
+    values = {
+        "workspace": str(folder / "ws"),
+        "ingest": {"source": {"type": "jsonl", "path": str(folder / "docs.jsonl")}},
+        "model": {"name": str(tiny_model)},
+        "probe": {"enabled": False},
+        "train": {"epochs": 1, "batch_size": 16},
+        "evaluate": {"guards": [], "efficiency": False},
+    }
+    config = load_config(values=values)
+    return {"config": config, "folder": folder, "outcome": lifecycle(config)}
+
+
+def task_states(flow_name: str) -> dict[str, str]:
+    """Task states of the latest run of a flow, by task-run name."""
+    by_name = FlowRunFilter(name=FlowRunFilterName(like_=flow_name))
+    with get_client(sync_client=True) as client:
+        latest = client.read_flow_runs(flow_run_filter=by_name, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        of_it = FlowRunFilter(id={"any_": [latest.id]})
+        return {run.name: run.state_name for run in client.read_task_runs(flow_run_filter=of_it)}
+
+
+def stage_states(flow_name: str) -> dict[str, str]:
+    other = {"live release", "publish", "register", "tell", "look", "alarm"}
+    return {name: state for name, state in task_states(flow_name).items() if name not in other}
+
+
+def with_changes(config: Config, *overrides: str) -> Config:
+    return load_config(values=config.model_dump(mode="json"), overrides=overrides)
+
+
+def test_a_verdict_and_a_live_release_come_out(world: dict[str, Any]) -> None:
+    from embedlib.index.catalog import current
+
+    outcome, root = world["outcome"], world["config"].workspace
+    assert outcome.verdict in VERDICTS
+    assert outcome.reasons
+    assert outcome.report.is_file()
+    assert current(root).number == outcome.release == 1
+
+
+def test_everything_published_opens_in_plain_libraries(world: dict[str, Any]) -> None:
+    import faiss
+    import ir_measures
+    from sentence_transformers import SentenceTransformer
+
+    from embedlib.index.catalog import current
+
+    root = world["config"].workspace
+    release = current(root)
+    model = SentenceTransformer(str(release.ref(root, "model").path), device="cpu")
+    index = faiss.read_index(str(release.ref(root, "index").file("index.faiss")))
+    assert index.ntotal == 200
+    assert model.encode(["fox"]).shape == (1, index.d)
+    evaluation = next(Store(root).artifacts("evaluation"))
+    runs = list(evaluation.path.glob("runs/*.trec"))
+    assert runs
+    assert all(next(iter(ir_measures.read_trec_run(str(run)))).query_id for run in runs)
+
+
+def test_the_live_release_answers(world: dict[str, Any]) -> None:
+    from embedlib.index import Searcher
+
+    hits = Searcher(world["config"].workspace).search("where does the heron live", k=5, mode="hybrid")
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+
+
+def test_the_same_again_does_no_work(world: dict[str, Any]) -> None:
+    from flows.lifecycle import lifecycle
+
+    before = {ref.fingerprint for ref in Store(world["config"].workspace).artifacts()}
+    lifecycle(world["config"])
+    states = stage_states("lifecycle-ws")
+    assert len(states) > 10
+    # The incumbent that now exists is a new input of the evaluation and of what follows from it.
+    fresh = {n for n, s in states.items() if s != "Reused"}
+    assert fresh <= {"evaluate tuned", "decide tuned", "report", "evaluate merged", "decide merged"}
+    lifecycle(world["config"])
+    assert set(stage_states("lifecycle-ws").values()) == {"Reused"}
+    assert {r.fingerprint for r in Store(world["config"].workspace).artifacts("model")} <= before
+
+
+def test_a_changed_option_reruns_only_what_depends_on_it(world: dict[str, Any]) -> None:
+    from flows.lifecycle import lifecycle
+
+    lifecycle(with_changes(world["config"], "index.recall_k=5"))
+    fresh = {name for name, state in stage_states("lifecycle-ws").items() if state != "Reused"}
+    assert fresh == {"index", "report"}
+
+
+def test_refresh_encodes_only_what_changed(world: dict[str, Any]) -> None:
+    from embedlib.index.catalog import current
+    from flows.refresh import refresh
+
+    root = world["config"].workspace
+    before = current(root)
+    write_documents(world["folder"] / "docs.jsonl", changed=3)
+    number = refresh(world["config"])
+    after = current(root)
+    assert number == after.number > before.number
+    assert after.parts["model"] == before.parts["model"]
+    assert after.ref(root, "vectors").manifest.summary["encoded"] == 3
+    assert after.ref(root, "vectors").manifest.summary["reused"] == 197
+
+
+def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
+    from mlflow import MlflowClient
+
+    from embedlib.tracking import default_uri
+
+    client = MlflowClient(default_uri(world["config"].workspace))
+    experiment = client.get_experiment_by_name("embedlib")
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
+    first = runs[0]
+    assert first.info.status == "FINISHED"
+    assert first.data.params["train.batch_size"] == "16"
+    assert any(name.startswith("train.") for name in first.data.metrics)
+    files = {f.path for f in client.list_artifacts(first.info.run_id)}
+    assert {"report", "decide tuned"} <= files

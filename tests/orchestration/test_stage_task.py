@@ -1,0 +1,82 @@
+"""A stage as a task: reused work is shown as such, mistakes are not tried again, nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.runtime import flow_run
+
+from embedlib.config.base import Section
+from embedlib.errors import DataError, StoreError
+from embedlib.stages.base import Stage
+from flows.settle import settle
+from tasks.context import RunContext
+from tasks.stage import stage_task
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+CALLS: list[str] = []
+
+
+class Toy(Section):
+    text: str = "x"
+    fail: str = ""
+
+
+def run_toy(job, config, **inputs):
+    CALLS.append(config.text)
+    if config.fail:
+        raise {"user": DataError, "machine": StoreError}[config.fail]("broken")
+    (job.out / "data").write_text(config.text)
+    return {"rows": len(config.text)}
+
+
+toy = stage_task(Stage("toy", "toys", run_toy))
+
+
+@flow(name="toys", persist_result=False)
+def toys(workspace: Path, fail: str = "") -> str:
+    run = RunContext(workspace=workspace, key="k", retries=1)
+    first = toy(run, Toy(text="abc"), label="one")
+    toy(run, Toy(text="abc"), label="two", source=None)
+    toy(run, Toy(text="de", fail=fail), label="three", source=first)
+    assert settle()
+    return str(flow_run.id)
+
+
+def states(flow_run_id: str) -> dict[str, str]:
+    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(flow_run_filter=of_this_run)
+    return {run.name: run.state_name for run in runs}
+
+
+@pytest.fixture(autouse=True)
+def fresh_calls(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    CALLS.clear()
+
+
+def test_reused_work_is_shown_and_no_task_run_is_lost(tmp_path: Path) -> None:
+    shown = states(toys(tmp_path))
+    assert shown == {"toy one": "Completed", "toy two": "Reused", "toy three": "Completed"}
+    assert CALLS == ["abc", "de"]
+
+
+def test_a_users_mistake_is_not_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="broken"):
+        toys(tmp_path, fail="user")
+    assert CALLS == ["abc", "de"]
+
+
+def test_a_machines_failure_is_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="broken"):
+        toys(tmp_path, fail="machine")
+    assert CALLS == ["abc", "de", "de"]
