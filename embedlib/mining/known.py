@@ -1,0 +1,53 @@
+"""What is known to be relevant: documents that must never become negatives of a query."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from embedlib.contracts import Rows, read_judgements
+from embedlib.pairs.candidate import normalised
+
+
+class KnownPositives:
+    """Relevant rows by query text, over all splits and all pairs.
+
+    Queries of the same normalised text share their positives: a document judged relevant under
+    one id is relevant under another.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, set[int]] = defaultdict(set)
+
+    def add(self, query: str, rows: Iterable[int]) -> None:
+        """Record documents as relevant to a query."""
+        self._rows[normalised(query)].update(rows)
+
+    def add_judgements(self, queries: Path, row_of: Mapping[str, int]) -> None:
+        """Record what is judged relevant in any split of a queries artifact."""
+        for split in ("train", "dev", "test"):
+            judged = read_judgements(queries, split)
+            for query_id, relevance in judged.qrels.items():
+                rows = [row_of[d] for d, value in relevance.items() if value > 0 and d in row_of]
+                self.add(judged.queries[query_id], rows)
+
+    def of(self, queries: Sequence[str]) -> Rows:
+        """Relevant rows of each query, int64 [q, most], ascending, -1 after the last."""
+        found = [sorted(self._rows.get(normalised(query), ())) for query in queries]
+        table = np.full((len(queries), max(1, max(map(len, found), default=1))), -1, dtype=np.int64)
+        for i, rows in enumerate(found):
+            table[i, : len(rows)] = rows
+        return table
+
+
+def text_classes(hashes: Sequence[str]) -> Rows:
+    """A number for each row, equal for rows of equal text, int64 [n].
+
+    Args:
+        hashes: Content hash of each row.
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(h, len(numbers)) for h in hashes], dtype=np.int64)

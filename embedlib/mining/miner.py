@@ -1,0 +1,207 @@
+"""Mine one block of queries: propose, unite, score, filter, count.
+
+Letters: q queries, c candidates of a query, p known positives of a query, d components.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows
+from embedlib.mining.candidates import MINERS, ORIGINS, Candidates, dense_scores, unite
+from embedlib.mining.filters import (
+    Mask,
+    Thresholds,
+    first_ranks,
+    lowest_scores,
+    near_duplicates,
+    same_row_or_text,
+    score_limits,
+)
+from embedlib.mining.hybrid import Lexical, Moments, VectorMoments, lexical_scores
+from embedlib.retrieval.bm25 import BM25Index
+from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.rerank import PairScorer, score_hits
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is mined, and by whom.
+
+    Args:
+        blocks: Called anew, gives the corpus vectors in blocks of rows.
+        vectors_of: float32 [n, d] of rows int64 [n].
+        classes: int64 [n], equal for rows of equal text.
+        bm25: Index of the corpus; None when neither a miner nor a teacher needs it.
+        moments: Of the corpus vectors; None likewise.
+        cross_encoder: Scores candidates in the place of the vectors; None: the vectors do.
+        texts_of: Texts of rows, for the cross-encoder.
+    """
+
+    blocks: Callable[[], Any]
+    vectors_of: Callable[[Rows], Floats]
+    classes: Rows
+    bm25: BM25Index | None = None
+    moments: VectorMoments | None = None
+    cross_encoder: PairScorer | None = None
+    texts_of: Callable[[Rows], list[str]] = list
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How many candidates are proposed, and which are taken out.
+
+    Args:
+        miners: Some of ``dense`` and ``bm25``.
+        depth: Candidates of each miner.
+        near_duplicate: Cosine with a positive from which a candidate is the same text.
+        thresholds: Limits on scores.
+    """
+
+    miners: Sequence[str] = ("dense", "bm25")
+    depth: int = 100
+    near_duplicate: float = 0.97
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+
+class Query(NamedTuple):
+    """The moments of a block of queries, which the hybrid's scores are made with."""
+
+    dense: Moments
+    lexical: Moments
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What a block of queries gave.
+
+    Args:
+        candidates: Best first.
+        keep: bool [q, c], the candidates that passed every filter.
+        positives: int64 [q, p] known positives, -1 where there is none.
+        positive_scores: float32 [q, p], comparable with ``candidates.scores``.
+        positive_ranking: float32 [q, p], comparable with ``candidates.ranking``.
+        removed: How many candidates each filter took, by filter and origin.
+        moments: Moments of the queries' dense and BM25 scores; None without BM25.
+    """
+
+    candidates: Candidates
+    keep: Mask
+    positives: Rows
+    positive_scores: Floats
+    positive_ranking: Floats
+    removed: dict[str, Counter[str]]
+    moments: Query | None
+
+
+def mine(texts: Sequence[str], queries: Floats, positives: Rows, sources: Sources, rules: Rules) -> Mined:
+    """Candidates for a block of queries, and which of them may be negatives.
+
+    Args:
+        texts: q query texts.
+        queries: float32 [q, d], their vectors.
+        positives: int64 [q, p] documents known to be relevant, -1 where there is none.
+        sources: What is mined.
+        rules: How.
+    """
+    candidates, moments, ranking = _propose(texts, queries, positives, sources, rules)
+    positive_scores = _score(texts, queries, positives, sources)
+    if sources.cross_encoder is not None:
+        scores = _score(texts, queries, candidates.rows, sources)
+        candidates = Candidates(candidates.rows, candidates.miners, scores, scores).ordered()
+        ranking = positive_scores
+    removed: dict[str, Counter[str]] = {}
+    keep = _filter(candidates, positives, positive_scores, sources, rules, removed)
+    return Mined(candidates, keep, positives, positive_scores, ranking, removed, moments)
+
+
+def _propose(
+    texts: Sequence[str], queries: Floats, positives: Rows, sources: Sources, rules: Rules
+) -> tuple[Candidates, Query | None, Floats]:
+    """The miners' proposals in ranking order, the queries' moments, and the positives' ranking scores."""
+    found: list[tuple[int, Hits]] = []
+    if "dense" in rules.miners:
+        found.append((MINERS["dense"], exact_search(queries, sources.blocks(), rules.depth)))
+    lexical: Lexical | None = None
+    if sources.bm25 is not None:
+        looked_up = np.concatenate([positives, *(hits.rows for _, hits in found)], axis=1)
+        lexical = lexical_scores(sources.bm25, texts, rules.depth, looked_up)
+        if "bm25" in rules.miners:
+            found.append((MINERS["bm25"], lexical.hits))
+    rows, miners = unite(found)
+    dense = dense_scores(queries, rows, sources.vectors_of)
+    positive_dense = dense_scores(queries, positives, sources.vectors_of)
+    if lexical is None or sources.moments is None:
+        return Candidates(rows, miners, dense, dense).ordered(), None, positive_dense
+    known = np.concatenate([looked_up, lexical.hits.rows], axis=1)
+    values = np.concatenate([lexical.at, lexical.hits.scores], axis=1)
+    moments = Query(sources.moments.of_queries(queries), lexical.moments)
+    if rules.miners == ("bm25",):
+        ranking, positive_ranking = _look_up(rows, known, values), lexical.at[:, : positives.shape[1]]
+    else:
+        z = moments.lexical.standardise(_look_up(rows, known, values)) + moments.dense.standardise(dense)
+        ranking = z
+        at = lexical.at[:, : positives.shape[1]]
+        positive_ranking = moments.lexical.standardise(at) + moments.dense.standardise(positive_dense)
+    positive_ranking = np.where(positives == NO_ROW, np.float32(-np.inf), positive_ranking)
+    return Candidates(rows, miners, dense, ranking).ordered(), moments, positive_ranking
+
+
+def _look_up(rows: Rows, known: Rows, values: Floats) -> Floats:
+    """The value of each of a query's rows, found among its known rows; 0 for -1 (every row is known).
+
+    Args:
+        rows: int64 [q, c].
+        known: int64 [q, n], in any order, repeated rows with equal values, -1 where there is none.
+        values: float32 [q, n].
+    """
+    top = int(max(rows.max(initial=0), known.max(initial=0))) + 2
+    base = np.arange(len(rows), dtype=np.int64)[:, None] * top
+    keys = (base + known + 1).ravel()
+    order = np.argsort(keys, kind="stable")
+    at = np.searchsorted(keys[order], (base + rows + 1).ravel())
+    found = values.ravel()[order][np.minimum(at, len(order) - 1)].reshape(rows.shape)
+    return np.where(rows == NO_ROW, np.float32(0), found)
+
+
+def _score(texts: Sequence[str], queries: Floats, rows: Rows, sources: Sources) -> Floats:
+    if sources.cross_encoder is None:
+        return dense_scores(queries, rows, sources.vectors_of)
+    return score_hits(sources.cross_encoder, texts, rows, sources.texts_of)
+
+
+def _filter(
+    candidates: Candidates,
+    positives: Rows,
+    positive_scores: Floats,
+    sources: Sources,
+    rules: Rules,
+    removed: dict[str, Counter[str]],
+) -> Mask:
+    """Apply every filter in turn; a candidate is counted at the first that takes it."""
+    keep = candidates.rows != NO_ROW
+
+    def take_out(name: str, mask: Mask) -> None:
+        gone = candidates.miners[mask & keep]
+        counts = np.bincount(gone, minlength=4)
+        removed[name] = Counter({ORIGINS[b]: int(counts[b]) for b in ORIGINS if counts[b]})
+        np.logical_and(keep, ~mask, out=keep)
+
+    judged, same = same_row_or_text(candidates.rows, positives, sources.classes)
+    take_out("judged_relevant", judged)
+    take_out("same_text", same)
+    lowest = lowest_scores(positive_scores)
+    for name, mask in score_limits(candidates.scores, lowest, rules.thresholds).items():
+        take_out(name, mask)
+    if rules.near_duplicate < 1:
+        left = np.where(keep, candidates.rows, NO_ROW)
+        take_out("near_duplicate", near_duplicates(left, positives, sources.vectors_of, rules.near_duplicate))
+    if rules.thresholds.skip_ranks:
+        take_out("skipped_ranks", first_ranks(keep, rules.thresholds.skip_ranks))
+    return keep
