@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from embedlib.contracts import CORPUS, content_hash, write_table
+from embedlib.contracts import CORPUS, content_hash, read_rows, write_table
 from embedlib.corpus.clean import clean, clean_title
 from embedlib.corpus.markup import unmarked
 from embedlib.corpus.records import Item, Record, Rejected
@@ -52,7 +52,7 @@ class Counts:
     dropped: int = 0
     empty_titles: int = 0
     title_only: int = 0
-    dropped_as: dict[str, str] = field(default_factory=dict)
+    empty_ids: list[str] = field(default_factory=list)
 
 
 def build_corpus(
@@ -91,12 +91,22 @@ def build_corpus(
     dropped = _duplicates(hashes, counts, drop_duplicates)
     unique = _unique(rows, dropped, rejects, counts)
     counts.documents = write_table(folder / "corpus.parquet", _reported(unique, counts, progress), CORPUS)
-    aliases = ({"doc_id": doc_id, "kept": kept} for doc_id, kept in sorted(dropped.items()))
-    write_table(folder / ALIASES, aliases, ALIASES_SCHEMA)
-    counts.dropped, counts.dropped_as = len(dropped), dropped
+    counts.dropped = len(dropped)
+    write_aliases(folder, dict.fromkeys(counts.empty_ids, "") | dropped)
     rows.close()
     hashes.close()
     return counts
+
+
+def write_aliases(folder: Path, kept: Mapping[str, str]) -> None:
+    """Write ``aliases.parquet``: ids that were left out → the id kept in their place, or nothing."""
+    rows = ({"doc_id": doc_id, "kept": kept[doc_id]} for doc_id in sorted(kept))
+    write_table(folder / ALIASES, rows, ALIASES_SCHEMA)
+
+
+def read_aliases(folder: Path) -> dict[str, str]:
+    """Ids that were left out of a corpus → the id kept in their place; empty for documents without text."""
+    return {row["doc_id"]: row["kept"] for row in read_rows(folder / ALIASES)}
 
 
 def _prepared(
@@ -113,6 +123,8 @@ def _prepared(
         title, text = clean_title(item.title), clean(item.text)
         if not text and not title:
             rejects.leave_out(Rejected(item.where, f"document {item.doc_id!r} has no text"))
+            if item.doc_id:
+                counts.empty_ids.append(item.doc_id)
             continue
         counts.title_only += not text
         counts.empty_titles += not title

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.contracts import CORPUS, Corpus, read_rows, write_table
-from embedlib.corpus.build import ALIASES, ALIASES_SCHEMA
+from embedlib.corpus.build import read_aliases, write_aliases
 from embedlib.corpus.groups import UnionFind
 from embedlib.progress import Progress, silent
 
@@ -117,12 +117,10 @@ def near_duplicates(
 
 def _drop(folder: Path, kept: Mapping[str, str]) -> None:
     """Rewrite the corpus without the keys of ``kept``; they, and their aliases, become aliases."""
-    aliases = {row["doc_id"]: row["kept"] for row in read_rows(folder / ALIASES)}
-    aliases = {doc_id: kept.get(target, target) for doc_id, target in aliases.items()} | dict(kept)
+    aliases = {doc_id: kept.get(target, target) for doc_id, target in read_aliases(folder).items()}
     rewritten = folder / "corpus.rewritten"
     write_table(
         rewritten, (r for r in read_rows(folder / "corpus.parquet") if r["doc_id"] not in kept), CORPUS
     )
     rewritten.replace(folder / "corpus.parquet")
-    rows = ({"doc_id": doc_id, "kept": aliases[doc_id]} for doc_id in sorted(aliases))
-    write_table(folder / ALIASES, rows, ALIASES_SCHEMA)
+    write_aliases(folder, aliases | dict(kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ class FieldNames:
         """
         named = [n for n in (self.doc_id, self.title, self.text, self.group_id, *self.metadata) if n]
         missing = [name for name in named if name not in columns]
-        text = self.text or _usual(TEXT_NAMES, columns)
+        text = self.text or usual(TEXT_NAMES, columns)
         if missing or not text:
             raise DataError(
                 f"no column {', '.join(map(repr, missing))}" if missing else "no column that holds the text",
@@ -88,15 +88,16 @@ class FieldNames:
                 remedy="name the columns in ingest.source.fields",
             )
         return Mapped(
-            self.doc_id or _usual(ID_NAMES, columns),
-            self.title or _usual(TITLE_NAMES, columns),
+            self.doc_id or usual(ID_NAMES, columns),
+            self.title or usual(TITLE_NAMES, columns),
             text,
             self.group_id,
             self.metadata,
         )
 
 
-def _usual(names: Sequence[str], columns: Sequence[str]) -> str:
+def usual(names: Sequence[str], columns: Container[str]) -> str:
+    """The first of ``names`` among ``columns``, or an empty string."""
     return next((name for name in names if name in columns), "")
 
 

@@ -11,6 +11,7 @@ import re
 
 from embedlib.contracts import Document
 
+_WORD = re.compile(r"\w+")
 _PUNCTUATION_AFTER = " \t\r\n.:;,–—-=#*_|"
 
 
@@ -37,16 +38,25 @@ def section_of(document: Document) -> str:
 def without_opening(text: str, opening: str) -> str:
     """``text`` without ``opening`` and the punctuation that follows, if it starts with that.
 
-    Case and white space do not count.
+    Only words count: case, white space and punctuation may differ.
 
-    >>> without_opening("Wing in a slipstream . An experimental study", "wing in  a slipstream")
+    >>> without_opening("Wing in a slip-stream . An experimental study", "wing in  a slip stream")
     'An experimental study'
     >>> without_opening("Winged", "wing")
     'Winged'
     """
-    words = opening.split()
+    words = _WORD.findall(opening)
     if not words:
         return text.strip()
-    pattern = r"\s*" + r"\s+".join(re.escape(word) for word in words) + r"(?!\w)"
+    pattern = r"\W*" + r"\W+".join(map(re.escape, words)) + r"(?!\w)"
     match = re.match(pattern, text, flags=re.IGNORECASE)
     return text[match.end() :].lstrip(_PUNCTUATION_AFTER).rstrip() if match else text.strip()
+
+
+def bare(text: str) -> str:
+    """The words alone, lower case, one space between.
+
+    >>> bare("Mach 3 .5 – Blunted *cone*")
+    'mach 3 5 blunted cone'
+    """
+    return " ".join(_WORD.findall(text.casefold()))

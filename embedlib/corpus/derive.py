@@ -1,0 +1,164 @@
+"""Queries derived from documents where people have written none.
+
+In this order: the title, a heading, the first sentence, the first half of a short text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from embedlib.contracts import Corpus, Document, document_text
+from embedlib.corpus.leaks import LeakFilter, near_groups
+from embedlib.corpus.titles import bare, body_of, heading_of, section_of, title_of, without_opening
+
+_SENTENCE = re.compile(r"\A\s*(.{20,400}?[.!?。！？])(?=\s|[^\x00-\x7f]|\Z)", flags=re.DOTALL)
+KINDS = ("title", "heading", "sentence", "half")
+MIN_QUERY_WORDS, MAX_QUERY_WORDS = 2, 40
+
+
+class Derived(NamedTuple):
+    """A query taken from a document, and what is left of the document without it."""
+
+    doc_id: str
+    group_id: str
+    query: str
+    kind: str
+    withheld: str
+
+
+class _Seen(NamedTuple):
+    """How often each query and each body stands in the corpus, and how many pieces a group has."""
+
+    queries: Counter[bytes]
+    bodies: Counter[bytes]
+    groups: Counter[str]
+
+
+def words_in(text: str) -> int:
+    """Words of a text; scripts written without spaces count two characters as a word.
+
+    >>> words_in("three short words"), words_in("漢字漢字")
+    (3, 2)
+    """
+    return max(len(text.split()), sum(character >= "\u2e80" for character in text) // 2)
+
+
+def derive_queries(
+    corpus: Corpus,
+    wanted: int,
+    rng: np.random.Generator,
+    *,
+    min_body_words: int,
+    threshold: float,
+    taken: Sequence[str] = (),
+    avoid: Container[str] = (),
+) -> list[Derived]:
+    """At most ``wanted`` queries, each from another document group, none nearly another.
+
+    A title that several documents share names none of them and gives no query; nor does a document whose
+    body stands twice, or still holds the query when it has been taken out.
+
+    Args:
+        corpus: The corpus.
+        wanted: Queries aimed at; there may be fewer.
+        rng: Chooses the documents.
+        min_body_words: Words that must be left of a document.
+        threshold: Similarity of character trigrams at which two queries are one.
+        taken: Queries that none may resemble.
+        avoid: Documents to leave alone (positives of labelled training queries).
+
+    Returns:
+        Titles first; headings, first sentences and halves only where the kinds before do not suffice.
+    """
+    seen = _count(corpus)
+    found: dict[str, list[Derived]] = {kind: [] for kind in KINDS}
+    groups: set[str] = set()
+    order = rng.permutation(len(corpus))
+    for start in range(0, len(order), 4096):
+        for document in corpus.take(order[start : start + 4096]):
+            derived = None if document.doc_id in avoid else _derive(document, seen, min_body_words)
+            if derived and derived.group_id not in groups:
+                groups.add(derived.group_id)
+                found[derived.kind].append(derived)
+        if len(found["title"]) >= wanted * 1.2 + 20:
+            break
+    return _distinct([d for kind in found.values() for d in kind], taken, threshold, wanted)
+
+
+def _distinct(found: Sequence[Derived], taken: Sequence[str], threshold: float, wanted: int) -> list[Derived]:
+    leaks = LeakFilter(taken, threshold)
+    apart = [derived for derived in found if leaks.match(derived.query) is None][: 2 * wanted + 20]
+    groups = near_groups([derived.query for derived in apart], threshold)
+    return [derived for position, derived in enumerate(apart) if groups[position] == position][:wanted]
+
+
+def _count(corpus: Corpus) -> _Seen:
+    seen = _Seen(Counter(), Counter(), Counter())
+    for document in corpus.documents():
+        seen.queries.update({_hash(q) for q in (title_of(document), heading_of(document)) if q})
+        seen.bodies[_hash(body_of(document))] += 1
+        if document.group_id != document.doc_id:
+            seen.groups[document.group_id] += 1
+    return seen
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(bare(text).encode(), digest_size=8).digest()
+
+
+def _derive(document: Document, seen: _Seen, min_body_words: int) -> Derived | None:
+    if seen.bodies[_hash(body_of(document))] > 1:
+        return None
+    for query, kind, withheld in _ways(document, seen):
+        left = withheld.removeprefix(title_of(document)) if kind != "title" else withheld
+        least = min_body_words if kind != "half" else min_body_words // 2
+        fits = MIN_QUERY_WORDS <= words_in(query) <= MAX_QUERY_WORDS
+        if fits and words_in(left) >= least and f" {bare(query)} " not in f" {bare(withheld)} ":
+            return Derived(document.doc_id, document.group_id, query, kind, withheld)
+    return None
+
+
+def _ways(document: Document, seen: _Seen) -> Iterator[tuple[str, str, str]]:
+    """(query, kind, the text without it): the best way first."""
+    title, heading = title_of(document), heading_of(document)
+    if title and seen.groups[document.group_id] <= 1 and seen.queries[_hash(title)] == 1:
+        yield title, "title", body_of(document)
+    if heading and seen.queries[_hash(heading)] == 1:
+        yield heading, "heading", document_text(title, section_of(document))
+    if match := _SENTENCE.match(body_of(document)):
+        sentence = " ".join(match[1].split())
+        if words_in(sentence) >= 4:
+            yield sentence, "sentence", document_text(title, without_opening(body_of(document), sentence))
+    words = body_of(document).split()
+    if len(words) <= 2 * MAX_QUERY_WORDS:
+        half = len(words) // 2
+        yield " ".join(words[:half]), "half", document_text(title, " ".join(words[half:]))
+
+
+def resembling(corpus: Corpus, derived: Sequence[Derived], threshold: float) -> set[str]:
+    """Ids of documents that would teach a derived query: same group, nearly its title, or the same body.
+
+    Args:
+        corpus: The corpus.
+        derived: Derived test and dev queries.
+        threshold: Similarity of character trigrams at which two queries are one.
+    """
+    groups = {d.group_id for d in derived}
+    leaks = LeakFilter([d.query for d in derived], threshold)
+    bodies = {_hash(d.withheld) for d in derived}
+    found = set()
+    for document in corpus.documents():
+        title = title_of(document)
+        if (
+            document.group_id in groups
+            or (title and leaks.match(title) is not None)
+            or _hash(body_of(document)) in bodies
+        ):
+            found.add(document.doc_id)
+    return found

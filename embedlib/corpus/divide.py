@@ -1,0 +1,197 @@
+"""Labels against a corpus: ids resolved, splits made or kept, overlaps taken out of train."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Corpus
+from embedlib.corpus.build import read_aliases
+from embedlib.corpus.carve import carve
+from embedlib.corpus.labels import Judgement, Labels, Reject
+from embedlib.corpus.leaks import LeakFilter, normalised
+from embedlib.corpus.records import Rejected
+
+logger = logging.getLogger(__name__)
+
+Qrels = dict[str, dict[str, int]]
+#: Below so many labelled queries all of them are test queries; from twice as many on, train gives dev too.
+FEW_QUERIES = 150
+
+
+@dataclass
+class Divided:
+    """Query ids with their judgements a split, and what the report says of how they came to be."""
+
+    qrels: dict[str, Qrels] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+class Resolver:
+    """Finds the documents that a label means: itself, the kept one of its duplicates, or its pieces.
+
+    Args:
+        folder: A corpus artifact's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        corpus = Corpus(folder)
+        self._aliases = read_aliases(folder)
+        self.group_of = dict(zip(corpus.ids, corpus.column("group_id"), strict=True))
+        self._pieces: dict[str, list[str]] = {}
+        for doc_id, group in self.group_of.items():
+            if doc_id != group and group not in self.group_of:
+                self._pieces.setdefault(group, []).append(doc_id)
+
+    def __call__(self, doc_id: str) -> list[str] | None:
+        """Ids in the corpus; empty for a document that has no text, None for one never seen."""
+        if doc_id in self.group_of:
+            return [doc_id]
+        if doc_id in self._aliases:
+            kept = self._aliases[doc_id]
+            return [kept] if kept else []
+        return self._pieces.get(doc_id)
+
+
+def resolve(
+    judgements: Sequence[Judgement], queries: Mapping[str, Any], resolver: Resolver, reject: Reject
+) -> tuple[Qrels, int]:
+    """Judgements by query and corpus document; where several fall on one document the highest counts.
+
+    Args:
+        judgements: One split's judgements.
+        queries: Known queries.
+        resolver: Of the corpus.
+        reject: Told of judgements that name an unknown query or document.
+
+    Returns:
+        The judgements, and how many named documents without text.
+    """
+    qrels: Qrels = {}
+    textless = 0
+    for query_id, doc_id, relevance, where in judgements:
+        found = resolver(doc_id)
+        if query_id not in queries:
+            reject(Rejected(where, f"no query {query_id!r}"))
+        elif found is None:
+            reject(Rejected(where, f"no document {doc_id!r} in the corpus"))
+        else:
+            textless += not found
+            judged = qrels.setdefault(query_id, {}) if found else {}
+            for target in found:
+                judged[target] = max(relevance, judged.get(target, 0))
+    return qrels, textless
+
+
+def divide(
+    labels: Labels,
+    resolver: Resolver,
+    reject: Reject,
+    rng: np.random.Generator,
+    *,
+    sizes: Mapping[str, int],
+    threshold: float,
+) -> Divided:
+    """Train, dev and test judgements out of labels; a split that cannot be had is left out.
+
+    Splits that come with the labels are kept. Test, and dev where train is large enough, are carved out of
+    what there is where they are missing. Train loses every query that dev or test has, or nearly has.
+
+    Args:
+        labels: Queries and judgements.
+        resolver: Of the corpus.
+        reject: Told of judgements that cannot be used.
+        rng: Chooses.
+        sizes: Largest ``test`` and ``dev``.
+        threshold: Similarity of character trigrams at which two queries are one.
+    """
+    done = Divided(report={"unread_files": labels.unread, "judgements_of_textless_documents": 0})
+    given: dict[str, Qrels] = {}
+    for name, judgements in labels.judgements.items():
+        given[name], textless = resolve(judgements, labels.queries, resolver, reject)
+        done.report["judgements_of_textless_documents"] += textless
+    given = {name: qrels for name, qrels in given.items() if qrels}
+    if "test" not in given and "train" not in given and "dev" in given:
+        given["test"] = given.pop("dev")
+        done.report["renamed"] = "the only labels were dev's; they are the test split"
+    done.qrels, done.report["made_by"] = given, "official" if given else "derived"
+    pool = "" if "" in given else "train"
+    wanted = _sizes(len(given.get(pool, {})), given, sizes, pool)
+    if wanted:
+        _carve(done, pool, wanted, labels, resolver, rng, threshold)
+    elif pool == "" and pool in given:
+        given["test"] = given.pop("")
+        done.report["made_by"] = f"all labels are test: fewer than {FEW_QUERIES} queries"
+    done.report["overlaps"] = remove_overlaps(
+        done.qrels, {q: v.text for q, v in labels.queries.items()}, threshold
+    )
+    return done
+
+
+def _sizes(queries: int, given: Mapping[str, Qrels], largest: Mapping[str, int], pool: str) -> dict[str, int]:
+    """Queries to carve for each split that is missing: a fifth (at least 100) for test, a tenth for dev."""
+    wanted: dict[str, int] = {}
+    if pool not in given or queries < FEW_QUERIES:
+        return wanted
+    if "test" not in given:
+        wanted["test"] = min(largest["test"], max(queries // 5, 100))
+    if "dev" not in given and queries >= 2 * FEW_QUERIES:
+        wanted["dev"] = min(largest["dev"], max(queries // 10, 50))
+    return wanted
+
+
+def _carve(
+    done: Divided,
+    pool: str,
+    wanted: Mapping[str, int],
+    labels: Labels,
+    resolver: Resolver,
+    rng: np.random.Generator,
+    threshold: float,
+) -> None:
+    qrels = done.qrels.pop(pool)
+    group_of = resolver.group_of
+    groups = {q: frozenset(group_of[d] for d, r in docs.items() if r > 0) for q, docs in qrels.items()}
+    texts = {query_id: labels.queries[query_id].text for query_id in qrels}
+    carved = carve(texts, groups, wanted, rng, threshold)
+    done.report |= {"made_by": carved.how, "carved": dict(wanted), "judgements_cut": len(carved.left_out)}
+    if carved.how == "queries":
+        logger.warning("documents are so widely shared between queries that the splits made share them")
+    for query_id, docs in qrels.items():
+        kept = {d: r for d, r in docs.items() if (query_id, group_of[d]) not in carved.left_out}
+        if any(kept.values()) or not any(docs.values()):
+            done.qrels.setdefault(carved.split[query_id], {})[query_id] = kept
+
+
+def remove_overlaps(qrels: dict[str, Qrels], texts: Mapping[str, str], threshold: float) -> dict[str, Any]:
+    """Take out of train each query that is, or nearly is, one of dev or test; count what was found.
+
+    Args:
+        qrels: Split → judgements; ``train`` is changed.
+        texts: Query id → text.
+        threshold: Similarity of character trigrams at which two queries are one.
+
+    Returns:
+        For the report: per pair of splits the exact and near overlaps, and ten examples.
+    """
+    overlaps: dict[str, Any] = {}
+    for ours, theirs in (("train", "test"), ("train", "dev"), ("dev", "test")):
+        mine, others = sorted(qrels.get(ours, {})), sorted(qrels.get(theirs, {}))
+        leaks = LeakFilter([texts[query_id] for query_id in others], threshold)
+        found = {q: others[m] for q in mine if (m := leaks.match(texts[q])) is not None}
+        exact = sum(normalised(texts[q]) == normalised(texts[other]) for q, other in found.items())
+        overlaps[f"{ours}/{theirs}"] = {
+            "exact": exact,
+            "near": len(found) - exact,
+            "removed": len(found) if ours == "train" else 0,
+            "examples": [[texts[q], texts[other]] for q, other in list(found.items())[:10]],
+        }
+        if ours == "train":
+            for query_id in found:
+                del qrels["train"][query_id]
+    return overlaps

@@ -1,0 +1,222 @@
+"""Labels: queries and judgements as they come, before they are divided."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from embedlib.corpus.clean import clean_title
+from embedlib.corpus.records import Rejected, usual
+from embedlib.corpus.tabular import csv_rows, json_rows
+from embedlib.corpus.textfiles import read_lines
+from embedlib.errors import DataError
+
+Reject = Callable[[Rejected], None]
+MAX_BYTES = 4_000_000
+QUERY_ID_NAMES = ("_id", "id", "query_id", "query-id", "qid")
+QUERY_NAMES = ("text", "query", "question", "title")
+_HEADERS = frozenset(
+    ("query-id", "query_id", "qid", "query", "score", "relevance", "label", "corpus-id", "doc_id")
+)
+
+
+class Query(NamedTuple):
+    """A query's text, and the name of the slice it belongs to, if any."""
+
+    text: str
+    label: str | None = None
+
+
+class Judgement(NamedTuple):
+    """One judgement; ``where`` is its file and line."""
+
+    query_id: str
+    doc_id: str
+    relevance: int
+    where: str
+
+
+@dataclass
+class Labels:
+    """Queries by id, and the judgements of each split; those of no split are under an empty name.
+
+    Args:
+        queries: Every query with text.
+        judgements: Split → judgements.
+        origin: ``human`` or ``log``.
+        unread: Files of judgements that belong to no known split.
+    """
+
+    queries: dict[str, Query] = field(default_factory=dict)
+    judgements: dict[str, list[Judgement]] = field(default_factory=dict)
+    origin: str = "human"
+    unread: list[str] = field(default_factory=list)
+
+
+def read_queries(path: Path, reject: Reject) -> dict[str, Query]:
+    """Queries of a JSONL, CSV or TSV file, by id.
+
+    Args:
+        path: The file, ``.gz`` or not.
+        reject: Told of each query that cannot be used: no id, no text, an id given twice.
+    """
+    queries: dict[str, Query] = {}
+    for where, row in rows_of(path):
+        query = row if isinstance(row, Rejected) else _query(row, where)
+        if isinstance(query, Rejected):
+            reject(query)
+        elif query[0] in queries:
+            reject(Rejected(where, f"duplicate query id {query[0]!r}"))
+        else:
+            queries[query[0]] = query[1]
+    return queries
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Rejected]]:
+    """(file:line, the row's values by name) of a JSONL, CSV or TSV file."""
+    suffix = next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
+    if suffix in (".csv", ".tsv"):
+        return csv_rows(path, max_bytes=MAX_BYTES, delimiter="\t" if suffix == ".tsv" else "")
+    return json_rows(path, max_bytes=MAX_BYTES)
+
+
+def _query(row: Mapping[str, Any], where: str) -> tuple[str, Query] | Rejected:
+    id_name, text_name = usual(QUERY_ID_NAMES, row), usual(QUERY_NAMES, row)
+    query_id, text = row.get(id_name), row.get(text_name)
+    if isinstance(query_id, int) and not isinstance(query_id, bool):
+        query_id = str(query_id)
+    if not isinstance(query_id, str) or not query_id.strip():
+        return Rejected(where, "a query without an id (" + ", ".join(QUERY_ID_NAMES) + ")")
+    if not isinstance(text, str) or not (cleaned := clean_title(text)):
+        return Rejected(where, f"query {query_id!r} has no text")
+    label = row.get("label")
+    return query_id.strip(), Query(cleaned, str(label) if label not in (None, "") else None)
+
+
+def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
+    """Judgements of a file: BEIR's three columns with a header, or TREC's four, by tab, comma or space.
+
+    Args:
+        path: The file, ``.gz`` or not.
+        reject: Told of each line that is no judgement: too few columns, a score that is no whole number
+            of at least 0, a document judged twice with different scores.
+    """
+    found: dict[tuple[str, str], Judgement] = {}
+    for number, line in read_lines(path, encoding="utf-8", max_bytes=MAX_BYTES):
+        where = f"{path.name}:{number}"
+        if isinstance(line, Rejected):
+            reject(line)
+            continue
+        values = _columns(line)
+        if not values or (number == 1 and _HEADERS.intersection(v.lower() for v in values)):
+            continue
+        judgement = _judgement(values, where)
+        if isinstance(judgement, Rejected):
+            reject(judgement)
+            continue
+        before = found.setdefault((judgement.query_id, judgement.doc_id), judgement)
+        if before.relevance != judgement.relevance:
+            reject(
+                Rejected(
+                    where, f"{judgement.doc_id!r} is judged twice for {judgement.query_id!r}, differently"
+                )
+            )
+    return list(found.values())
+
+
+def _columns(line: str) -> list[str]:
+    if "\t" in line:
+        values = line.split("\t")
+    elif "," in line:
+        values = next(csv.reader([line]), [])
+    else:
+        values = line.split()
+    values = [value.strip() for value in values]
+    return values if any(values) else []
+
+
+def _judgement(values: list[str], where: str) -> Judgement | Rejected:
+    if len(values) not in (3, 4) or not all(values):
+        return Rejected(where, f"{len(values)} columns for query, document and score")
+    query_id, doc_id, score = values[0], values[-2], values[-1]
+    try:
+        number = float(score)
+    except ValueError:
+        return Rejected(where, f"the score {score!r} is no number")
+    if not math.isfinite(number) or number != int(number) or not 0 <= number < 1000:
+        return Rejected(where, f"the score {score!r} is no whole number of at least 0")
+    return Judgement(query_id, doc_id, int(number), where)
+
+
+def read_log(
+    path: Path, reject: Reject, *, query: str, document: str, count: str, min_count: int = 1
+) -> Labels:
+    """A log of queries with the documents clicked or judged, as labels without splits.
+
+    Rows of the same query (case and spacing aside) and document add up. Relevance is the number of
+    decimal digits of the count (1–9 clicks: 1, 10–99: 2, …), so that a much-clicked document counts more
+    and no document counts a hundredfold.
+
+    Args:
+        path: JSONL, CSV or TSV.
+        reject: Told of each row that cannot be used.
+        query: Column of the query's text.
+        document: Column of the document's id.
+        count: Column of the count; without it a row counts one.
+        min_count: Clicks below which a pair is no label.
+
+    Raises:
+        DataError: A column is missing.
+    """
+    clicks: dict[tuple[str, str], list[Any]] = {}
+    labels = Labels(origin="log")
+    for where, row in rows_of(path):
+        click = row if isinstance(row, Rejected) else _click(row, (query, document, count), where)
+        if isinstance(click, Rejected):
+            reject(click)
+            continue
+        text, doc_id, times = click
+        query_id = f"log:{text.casefold()}"
+        labels.queries.setdefault(query_id, Query(text))
+        clicks.setdefault((query_id, doc_id), [0, where])[0] += times
+    labels.judgements[""] = [
+        Judgement(query_id, doc_id, len(str(total)), where)
+        for (query_id, doc_id), (total, where) in clicks.items()
+        if total >= min_count
+    ]
+    return labels
+
+
+def _require_columns(row: Mapping[str, Any], names: Sequence[str], where: str) -> None:
+    missing = [name for name in names if name not in row]
+    if missing:
+        raise DataError(
+            f"no column {', '.join(map(repr, missing))} in the query log",
+            where=where,
+            found=", ".join(row),
+            remedy="name the columns in split.labels.query_field, doc_field and count_field",
+        )
+
+
+def _click(
+    row: Mapping[str, Any], names: tuple[str, str, str], where: str
+) -> tuple[str, str, int] | Rejected:
+    _require_columns(row, names[:2], where)
+    text, doc_id, count = (row.get(name) for name in names)
+    if not isinstance(text, str) or not (text := clean_title(text)):
+        return Rejected(where, "a query without text")
+    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
+        doc_id = str(doc_id)
+    if not isinstance(doc_id, str) or not doc_id.strip():
+        return Rejected(where, "no document id")
+    try:
+        times = int(count) if count is not None else 1
+    except (TypeError, ValueError):
+        return Rejected(where, f"the count {count!r} is no number")
+    if times < 0:
+        return Rejected(where, f"the count {count!r} is below 0")
+    return text, doc_id.strip(), times

@@ -1,0 +1,95 @@
+"""Queries that are, or nearly are, one another: what must not stand on both sides of a split."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from math import floor
+
+from embedlib.corpus.groups import UnionFind
+
+NEAR = 0.9
+
+
+def normalised(query: str) -> str:
+    """A query without case, spacing and closing punctuation.
+
+    >>> normalised("  List ALL files? ")
+    'list all files'
+    """
+    return " ".join(query.casefold().split()).strip(" .?!;:,")
+
+
+def trigrams(query: str) -> frozenset[str]:
+    """Runs of three characters of the normalised query, its ends marked by spaces."""
+    text = f" {normalised(query)} "
+    return frozenset(text[i : i + 3] for i in range(len(text) - 2)) or frozenset((text,))
+
+
+class LeakFilter:
+    """Finds the held-out query that a text is, or nearly is: Jaccard similarity of character trigrams.
+
+    The search is exact, by the prefix filter (Bayardo, Ma, Srikant 2007): two sets x, y of similarity t
+    share at least t·max(|x|, |y|) members, so of either set, in one fixed order, the first
+    ⌊(1−t)·size⌋+1 members hold one that is among the other's first. The order is rarest first, so that
+    few sets are ever compared.
+
+    Args:
+        held_out: Queries that nothing may resemble.
+        threshold: Smallest similarity that counts; 1 means equal trigrams.
+
+    >>> LeakFilter(["show the hidden files of a folder"]).match("Show the hidden files of a folder.")
+    0
+    """
+
+    def __init__(self, held_out: Sequence[str], threshold: float = NEAR) -> None:
+        self.threshold = threshold
+        self._sets = [trigrams(query) for query in held_out]
+        self._frequency = Counter(gram for grams in self._sets for gram in grams)
+        self._index: dict[str, list[int]] = defaultdict(list)
+        for position, grams in enumerate(self._sets):
+            for gram in self._prefix(grams):
+                self._index[gram].append(position)
+
+    def matches(self, query: str) -> list[int]:
+        """Positions of all held-out queries that ``query`` is or nearly is, ascending."""
+        grams = trigrams(query)
+        shared = {position for gram in self._prefix(grams) for position in self._index.get(gram, ())}
+        return sorted(position for position in shared if self._alike(self._sets[position], grams))
+
+    def match(self, query: str) -> int | None:
+        """The first of ``matches``, or None."""
+        return next(iter(self.matches(query)), None)
+
+    def _prefix(self, grams: frozenset[str]) -> list[str]:
+        frequency = self._frequency
+        rarest = sorted((frequency.get(gram, 0), gram) for gram in grams)
+        return [gram for _, gram in rarest[: floor((1 - self.threshold) * len(grams) + 1e-9) + 1]]
+
+    def _alike(self, a: frozenset[str], b: frozenset[str]) -> bool:
+        if min(len(a), len(b)) < self.threshold * max(len(a), len(b)) - 1e-9:
+            return False
+        common = len(a & b)
+        return common >= self.threshold * (len(a) + len(b) - common) - 1e-9
+
+
+def near_groups(queries: Sequence[str], threshold: float = NEAR) -> list[int]:
+    """For each query the position of the first query it is linked to by near-duplicates.
+
+    Args:
+        queries: Texts.
+        threshold: Smallest similarity of character trigrams that links two.
+    """
+    groups = UnionFind(len(queries))
+    for first, second in near_pairs(queries, threshold):
+        groups.join(first, second)
+    return [groups.find(position) for position in range(len(queries))]
+
+
+def near_pairs(queries: Sequence[str], threshold: float = NEAR) -> Iterator[tuple[int, int]]:
+    """(position, later position) of queries that are, or nearly are, one another."""
+    index = LeakFilter(queries, threshold)
+    for position, query in enumerate(queries):
+        for other in index.matches(query):
+            if other < position:
+                yield other, position

@@ -1,0 +1,256 @@
+"""Split: corpus and labels become ``queries``.
+
+Files: queries.parquet, qrels.parquet, held_out.parquet (documents that may give no training pair),
+withheld.parquet (texts without the derived query, see ``embedlib.corpus.withheld``), report.json,
+rejected.jsonl.
+
+Queries that people wrote come first: their splits are kept, or carved out of what there is. A test or
+dev split that people's queries cannot fill is derived from documents (title, heading, first sentence).
+A derived query stands word for word in its document, so evaluation scores that document by its text in
+withheld.parquet, and the document, with all that resembles it, gives no training pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from embedlib.config import data as options
+from embedlib.contracts import QRELS, QUERIES, Corpus, write_json, write_table
+from embedlib.corpus import beir
+from embedlib.corpus.derive import Derived, derive_queries, resembling
+from embedlib.corpus.divide import Divided, Resolver, divide
+from embedlib.corpus.labels import Labels, Query, Reject, read_log, read_qrels, read_queries
+from embedlib.corpus.rejects import FILE, Rejects
+from embedlib.corpus.textfiles import require_file
+from embedlib.corpus.withheld import write_withheld
+from embedlib.errors import DataError
+from embedlib.fingerprint import digest, file_sha256
+from embedlib.stages.base import Job, Stage
+from embedlib.store import ArtifactRef
+
+HELD_OUT = pa.schema([("doc_id", pa.string())])
+SPLITS = ("train", "dev", "test")
+MIN_DOCUMENTS = 2
+
+
+def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
+    """Write the queries and judgements of train, dev and test.
+
+    Raises:
+        DataError: Labels that cannot be used, or documents too few to test anything.
+    """
+    documents = Corpus(corpus.path)
+    if len(documents) < MIN_DOCUMENTS:
+        raise DataError(
+            "one document only: whatever is asked, it is found",
+            where=str(corpus.path),
+            expected=f"at least {MIN_DOCUMENTS} documents",
+            remedy="check ingest.source",
+        )
+    rng = job.generator("split")
+    job.progress(0, None, "labels read")
+    with Rejects(job.out / FILE, config.on_bad_row, _origin(config.labels), "split.on_bad_row") as rejects:
+        labels = read_labels(config.labels, rejects.add)
+        sizes = {"test": config.test_queries, "dev": config.dev_queries}
+        near = config.near_duplicate
+        resolver = Resolver(corpus.path)
+        divided = divide(labels, resolver, rejects.add, rng, sizes=sizes, threshold=near)
+    derived = _derive(documents, divided, labels, config, job)
+    held = resembling(documents, [d for found in derived.values() for d in found], near)
+    return _write(job.out, divided, labels, derived, held, rejects.count)
+
+
+def read_labels(labels: options.Labels, reject: Reject) -> Labels:
+    """Queries and judgements as the options say where they are.
+
+    Args:
+        labels: The options.
+        reject: Told of rows that cannot be used.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    match labels:
+        case options.AutoLabels():
+            folder = options.BeirLabels(path=labels.path)
+            return read_labels(folder, reject) if _labelled(labels.path) else Labels()
+        case options.BeirLabels():
+            queries = read_queries(beir.queries_file(labels.path), reject)
+            files = beir.qrels_files(labels.path)
+            judgements = {split: read_qrels(path, reject) for split, path in files.items()}
+            return Labels(queries, judgements, unread=beir.unread_qrels(labels.path))
+        case options.FileLabels():
+            judgements = {split: read_qrels(path, reject) for split, path in _qrels_paths(labels).items()}
+            return Labels(read_queries(labels.queries, reject), judgements)
+        case options.LogLabels():
+            names = {"query": labels.query_field, "document": labels.doc_field, "count": labels.count_field}
+            return read_log(labels.path, reject, **names, min_count=labels.min_count)
+        case options.NoLabels():
+            return Labels()
+
+
+def _labelled(path: Path) -> bool:
+    return beir.is_beir(path) and beir.has_labels(path)
+
+
+def _qrels_paths(labels: options.FileLabels) -> dict[str, Path]:
+    named = {"": labels.qrels, "train": labels.train, "dev": labels.dev, "test": labels.test}
+    return {split: path for split, path in named.items() if path is not None}
+
+
+def _origin(labels: options.Labels) -> str:
+    match labels:
+        case options.NoLabels():
+            return "no labels"
+        case options.FileLabels():
+            return str(labels.queries.parent)
+        case _:
+            return str(labels.path)
+
+
+def _derive(
+    documents: Corpus, divided: Divided, labels: Labels, config: options.Split, job: Job
+) -> dict[str, list[Derived]]:
+    """Derived queries for test and dev where people's do not fill them."""
+    wanted = {s: n for s, n in derived_sizes(len(documents), config).items() if not divided.qrels.get(s)}
+    if not wanted:
+        return {}
+    job.progress(0, sum(wanted.values()), "queries derived")
+    found = derive_queries(
+        documents,
+        sum(wanted.values()),
+        job.generator("split:derive"),
+        min_body_words=config.min_body_words,
+        threshold=config.near_duplicate,
+        taken=[labels.queries[q].text for qrels in divided.qrels.values() for q in qrels],
+        avoid={d for judged in divided.qrels.get("train", {}).values() for d in judged},
+    )
+    if len(found) < len(wanted):
+        raise DataError(
+            f"no {' and no '.join(wanted)} queries: no labels, and the documents give none",
+            where=str(documents.path.parent),
+            expected=f"documents that keep {config.min_body_words} words without title, heading or first sentence",
+            found=f"{len(documents)} documents, {len(found)} fit",
+            remedy="give labels (split.labels), more or longer documents, or a smaller split.min_body_words",
+        )
+    first = max(1, len(found) * next(iter(wanted.values())) // sum(wanted.values()))
+    parts = [found] if len(wanted) == 1 else [found[:first], found[first:]]
+    return dict(zip(wanted, parts, strict=True))
+
+
+def derived_sizes(documents: int, config: options.Split) -> dict[str, int]:
+    """Queries to derive: a fifth of the documents for test, a tenth for dev (small corpora: more).
+
+    Args:
+        documents: Documents in the corpus.
+        config: Holds the largest sizes.
+    """
+    test = min(config.test_queries, max(documents // 5, min(100, documents // 3), 1))
+    dev = min(config.dev_queries, max(documents // 10, min(50, documents // 6), 1))
+    return {"test": test, "dev": dev}
+
+
+def _write(
+    out: Path,
+    divided: Divided,
+    labels: Labels,
+    derived: Mapping[str, list[Derived]],
+    held: set[str],
+    rejected: int,
+) -> dict[str, Any]:
+    write_table(out / "queries.parquet", _query_rows(divided, labels, derived), QUERIES)
+    write_table(out / "qrels.parquet", _qrels_rows(divided, derived), QRELS)
+    write_table(out / "held_out.parquet", ({"doc_id": doc_id} for doc_id in sorted(held)), HELD_OUT)
+    write_withheld(out, {d.doc_id: d.withheld for found in derived.values() for d in found})
+    splits = {split: _figures(split, divided, labels, derived) for split in SPLITS}
+    report = {"splits": splits, "held_out_documents": len(held), "rejected": rejected, **divided.report}
+    write_json(out / "report.json", report)
+    counts = {f"{split}_queries": figures["queries"] for split, figures in splits.items()}
+    removed = sum(found["removed"] for found in divided.report["overlaps"].values())
+    origins = {
+        f"{split}_origin": figures["origin"] for split, figures in splits.items() if figures["queries"]
+    }
+    return {
+        **counts,
+        **origins,
+        "overlaps_removed": removed,
+        "held_out_documents": len(held),
+        "rejected": rejected,
+    }
+
+
+def _figures(
+    split: str, divided: Divided, labels: Labels, derived: Mapping[str, list[Derived]]
+) -> dict[str, Any]:
+    if found := derived.get(split):
+        kinds = [d.kind for d in found]
+        origin = ", ".join(f"derived:{kind}" for kind in dict.fromkeys(kinds))
+        return {"queries": len(found), "judgements": len(found), "origin": origin}
+    qrels = divided.qrels.get(split, {})
+    return {
+        "queries": len(qrels),
+        "judgements": sum(len(judged) for judged in qrels.values()),
+        "origin": labels.origin if qrels else "none",
+    }
+
+
+def _query_rows(
+    divided: Divided, labels: Labels, derived: Mapping[str, list[Derived]]
+) -> Iterator[dict[str, str | None]]:
+    for split in SPLITS:
+        for query_id in sorted(divided.qrels.get(split, {})):
+            query: Query = labels.queries[query_id]
+            yield {
+                "query_id": query_id,
+                "text": query.text,
+                "split": split,
+                "origin": labels.origin,
+                "label": query.label,
+            }
+        for found in sorted(derived.get(split, ())):
+            origin = f"derived:{found.kind}"
+            yield {
+                "query_id": f"derived:{found.doc_id}",
+                "text": found.query,
+                "split": split,
+                "origin": origin,
+                "label": None,
+            }
+
+
+def _qrels_rows(divided: Divided, derived: Mapping[str, list[Derived]]) -> Iterator[dict[str, Any]]:
+    for split in SPLITS:
+        for query_id, judged in sorted(divided.qrels.get(split, {}).items()):
+            for doc_id, relevance in sorted(judged.items()):
+                yield {"query_id": query_id, "doc_id": doc_id, "relevance": relevance, "split": split}
+        for found in sorted(derived.get(split, ())):
+            yield {
+                "query_id": f"derived:{found.doc_id}",
+                "doc_id": found.doc_id,
+                "relevance": 1,
+                "split": split,
+            }
+
+
+def _external(config: options.Split) -> dict[str, str]:
+    match config.labels:
+        case options.AutoLabels() as labels if not _labelled(labels.path):
+            return {"labels": "none"}
+        case options.NoLabels():
+            return {"labels": "none"}
+        case options.AutoLabels() | options.BeirLabels() as labels:
+            files = {s: file_sha256(p) for s, p in beir.qrels_files(labels.path).items()}
+            unread = beir.unread_qrels(labels.path)
+            return {"labels": digest([file_sha256(beir.queries_file(labels.path)), files, unread])}
+        case options.FileLabels() as labels:
+            paths = {"queries": labels.queries, **_qrels_paths(labels)}
+            return {"labels": digest({name: file_sha256(require_file(path)) for name, path in paths.items()})}
+        case options.LogLabels() as labels:
+            return {"labels": digest([labels.path.name, file_sha256(require_file(labels.path))])}
+
+
+STAGE = Stage("split", "queries", run, external=_external)
