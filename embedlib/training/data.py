@@ -30,6 +30,7 @@ class TrainingSet:
         positives: Document of each example's positive, int64 [n].
         negatives: Documents of each example's negatives, int64 [n, k], -1 where there is none.
         relevant: Corpus rows known to be relevant to each example's query, n sets.
+        names: Query id and document id of each example, for messages.
         numbers: Row of each example in ``examples.parquet``, int64 [n].
         teacher: Teacher's scores of the positive and the negatives, float32 [n, 1 + k]; NaN where
             there is none; None when no example has any.
@@ -41,6 +42,7 @@ class TrainingSet:
     positives: Rows
     negatives: Rows
     relevant: list[frozenset[int]]
+    names: list[str]
     numbers: Rows
     teacher: Floats | None = None
 
@@ -55,6 +57,7 @@ class TrainingSet:
             positives=self.positives[examples],
             negatives=self.negatives[examples],
             relevant=[self.relevant[i] for i in examples],
+            names=[self.names[i] for i in examples],
             numbers=self.numbers[examples],
             teacher=None if self.teacher is None else self.teacher[examples],
         )
@@ -161,6 +164,7 @@ def _assemble(
         positives=positive,
         negatives=negative,
         relevant=[relevant[r["query"]] for r in records],
+        names=[f"{r['query_id']} -> {r['positive_id']}" for r in records],
         numbers=np.arange(n),
         teacher=None if np.isnan(teacher).all() else teacher,
     )

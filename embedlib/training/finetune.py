@@ -8,33 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
 
 from embedlib.contracts import Corpus, write_json
-from embedlib.evaluation.dev import DevSet
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
-from embedlib.training.arguments import training_arguments
 from embedlib.training.batches import Batches, make_batches
-from embedlib.training.checkpoints import latest_sound
 from embedlib.training.collate import Teacher
 from embedlib.training.data import TrainingSet, load_training_set
-from embedlib.training.dev import DevWatch, evaluation_steps
-from embedlib.training.events import emit, report_progress
+from embedlib.training.dev import DevWatch
+from embedlib.training.events import emit
 from embedlib.training.folder import save_model
+from embedlib.training.loop import Recipe, dev_watch, read_dev, train
 from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
 from embedlib.training.options import TrainingJob, TrainOptions, train_options
 from embedlib.training.plan import Plan, count_steps, default_epochs, estimated_seconds, training_bytes
 from embedlib.training.sizing import Sizing, activation_bytes, free_bytes, size_step, trial_flops
-from embedlib.training.trainer import EmbeddingTrainer, Watch
+from embedlib.training.trainer import Watch
 from embedlib.training.world import World
 
-#: Checkpoints a run.
-CHECKPOINTS = 10
 #: Share of a plain matrix product's speed that a training step reaches, for the estimate of time.
 EFFICIENCY = 0.25
 
@@ -70,12 +63,27 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
     plan = plan_of(prepared)
     if prepared.world.main:
         emit("plan", text=str(plan), **plan.as_dict())
-    watch, dev = Watch(report_progress), _dev_watch(job, options, prepared)
-    trainer = _trainer(job, options, prepared, [watch] if dev is None else [watch, dev])
-    checkpoint = latest_sound(Path(job.scratch))
+    dev = dev_watch(
+        read_dev(
+            job.inputs["corpus"],
+            job.inputs["queries"],
+            documents=options.dev_documents,
+            most_queries=options.dev_queries,
+            seed=job.seed,
+        ),
+        prepared.encoder,
+        steps=prepared.steps,
+        evaluations=options.evaluations,
+        scratch=Path(job.scratch),
+        bf16=prepared.bf16,
+        patience=options.patience,
+        world=prepared.world,
+    )
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.look_at_losses()
+    recipe = recipe_of(job, options, prepared)
+    watch = train(
+        prepared.encoder.module, recipe, Path(job.scratch), seed=job.seed, dev=dev, world=prepared.world
+    )
     if prepared.world.main:
         if dev is not None:
             dev.restore_best()
@@ -149,72 +157,30 @@ def load_teacher(examples: Path) -> Teacher | None:
     return teacher
 
 
-def _trainer(
-    job: TrainingJob, options: TrainOptions, prepared: Prepared, callbacks: list[TrainerCallback]
-) -> EmbeddingTrainer:
-    rate = options.learning_rate or (2e-4 if options.lora else 2e-5)
-    arguments = training_arguments(
-        Path(job.scratch),
-        seed=job.seed,
-        steps=prepared.steps,
-        per_process=-(-options.batch_size // prepared.world.size),
-        learning_rate=rate,
-        warmup=options.warmup,
-        weight_decay=options.weight_decay,
-        max_grad_norm=options.max_grad_norm,
-        bf16=prepared.bf16,
-        save_every=max(1, -(-prepared.steps // CHECKPOINTS)),
-    )
-    guide = options.guide or job.model
+def recipe_of(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> Recipe:
+    """The training loop's view of a prepared fine-tuning."""
+    guide = load_encoder(options.guide or job.model).module if "gist" in prepared.loss else None
     loss = build_loss(
         prepared.loss,
         prepared.encoder.module,
         options,
         mini_batch_tokens=prepared.sizing.tokens,
         cached=prepared.sizing.cached,
-        guide=load_encoder(guide).module if "gist" in prepared.loss else None,
+        guide=guide,
         gather=prepared.world.size > 1,
     )
-    trainer = EmbeddingTrainer(
-        batches=prepared.batches.sampler,
-        names=[f"{number}" for number in prepared.data.numbers],
-        model=prepared.encoder.module,
-        args=arguments,
-        train_dataset=Dataset.from_dict({"index": prepared.batches.positions}),
-        loss=loss,
-        data_collator=prepared.batches.collate,
-        callbacks=callbacks,
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def _dev_watch(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> DevWatch | None:
-    rng = np.random.default_rng([job.seed, *b"dev"])
-    dev = DevSet.read(
-        Corpus(Path(job.inputs["corpus"])),
-        Path(job.inputs["queries"]),
-        size=options.dev_documents,
-        most_queries=options.dev_queries,
-        rng=rng,
-    )
-    if dev is None:
-        return None
-    encoder, bf16 = prepared.encoder, prepared.bf16
-
-    def score() -> float:
-        encoder.module.eval()
-        with torch.autocast(encoder.module.device.type, dtype=torch.bfloat16, enabled=bf16):
-            return dev.score(encoder)[0]
-
-    return DevWatch(
-        encoder.module,
-        score,
-        evaluation_steps(prepared.steps, options.evaluations),
-        Path(job.scratch),
-        patience=options.patience,
-        main=prepared.world.main,
-        on_point=lambda point: emit("dev", step=point.step, value=point.value),
+    return Recipe(
+        loss,
+        prepared.batches.positions,
+        prepared.batches.sampler,
+        prepared.batches.collate,
+        prepared.data.names,
+        prepared.steps,
+        options.learning_rate or (2e-4 if options.lora else 2e-5),
+        prepared.bf16,
+        options.warmup,
+        options.weight_decay,
+        options.max_grad_norm,
     )
 
 
@@ -223,8 +189,7 @@ def _save(
 ) -> None:
     out = Path(job.out)
     made = {"made": "fine-tuned model", **job.provenance, "loss": prepared.loss, "seed": job.seed}
-    prepared.encoder.module.prompts.update(prepared.encoder.prompts._asdict())
-    save_model(prepared.encoder.module, out, {**made, "options": dataclasses.asdict(options)})
+    save_model(prepared.encoder, out, {**made, "options": dataclasses.asdict(options)})
     points = [] if dev is None else [{"step": p.step, "ndcg@10": round(p.value, 6)} for p in dev.points]
     best = None if dev is None or dev.best is None else dev.best.step
     write_json(out / "curve.json", {"loss": watch.losses, "dev": points, "best_step": best})

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
 
 from embedlib.contracts import write_json
+from embedlib.models.local import LocalEncoder
 
 CARD = """---
 library_name: sentence-transformers
@@ -29,16 +29,16 @@ model = SentenceTransformer("path/of/this/folder")
 """
 
 
-def save_model(model: SentenceTransformer, out: Path, provenance: Mapping[str, Any]) -> None:
+def save_model(encoder: LocalEncoder, out: Path, provenance: Mapping[str, Any]) -> None:
     """Save fp32 weights in sentence-transformers layout with a card and ``provenance.json``.
 
     Args:
-        model: The model; its weights are cast to fp32.
+        encoder: The model with its prompts; its weights are cast to fp32.
         out: Folder to fill; made if it is not there.
         provenance: What the model was made from: digests and options, no times and no paths.
     """
-    model.to(torch.float32)
-    model.save_pretrained(str(out), create_model_card=False)
+    encoder.module.to(torch.float32)
+    encoder.save(out)
     describe_model(out, provenance)
 
 

@@ -90,7 +90,7 @@ class TrainOptions:
     dev_queries: int = 300
 
 
-JobKind = Literal["fine-tune", "mlm", "tsdae", "distil"]
+JobKind = Literal["fine-tune", "probe", "adapt", "distil"]
 
 
 @dataclass(frozen=True)

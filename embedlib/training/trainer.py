@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch import Tensor
@@ -20,6 +21,8 @@ from embedlib.training.checkpoints import PREFIX, seal
 
 #: Losses that may wait on a GPU before they are looked at: no host sync a step.
 WAITING = 8
+#: File of a checkpoint with the loss's own weights.
+LOSS_STATE = "loss.safetensors"
 
 
 class EmbeddingTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
@@ -79,10 +82,24 @@ class EmbeddingTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         try:
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
+                if state := self._own_state():
+                    save_file(state, folder / LOSS_STATE)
                 seal(folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        super()._load_from_checkpoint(checkpoint_path)
+        path = Path(checkpoint_path) / LOSS_STATE
+        if path.is_file():
+            self.loss.load_state_dict(load_file(path), strict=False)
+
+    def _own_state(self) -> dict[str, Tensor]:
+        """What the loss has besides the model: decoders and heads."""
+        inside = {id(p) for p in self.model.state_dict(keep_vars=True).values()}
+        state = self.loss.state_dict(keep_vars=True)
+        return {name: p.detach().contiguous() for name, p in state.items() if id(p) not in inside}
 
 
 def non_finite(step: int, names: Sequence[str], value: float) -> NonFiniteLoss:

@@ -11,7 +11,7 @@ from embedlib.contracts import CORPUS, EXAMPLES, QRELS, QUERIES, content_hash, w
 from embedlib.store import ArtifactRef, Recipe, Store
 
 TOPICS = ("apple", "bridge", "cloud", "desert", "engine", "forest", "guitar", "harbor", "island", "jacket")
-FILLER = "small round early narrow quiet heavy distant bright common simple".split()
+FILLER = ["small", "round", "early", "narrow", "quiet", "heavy", "distant", "bright", "common", "simple"]
 
 
 def documents(count: int) -> list[dict]:
@@ -92,3 +92,15 @@ def refs(store: Store, collection: dict[str, Path], tiny_model: Path) -> dict[st
     """The collection and the tiny model as artifacts."""
     found = {name: as_artifact(store, name, path) for name, path in collection.items()}
     return {**found, "model": as_artifact(store, "model", tiny_model)}
+
+
+@pytest.fixture
+def make_artifact(store: Store):
+    """``make_artifact(kind, folder)``."""
+    return lambda kind, folder: as_artifact(store, kind, folder)
+
+
+@pytest.fixture(scope="session")
+def docs() -> list[dict]:
+    """The collection's corpus rows."""
+    return documents(120)

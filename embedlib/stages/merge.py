@@ -1,0 +1,43 @@
+"""Interpolate the tuned model with the base."""
+
+from __future__ import annotations
+
+from embedlib.config.training import Merge
+from embedlib.contracts import write_json
+from embedlib.stages.base import Job, Stage, Summary
+from embedlib.store import ArtifactRef
+from embedlib.training.loop import dev_score, read_dev
+from embedlib.training.merge import choose_share, merge_weights, merged_encoder
+
+
+def run(
+    job: Job,
+    config: Merge,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    base: ArtifactRef,
+    tuned: ArtifactRef,
+) -> Summary:
+    """Score each share on dev and write the model of the chosen one, with ``merge.json``."""
+    dev = read_dev(
+        str(corpus.path),
+        str(queries.path),
+        documents=config.dev_documents,
+        most_queries=config.dev_queries,
+        seed=job.seed,
+    )
+    figures: dict[float, float] = {}
+    for number, share in enumerate(config.shares):
+        if dev is not None:
+            figures[share] = dev_score(dev, merged_encoder(base.path, tuned.path, share), bf16=False)[0]
+        job.progress(number + 1, len(config.shares), "merge shares")
+    chosen = choose_share(figures, tolerance=config.tolerance) if figures else config.shares[0]
+    parents = {"base_digest": base.digest, "tuned_digest": tuned.digest}
+    merge_weights(base.path, tuned.path, chosen, job.out, parents)
+    tried = [{"share": share, "dev": value} for share, value in figures.items()]
+    write_json(job.out / "merge.json", {"chosen": chosen, "measure": "nDCG@10", "tried": tried})
+    return {"share": chosen, **{f"dev_{share}": value for share, value in figures.items()}}
+
+
+STAGE = Stage("merge", "model", run)

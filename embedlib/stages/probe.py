@@ -1,0 +1,58 @@
+"""Find the pair origins that do harm."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+
+from embedlib.config.training import Probe
+from embedlib.contracts import write_json
+from embedlib.stages.base import Job, Stage, Summary
+from embedlib.store import ArtifactRef
+from embedlib.training.launch import launch
+from embedlib.training.options import TrainingJob
+
+#: Options of the probe that are options of training too.
+SHARED = ("batch_size", "learning_rate", "dev_documents", "dev_queries")
+
+
+def run(
+    job: Job,
+    config: Probe,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    pairs: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+) -> Summary:
+    """Train shortly on each origin; nothing to do with fewer than two or when switched off."""
+    column = pq.read_table(pairs.file("pairs.parquet"), columns=["origin"]).column(0)
+    origins = sorted(column.unique().to_pylist())
+    if not config.enabled or len(origins) < 2:
+        write_json(job.out / "probe.json", {"kept": origins, "origins": {}})
+        return {"origins": len(origins), "kept": len(origins)}
+    training = TrainingJob(
+        kind="probe",
+        model=str(model.path),
+        out=str(job.out),
+        scratch=str(job.scratch),
+        seed=job.seed,
+        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "pairs": str(pairs.path)},
+        options={
+            "pairs": config.pairs,
+            "margin": config.margin,
+            "loss": "mnrl",
+            "epochs": 1.0,
+            **{name: getattr(config, name) for name in SHARED},
+        },
+    )
+    return launch(
+        training,
+        timeout_s=config.timeout_s,
+        stall_s=config.stall_s,
+        progress=job.progress,
+        lock=job.store.locks_dir / "device.lock",
+    )
+
+
+STAGE = Stage("probe", "probe", run)

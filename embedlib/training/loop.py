@@ -1,0 +1,181 @@
+"""The training loop that every kind of training here shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from transformers import PrinterCallback
+
+from embedlib.contracts import Corpus
+from embedlib.evaluation.dev import DevSet
+from embedlib.models.local import LocalEncoder
+from embedlib.training.checkpoints import latest_sound
+from embedlib.training.dev import DevWatch, evaluation_steps
+from embedlib.training.events import emit, report_progress
+from embedlib.training.sampler import ExampleBatches
+from embedlib.training.trainer import EmbeddingTrainer, Watch
+from embedlib.training.world import World
+
+#: Checkpoints and logged losses a run.
+CHECKPOINTS, LOGS = 10, 50
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained on and how.
+
+    Args:
+        loss: Module that gives a batch's loss; it holds the model in training.
+        positions: Value of each item's ``index``.
+        sampler: Groups items.
+        collate: Makes tensors of a group.
+        names: Name of each position, for messages.
+        steps: Optimiser steps.
+        learning_rate: Peak rate; falls linearly to 0.
+        bf16: bf16 autocast over fp32 weights.
+        warmup: Share of the steps with rising rate.
+        weight_decay: AdamW's weight decay.
+        max_grad_norm: Clipping norm; 0 is off.
+    """
+
+    loss: torch.nn.Module
+    positions: list[int]
+    sampler: ExampleBatches
+    collate: Callable[[list[dict[str, int]]], dict[str, Any]]
+    names: Sequence[str]
+    steps: int
+    learning_rate: float
+    bf16: bool
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+
+
+def train(
+    module: SentenceTransformer,
+    recipe: Recipe,
+    scratch: Path,
+    *,
+    seed: int,
+    dev: DevWatch | None = None,
+    world: World = World(),  # noqa: B008 (immutable)
+) -> Watch:
+    """Train, going on from the newest sound checkpoint in ``scratch``.
+
+    Args:
+        module: The model in training, changed in place.
+        recipe: What is trained on and how.
+        scratch: Folder of the checkpoints.
+        seed: Seed of dropout; the sampler has its own.
+        dev: Scores the model on the way.
+        world: The processes.
+
+    Returns:
+        The losses on the way.
+
+    Raises:
+        NonFiniteLoss: The loss became NaN or infinite.
+    """
+    watch = Watch(report_progress)
+    trainer = EmbeddingTrainer(
+        batches=recipe.sampler,
+        names=recipe.names,
+        model=module,
+        args=_arguments(recipe, scratch, seed, world),
+        train_dataset=Dataset.from_dict({"index": recipe.positions}),
+        loss=recipe.loss,
+        data_collator=recipe.collate,
+        callbacks=[watch, *([dev] if dev else [])],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = latest_sound(scratch)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.look_at_losses()
+    return watch
+
+
+def _arguments(
+    recipe: Recipe, scratch: Path, seed: int, world: World
+) -> SentenceTransformerTrainingArguments:
+    cuda = torch.cuda.is_available()
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(scratch),
+        seed=seed,
+        max_steps=recipe.steps,
+        per_device_train_batch_size=-(-recipe.sampler.batch_size // world.size),
+        learning_rate=recipe.learning_rate,
+        warmup_steps=math.ceil(recipe.steps * recipe.warmup),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        bf16=recipe.bf16,
+        optim="adamw_torch_fused",
+        logging_steps=max(1, recipe.steps // LOGS),
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=max(1, math.ceil(recipe.steps / CHECKPOINTS)),
+        save_total_limit=2,
+        eval_strategy="no",
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_num_workers=0,  # a forked child of a process with Prefect or CUDA in it dies
+        dataloader_pin_memory=cuda,
+        use_cpu=not cuda,
+        ddp_find_unused_parameters=False,
+    )
+
+
+def read_dev(corpus: str, queries: str, *, documents: int, most_queries: int, seed: int) -> DevSet | None:
+    """The dev set of a run: the same choice for the same seed, whatever is trained.
+
+    Args:
+        corpus: Folder of the corpus artifact.
+        queries: Folder of the queries artifact.
+        documents: Documents searched in.
+        most_queries: Queries, at most.
+        seed: The run's seed.
+    """
+    rng = np.random.default_rng([seed, *b"dev"])
+    return DevSet.read(
+        Corpus(Path(corpus)), Path(queries), size=documents, most_queries=most_queries, rng=rng
+    )
+
+
+def dev_score(dev: DevSet, encoder: LocalEncoder, *, bf16: bool) -> tuple[float, Any]:
+    """Mean dev nDCG@10 and its value a query, of a model in training, under autocast where it trains so."""
+    encoder.module.eval()
+    with torch.autocast(encoder.module.device.type, dtype=torch.bfloat16, enabled=bf16):
+        return dev.score(encoder)
+
+
+def dev_watch(
+    dev: DevSet | None,
+    encoder: LocalEncoder,
+    *,
+    steps: int,
+    evaluations: int,
+    scratch: Path,
+    bf16: bool,
+    patience: int = 0,
+    world: World = World(),  # noqa: B008 (immutable)
+) -> DevWatch | None:
+    """A callback that scores the model evenly through ``steps``; None without a dev set."""
+    if dev is None:
+        return None
+    return DevWatch(
+        encoder.module,
+        lambda: dev_score(dev, encoder, bf16=bf16)[0],
+        evaluation_steps(steps, evaluations),
+        scratch,
+        patience=patience,
+        main=world.main,
+        on_point=lambda point: emit("dev", step=point.step, value=point.value),
+    )

@@ -1,0 +1,105 @@
+"""Weight interpolation between a model and its fine-tuned self (WiSE-FT, arXiv 2109.01903;
+LM-Cocktail, arXiv 2311.13534): much of the gain, little of the forgetting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedlib.errors import ModelError
+from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.training.folder import save_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """(1 - share)·base + share·tuned for every floating-point tensor; others are the tuned model's.
+
+    Args:
+        base: The base model's tensors by name.
+        tuned: The tuned model's, of the same names and shapes.
+        share: Share of the tuned model; 0 is the base, 1 the tuned model.
+
+    Raises:
+        ModelError: Names or shapes differ; the first difference is named.
+    """
+    for name in sorted(base.keys() | tuned.keys()):
+        left, right = (list(t[name].shape) if name in t else "no such tensor" for t in (base, tuned))
+        if left != right:
+            raise ModelError(
+                "these models cannot be interpolated",
+                where=f"tensor {name}",
+                expected=f"base: {left}",
+                found=f"tuned: {right}",
+                remedy="merge a model only with the one it was fine-tuned from",
+            )
+    return {
+        name: (base[name] + share * (value - base[name])) if value.is_floating_point() else value
+        for name, value in tuned.items()
+    }
+
+
+def merged_encoder(base_folder: Path, tuned_folder: Path, share: float) -> LocalEncoder:
+    """The tuned model with interpolated weights, in memory.
+
+    Raises:
+        ModelError: A model does not load, or the two are not of one architecture.
+    """
+    base, tuned = load_encoder(base_folder, device="cpu"), load_encoder(tuned_folder, device="cpu")
+    weights = interpolate(base.module.state_dict(), tuned.module.state_dict(), share)
+    tuned.module.load_state_dict(weights)
+    return tuned
+
+
+def merge_weights(
+    base_folder: Path,
+    tuned_folder: Path,
+    share: float,
+    out: Path,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the model that lies ``share`` of the way from the base to the tuned model.
+
+    Args:
+        base_folder: The model that was fine-tuned.
+        tuned_folder: What came of it, adapters merged in.
+        share: Share of the tuned model, 0 to 1.
+        out: Folder to fill.
+        provenance: Digests of the two models.
+
+    Raises:
+        ModelError: The two are not of one architecture.
+    """
+    encoder = merged_encoder(base_folder, tuned_folder, share)
+    save_model(encoder, out, {"made": "merged model", "share": share, **(provenance or {})})
+
+
+def choose_share(figures: Mapping[float, float], *, tolerance: float) -> float:
+    """The smallest share whose dev figure is within ``tolerance`` of the best: least is forgotten.
+
+    Args:
+        figures: Dev figure of each share.
+        tolerance: How much of the dev figure may be given up.
+
+    >>> choose_share({0.25: 0.50, 0.5: 0.55, 0.75: 0.56}, tolerance=0.02)
+    0.5
+    """
+    best = max(figures.values())
+    return min(share for share, value in figures.items() if value >= best - tolerance)
+
+
+def allowed_shares(
+    guards: Mapping[float, Mapping[str, float]], floors: Mapping[str, float], shares: Sequence[float]
+) -> list[float]:
+    """Shares at which every guard's change is at or above its floor.
+
+    Args:
+        guards: Change of each guard's figure against the base, by share and guard.
+        floors: Lowest change allowed, by guard.
+        shares: Shares in question.
+    """
+    return [s for s in shares if all(guards[s][name] >= floor for name, floor in floors.items())]
