@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -67,6 +68,7 @@ class ApiClient:
         self._gate = RateGate(self._pause)
         limits = httpx.Limits(max_connections=settings.max_concurrency)
         self._http = httpx.Client(auth=self.key, timeout=settings.timeout_s, limits=limits)
+        self._disconnect = weakref.finalize(self, self._http.close)
         if settings.base_url.startswith("http://") and settings.key_env and not _is_local(settings.base_url):
             logger.warning("%s: the key travels unencrypted; use https", settings.base_url)
 
@@ -82,7 +84,7 @@ class ApiClient:
     def close(self) -> None:
         """Wake sleeping threads, close connections and the ledger."""
         self._stop.set()
-        self._http.close()
+        self._disconnect()
         if self.ledger is not None:
             self.ledger.close()
 
@@ -264,10 +266,12 @@ class ApiClient:
 
 
 class _Backoff:
-    """Exponential wait with full-size jitter, never shorter than what the provider asked for."""
+    """Exponential wait with jitter (up to the first wait), never shorter than what the provider asked for."""
 
     def __init__(self, first_s: float, most_s: float) -> None:
-        self._exponential = tenacity.wait_exponential_jitter(initial=first_s, max=most_s, jitter=first_s)
+        self._exponential = tenacity.wait_exponential(multiplier=first_s, max=most_s) + tenacity.wait_random(
+            0, first_s
+        )
 
     def __call__(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

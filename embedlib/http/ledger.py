@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ class Ledger:
         self._offsets: dict[str, int] = {}
         self._lock = threading.Lock()
         self._stream = self.path.open("a+b")
+        self._closed = weakref.finalize(self, self._stream.close)
         with _file_lock(self._stream.fileno()):
             self._begin()
 
@@ -55,7 +57,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        self._closed()
 
     def get(self, key: str) -> Any:
         """The answer kept for ``key``; ``KeyError`` when there is none."""

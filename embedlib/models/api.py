@@ -97,7 +97,7 @@ class ApiEncoder:
         normalize: bool = True,
     ) -> None:
         self.client, self.spec = client, spec
-        self.max_length, self.prompts, self.normalize = max_length, prompts or Prompts(), normalize
+        self.max_length, self.prompts, self.normalized = max_length, prompts or Prompts(), normalize
         self.truncated = 0
         self._asked_dimension = self._dimension = dimension
 
@@ -134,7 +134,7 @@ class ApiEncoder:
             "api": self.name,
             "dimension": self._asked_dimension,
             "prompts": list(self.prompts),
-            "normalize": self.normalize,
+            "normalize": self.normalized,
         }
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class ApiEncoder:
             matrix[row_of[text]] = vector
             progress(done, len(unique), f"encode with {self.name}")
         out = np.asarray(matrix)[[row_of[prompt + text] for text in texts]]
-        return unit_norm(out) if self.normalize else out
+        return unit_norm(out) if self.normalized else out
 
     def _answers(self, texts: Sequence[str], ask: Ask) -> Iterator[tuple[str, str]]:
         """(text, packed vector): what the ledger holds first, then what is bought, batch by batch."""
