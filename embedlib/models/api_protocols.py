@@ -131,13 +131,13 @@ def _usage(holder: Any, name: str, fields: Sequence[str]) -> Usage:
 
 def _matrix(vectors: Sequence[Any], usage: Usage) -> Floats:
     try:
-        out = np.asarray(vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused below
+            out = np.asarray(vectors, dtype=np.float64).astype(np.float32)
     except (TypeError, ValueError):
         raise Malformed("vectors are not lists of numbers of one length", usage) from None
     if out.ndim != 2 or out.shape[1] == 0:
         raise Malformed(f"vectors of shape {list(out.shape)}, expected [n, d]", usage)
-    lengths = np.einsum("nd,nd->n", out, out)
-    if not np.isfinite(lengths).all() or (lengths == 0).any():
+    if not np.isfinite(out).all() or not out.any(axis=1).all():
         raise Malformed("a vector with NaN, infinite or only zero components", usage)
     return out
 
