@@ -45,12 +45,14 @@ def without_opening(text: str, opening: str) -> str:
     >>> without_opening("Winged", "wing")
     'Winged'
     """
-    words = _WORD.findall(opening)
-    if not words:
-        return text.strip()
-    pattern = r"\W*" + r"\W+".join(map(re.escape, words)) + r"(?!\w)"
-    match = re.match(pattern, text, flags=re.IGNORECASE)
-    return text[match.end() :].lstrip(_PUNCTUATION_AFTER).rstrip() if match else text.strip()
+    end = 0
+    following = _WORD.finditer(text)
+    for word in _WORD.findall(opening):
+        match = next(following, None)
+        if match is None or match[0].casefold() != word.casefold():
+            return text.strip()
+        end = match.end()
+    return text[end:].lstrip(_PUNCTUATION_AFTER).rstrip() if end else text.strip()
 
 
 def bare(text: str) -> str:

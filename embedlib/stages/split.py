@@ -133,7 +133,7 @@ def _derive(
         raise DataError(
             f"no {' and no '.join(wanted)} queries: no labels, and the documents give none",
             where=str(documents.path.parent),
-            expected=f"documents that keep {config.min_body_words} words without title, heading or first sentence",
+            expected=f"documents with {config.min_body_words} words beside title, heading or first sentence",
             found=f"{len(documents)} documents, {len(found)} fit",
             remedy="give labels (split.labels), more or longer documents, or a smaller split.min_body_words",
         )
