@@ -152,3 +152,6 @@ class Report(Section):
 
     title: str = Field("Embedding report", min_length=1)
     """Heading of the page."""
+
+    command: str = "embedlib run --config FILE"
+    """The command that made this run, shown under "How to reproduce"."""

@@ -70,6 +70,7 @@ def assess(
     write_table(out / "judged.parquet", _judged_rows(found, corpus), JUDGED)
     _write_wide(out / "scores_wide.csv", found, statistics.primary)
     record = _record(found, sets, options, statistics, rng)
+    record["dimensions"] = {s.name: s.vectors.dimension for s in systems}
     write_json(out / "comparisons.json", record)
     deciding = next((e for e in found if e.judged.name == record["decides"]), None)
     both = deciding is not None and {"base", "candidate"} <= set(deciding.values)

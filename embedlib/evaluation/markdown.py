@@ -1,0 +1,79 @@
+"""An evaluation and its decision as Markdown, for Prefect's and MLflow's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from embedlib.evaluation.compare import Comparison
+from embedlib.evaluation.figures import GuardFigure
+from embedlib.evaluation.gate import KINDS
+from embedlib.evaluation.significance import Interval
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """One row a comparison: difference with interval, p, and queries better and worse."""
+    lines = [
+        "| system | against | measure | difference | 95% interval | p (Holm) | better / worse / n |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for c in comparisons:
+        d = c.difference
+        lines.append(
+            f"| {_cell(c.system)} | {_cell(c.baseline)} | {c.measure} | {d.mean:+.4f} | "
+            f"{d.low:+.4f} to {d.high:+.4f} | {c.p_holm:.4f} | {c.better} / {c.worse} / {d.n} |"
+        )
+    return "\n".join(lines)
+
+
+def systems_table(systems: Mapping[str, Mapping[str, Interval]], measures: Sequence[str]) -> str:
+    """One row a system, one column a measure, each mean with its interval."""
+    lines = ["| system | " + " | ".join(measures) + " |", "|---|" + "---:|" * len(measures)]
+    for name, row in systems.items():
+        cells = [f"{row[m].mean:.4f} ({row[m].low:.4f}–{row[m].high:.4f})" for m in measures]
+        lines.append(f"| {_cell(name)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def guards_table(guards: Sequence[GuardFigure]) -> str:
+    """One row a guard: both values, the difference with its interval, the margin, held or not."""
+    lines = [
+        "| guard | measure | base | candidate | difference | interval | margin | |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for g in guards:
+        d = g.difference
+        lines.append(
+            f"| {_cell(g.name)} | {g.measure} | {g.base:.4f} | {g.candidate:.4f} | {d.mean:+.4f} | "
+            f"{d.low:+.4f} to {d.high:+.4f} | {g.margin:g} | {'holds' if g.passed else 'fails'} |"
+        )
+    return "\n".join(lines)
+
+
+def summary_markdown(
+    decision: Mapping[str, Any], record: Mapping[str, Any], guards: Sequence[GuardFigure]
+) -> str:
+    """The verdict in one sentence, its reasons, and the tables behind them.
+
+    Args:
+        decision: Content of ``decision.json``.
+        record: Content of ``comparisons.json``.
+        guards: Guards of the evaluation.
+    """
+    parts = [f"## {decision['headline']}", "\n".join(f"- {r}" for r in decision["reasons"])]
+    if decision["advice"]:
+        parts.append("**Advice**\n\n" + "\n".join(f"- {a}" for a in decision["advice"]))
+    primary = record["primary"]
+    for name, dataset in record["datasets"].items():
+        systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
+        comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
+        mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
+        heading = f"### {KINDS.get(name, name)} (n = {dataset['queries']})"
+        parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
+    if guards:
+        parts += ["### Guards", guards_table(guards)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

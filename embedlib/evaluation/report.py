@@ -1,0 +1,244 @@
+"""The report: one HTML file that needs nothing else, the verdict first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from embedlib.evaluation.compare import Comparison
+from embedlib.evaluation.figures import guard_from_json, slice_from_json
+from embedlib.evaluation.gate import KINDS
+from embedlib.evaluation.plots import Forest, Line, forest, line
+from embedlib.evaluation.significance import Interval
+from embedlib.store import Manifest
+
+TEMPLATE = "report.html"
+TONES = {"promote": "good", "keep": "neutral", "not-enough-evidence": "neutral"}
+NAMES = {
+    "bm25": "BM25",
+    "base": "base model",
+    "hybrid:base": "BM25 + base",
+    "hybrid:candidate": "BM25 + candidate",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the report is made of.
+
+    Args:
+        title: Heading of the page.
+        command: The command that made the run.
+        decision: Content of ``decision.json``.
+        uses: Decisions made before on the same test set.
+        record: Content of ``comparisons.json``.
+        guards: Content of ``guards.json``.
+        slices: Content of ``slices.json``.
+        examples: Content of ``examples.json``.
+        curve: Content of the candidate's ``curve.json``, if it was trained.
+        details: Other artifacts' reports by heading, as JSON values.
+        manifests: Every artifact behind the decision, parents first.
+        shown: Queries shown at each end.
+    """
+
+    title: str
+    command: str
+    decision: Mapping[str, Any]
+    uses: int
+    record: Mapping[str, Any]
+    guards: Sequence[Mapping[str, Any]]
+    slices: Sequence[Mapping[str, Any]]
+    examples: Mapping[str, Any]
+    curve: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    manifests: Sequence[Manifest] = ()
+    shown: int = 10
+
+
+def render_report(findings: Findings) -> str:
+    """The page."""
+    environment = Environment(
+        loader=PackageLoader("embedlib.evaluation", ""), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters.update(name=lambda s: NAMES.get(s, s), tree=tree, duration=duration)
+    return environment.get_template(TEMPLATE).render(**context(findings))
+
+
+def context(findings: Findings) -> dict[str, Any]:
+    """What the template shows, as plain values."""
+    record, decision = findings.record, findings.decision
+    comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
+    return {
+        "title": findings.title,
+        "decision": decision,
+        "tone": TONES.get(decision["verdict"], "bad"),
+        "uses": findings.uses,
+        "level": f"{100 * record['level']:g}%",
+        "primary": record["primary"],
+        "datasets": [_dataset(name, d, record, comparisons) for name, d in record["datasets"].items()],
+        "guards": [guard_from_json(g) for g in findings.guards],
+        "guard_plot": _guard_plot(findings.guards),
+        "slices": [slice_from_json(s) for s in findings.slices],
+        "slice_plot": _slice_plot(findings.slices),
+        "examples": _examples(findings.examples, findings.shown),
+        "gain_plot": _gain_plot(findings.examples),
+        "dimension_plot": _dimension_plot(record),
+        "curves": _curves(findings.curve),
+        "details": findings.details,
+        "manifests": findings.manifests,
+        "seconds": sum(m.seconds for m in findings.manifests),
+        "configuration": _configuration(findings.manifests),
+        "command": findings.command,
+    }
+
+
+def _dataset(
+    name: str, dataset: Mapping[str, Any], record: Mapping[str, Any], comparisons: Sequence[Comparison]
+) -> dict[str, Any]:
+    primary = record["primary"]
+    systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
+    mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
+    return {
+        "heading": KINDS.get(name, name),
+        "decides": name == record["decides"],
+        "queries": dataset["queries"],
+        "documents": dataset["documents"],
+        "measures": list(next(iter(systems.values()))) if systems else [],
+        "systems": systems,
+        "means": forest([(s, row[primary]) for s, row in systems.items()], tones={"candidate": "main"}),
+        "comparisons": mine,
+        "differences": _difference_plot(mine),
+    }
+
+
+def _difference_plot(comparisons: Sequence[Comparison]) -> Forest | None:
+    rows = [(f"{c.system}|{c.baseline}", c.difference) for c in comparisons]
+    return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
+
+
+def _guard_plot(guards: Sequence[Mapping[str, Any]]) -> Forest | None:
+    figures = [guard_from_json(g) for g in guards]
+    tones = {g.name: "good" if g.passed else "bad" for g in figures}
+    return forest([(g.name, g.difference) for g in figures], tones=tones, signed=True) if figures else None
+
+
+def _slice_plot(slices: Sequence[Mapping[str, Any]]) -> Forest | None:
+    rows = [(f"{s.name}: {s.value}", s.difference) for s in map(slice_from_json, slices)]
+    return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
+
+
+def _gain_plot(examples: Mapping[str, Any]) -> Line | None:
+    values = examples.get("differences", [])
+    return line(list(range(1, len(values) + 1)), values, digits=2) if any(values) else None
+
+
+def _dimension_plot(record: Mapping[str, Any]) -> list[tuple[str, Line, list[tuple[int, float]]]]:
+    """For each dense system the primary measure against the vector's size."""
+    dataset = record["datasets"].get(record["decides"])
+    sizes = record.get("dimensions", {})
+    plots = []
+    for name, full in sizes.items():
+        found = (
+            {int(s.split("@")[1]): s for s in dataset["systems"] if s.startswith(f"{name}@")}
+            if dataset
+            else {}
+        )
+        found[full] = name
+        points = (
+            [(d, dataset["systems"][found[d]][record["primary"]]["mean"]) for d in sorted(found)]
+            if dataset
+            else []
+        )
+        plot = line([float(d) for d, _ in points], [v for _, v in points], log_x=True)
+        if plot is not None:
+            plots.append((name, plot, points))
+    return plots
+
+
+def _curves(curve: Mapping[str, Any] | None) -> list[tuple[str, Line]]:
+    """The curves in a candidate's ``curve.json``: development figure and loss by step."""
+    plots = []
+    for key, label in (("dev", "on dev, by step"), ("loss", "by step")):
+        points = (curve or {}).get(key) or []
+        value = next((k for p in points for k in p if k not in {"step", "epoch"}), None)
+        plot = line([p["step"] for p in points], [p[value] for p in points]) if value else None
+        if plot is not None:
+            plots.append((f"{value} {label}", plot))
+    return plots
+
+
+def _examples(examples: Mapping[str, Any], count: int) -> dict[str, Any]:
+    return {end: examples.get(end, [])[:count] for end in ("gained", "lost")}
+
+
+def _tone(interval: Interval) -> str:
+    return "good" if interval.low > 0 else "bad" if interval.high < 0 else ""
+
+
+def _configuration(manifests: Sequence[Manifest]) -> str:
+    """The options of every stage as a YAML file that a run can be given."""
+    import yaml
+
+    sections: dict[str, Any] = {}
+    for manifest in manifests:
+        options = {k: v for k, v in manifest.config.items() if k not in {"seed", "external"}}
+        if "seed" in manifest.config:
+            sections["seed"] = manifest.config["seed"]
+        if options:
+            sections.setdefault({"base": "model"}.get(manifest.stage, manifest.stage), options)
+    return yaml.safe_dump(sections, sort_keys=False, allow_unicode=True) if sections else ""
+
+
+def tree(value: Any) -> list[tuple[int, str, str]]:
+    """JSON values as lines of (depth, key, value) for a table.
+
+    Examples:
+        >>> tree({"rows": 3, "by origin": {"title": 2}})
+        [(0, 'rows', '3'), (0, 'by origin', ''), (1, 'title', '2')]
+    """
+    lines: list[tuple[int, str, str]] = []
+
+    def visit(key: str, item: Any, depth: int) -> None:
+        if isinstance(item, Mapping):
+            lines.append((depth, key, ""))
+            for name, inner in item.items():
+                visit(str(name), inner, depth + 1)
+        else:
+            lines.append((depth, key, _scalar(item)))
+
+    for name, inner in value.items():
+        visit(str(name), inner, 0)
+    return lines
+
+
+def _scalar(item: Any) -> str:
+    if isinstance(item, float):
+        return f"{item:.4g}"
+    if isinstance(item, list | tuple):
+        text = ", ".join(_scalar(i) for i in item[:12])
+        return f"{text}, … ({len(item)} in all)" if len(item) > 12 else text
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    Examples:
+        >>> duration(0.25), duration(75)
+        ('0.2 s', '1 min 15 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def write_report(findings: Findings, folder: Path, markdown: str) -> None:
+    """Write ``report.html`` and ``summary.md``."""
+    (folder / "report.html").write_text(render_report(findings), encoding="utf-8")
+    (folder / "summary.md").write_text(markdown, encoding="utf-8")

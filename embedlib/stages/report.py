@@ -1,0 +1,70 @@
+"""Stage ``report``: what happened and why, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from embedlib.config.evaluation import Report
+from embedlib.evaluation import report as page
+from embedlib.evaluation.figures import guard_from_json
+from embedlib.evaluation.lineage import lineage
+from embedlib.evaluation.markdown import summary_markdown
+from embedlib.evaluation.report import Findings, write_report
+from embedlib.fingerprint import file_sha256
+from embedlib.stages.base import Job, Stage
+from embedlib.store import ArtifactRef
+
+#: Input and its file that the report shows under a heading.
+DETAILS = {
+    "Corpus": ("corpus", "profile.json"),
+    "Queries and splits": ("queries", "report.json"),
+    "Training pairs": ("pairs", "report.json"),
+    "Probe of pair origins": ("probe", "probe.json"),
+    "Mining": ("examples", "report.json"),
+    "Training": ("candidate", "provenance.json"),
+    "Merge": ("merge", "merge.json"),
+    "Index": ("index", "index.json"),
+}
+
+
+def run(
+    job: Job, config: Report, *, evaluation: ArtifactRef, decision: ArtifactRef, **others: ArtifactRef
+) -> Mapping[str, Any]:
+    """Write ``report.html`` and ``summary.md``; other artifacts of the run are shown when given."""
+    verdict, record = decision.json("decision.json"), evaluation.json("comparisons.json")
+    guards = evaluation.json("guards.json")
+    findings = Findings(
+        title=config.title,
+        command=config.command,
+        decision=verdict,
+        uses=int(decision.manifest.summary.get("test_set_used_before", 0)),
+        record=record,
+        guards=guards,
+        slices=evaluation.json("slices.json"),
+        examples=evaluation.json("examples.json"),
+        curve=_optional(others.get("candidate"), "curve.json"),
+        details=_details(others),
+        manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),
+        shown=config.examples,
+    )
+    write_report(findings, job.out, summary_markdown(verdict, record, [guard_from_json(g) for g in guards]))
+    return {"verdict": verdict["verdict"], "headline": verdict["headline"]}
+
+
+def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
+    found = {heading: _optional(inputs.get(name), file) for heading, (name, file) in DETAILS.items()}
+    return {heading: value for heading, value in found.items() if isinstance(value, Mapping)}
+
+
+def _optional(ref: ArtifactRef | None, file: str) -> Any:
+    return ref.json(file) if ref is not None and ref.file(file).is_file() else None
+
+
+def external(config: Report) -> dict[str, str]:
+    """The template counts as code."""
+    return {"template": file_sha256(Path(page.__file__).with_name(page.TEMPLATE))}
+
+
+STAGE = Stage("report", "report", run, external)
