@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def recipe_fingerprint(stage: str, code: str, config: Mapping[str, Any], inputs:
     return digest({"stage": stage, "code": code, "config": dict(config), "inputs": dict(inputs)})
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_digest(module: str) -> str:
     """Digest of a module's code and of every embedlib module that it imports, directly or not.
 
@@ -80,7 +80,7 @@ def _is_infrastructure(name: str) -> bool:
     return name in INFRASTRUCTURE or name.startswith("embedlib.config") or name == "embedlib.stages.base"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source(name: str) -> str | None:
     try:
         spec = importlib.util.find_spec(name)
@@ -91,7 +91,7 @@ def _source(name: str) -> str | None:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(name: str) -> frozenset[str]:
     """The embedlib modules named by a module's import statements, wherever they stand."""
     found: set[str] = set()

@@ -109,7 +109,7 @@ def worker_command(pool: str) -> list[str]:
 
 def _start(command: Sequence[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as stream:
-        return subprocess.Popen(  # noqa: S603 - our own commands
+        return subprocess.Popen(
             command, env=env, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
 

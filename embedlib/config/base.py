@@ -14,7 +14,9 @@ OPERATIONAL: dict[str, Any] = {"operational": True}
 class Section(BaseModel):
     """A frozen section: unknown keys are refused, every field has bounds and a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
     def identity(self) -> dict[str, Any]:
         """The options that can change a stage's result, as JSON values."""
