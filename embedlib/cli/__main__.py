@@ -1,0 +1,5 @@
+"""``python -m embedlib.cli``."""
+
+from embedlib.cli import main
+
+main()
