@@ -16,6 +16,7 @@ from embedlib.index.filters import Filters
 from embedlib.index.holds import hold_current
 from embedlib.index.snapshot import Encoders, Snapshot
 from embedlib.index.snippets import snippet
+from embedlib.models.encoder import Encoder
 from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
 from embedlib.retrieval.rerank import rerank as rerank_hits
@@ -55,6 +56,7 @@ class Searcher:
     Args:
         root: The workspace.
         rerank_depth: Hits that a cross-encoder reads a query.
+        load: Loads a model folder, for other devices or precisions than the default.
 
     Raises:
         ReleaseError: Nothing was published, or the release cannot be read.
@@ -62,10 +64,16 @@ class Searcher:
         CorruptArtifact: A file of the release is damaged.
     """
 
-    def __init__(self, root: Path | str, *, rerank_depth: int = 50) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        rerank_depth: int = 50,
+        load: Callable[[Path], Encoder] | None = None,
+    ) -> None:
         self.root = Path(root)
         self.rerank_depth = rerank_depth
-        self._encoders = Encoders()
+        self._encoders = Encoders(load)
         self._scorers: dict[str, PairScorer] = {}
         self._rerank_guard = threading.Lock()
         self._opening = threading.Lock()
@@ -151,7 +159,11 @@ class Searcher:
 
     def _current(self) -> Snapshot:
         snapshot = self._snapshot
-        number = current_number(self.root)
+        try:
+            number = current_number(self.root)
+        except ReleaseError as error:
+            logger.warning("release %d goes on: %s", snapshot.number, error)
+            return snapshot
         if number not in (snapshot.number, self._refused) and self._opening.acquire(blocking=False):
             threading.Thread(
                 target=self._follow, args=(number,), name="embedlib-release", daemon=True

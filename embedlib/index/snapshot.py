@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from embedlib.index.holds import Hold
 from embedlib.index.info import IndexInfo, read_info
 from embedlib.index.lexical import open_bm25
 from embedlib.index.verify import require_intact
+from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import block_of, exact_search
 from embedlib.retrieval.fusion import reciprocal_rank_fusion
@@ -108,11 +109,16 @@ class Snapshot:
 
 
 class Encoders:
-    """Loaded models by content digest; the two used last are kept, so that a rollback is instant."""
+    """Loaded models by content digest; the two used last are kept, so that a rollback is instant.
+
+    Args:
+        load: Loads a model folder; ``embedlib.models.local.load_encoder`` when None.
+    """
 
     KEPT = 2
 
-    def __init__(self) -> None:
+    def __init__(self, load: Callable[[Path], Encoder] | None = None) -> None:
+        self._load = load
         self._loaded: dict[str, QueryEncoder] = {}
 
     def get(self, model: ArtifactRef) -> QueryEncoder:
@@ -121,18 +127,22 @@ class Encoders:
         Raises:
             CorruptArtifact: Its folder is not what was published.
         """
-        from embedlib.models.local import load_encoder
-
         digest = model.digest
         encoder = self._loaded.pop(digest, None)
         if encoder is None:
             require_intact([model])
-            encoder = QueryEncoder(load_encoder(model.path))
+            encoder = QueryEncoder((self._load or _local)(model.path))
             encoder.encode(["warm"])  # the first call of a model is many times slower than the next
         self._loaded[digest] = encoder
         while len(self._loaded) > self.KEPT:
             self._loaded.pop(next(iter(self._loaded)))
         return encoder
+
+
+def _local(folder: Path) -> Encoder:
+    from embedlib.models.local import load_encoder
+
+    return load_encoder(folder)
 
 
 def _require_release(

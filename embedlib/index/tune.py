@@ -56,27 +56,27 @@ def tune(
         normalized: Whether vectors have unit norm.
         target: Recall@k to reach; when no setting does, the best one is returned.
     """
-    curve: list[Point] = []
+    measured: dict[Settings, float] = {}
 
     def measure(settings: Settings) -> float:
         search = DenseIndex(index, rows, settings, normalized)
         recall = recall_at_k(search.search(queries, truth.shape[1]).rows, truth)
-        curve.append(Point(settings=settings, recall=round(recall, 4)))
+        measured[settings] = recall
         return recall
 
     def first(ladder: Iterator[Settings]) -> Settings:
         for settings in ladder:
             if measure(settings) >= target:
                 return settings
-        return max(curve, key=lambda p: p.recall).settings
+        return max(measured, key=lambda settings: measured[settings])
 
     lossy = is_lossy(index, rows)
     best = first(efforts(index, rescore=RESCORE_LADDER[-2] if lossy else 0))
     if lossy:
         ladder = (best.model_copy(update={"rescore": r}) for r in _rescores(index))
         best = first(ladder)
-    recall = max(p.recall for p in curve if p.settings == best)
-    return Tuned(best, recall, curve)
+    curve = [Point(settings=settings, recall=round(recall, 4)) for settings, recall in measured.items()]
+    return Tuned(best, measured[best], curve)
 
 
 def is_lossy(index: Any, rows: VectorRows) -> bool:

@@ -1,0 +1,94 @@
+"""What is exported is the release, row for row, readable by anybody."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from index_workspace import Workspace, words
+
+from embedlib.contracts import Corpus, Vectors
+from embedlib.errors import DiskFull, ReleaseError, UserError, VerificationError
+from embedlib.index import export
+from embedlib.index.export import export_release
+
+
+@pytest.fixture
+def parts(workspace: Workspace):
+    parts = workspace.parts(words(50))
+    workspace.publish(parts)
+    return parts
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_parquet_holds_ids_vectors_and_texts_in_corpus_order(workspace, parts, tmp_path, dtype, monkeypatch):
+    monkeypatch.setattr(export, "BLOCK", 7)
+    info = export_release(workspace.root, tmp_path / "out", dtype=dtype)
+    table = pq.read_table(tmp_path / "out" / "vectors.parquet")
+    corpus = Corpus(parts["corpus"].path)
+    assert table["doc_id"].to_pylist() == corpus.ids
+    assert table["text"].to_pylist() == corpus.column("text")
+    assert (
+        str(table.schema.field("vector").type.value_type)
+        == {"float32": "float", "float16": "halffloat"}[dtype]
+    )
+    vectors = np.stack(table["vector"].to_pylist())
+    np.testing.assert_allclose(vectors, Vectors(parts["vectors"].path).load(), atol=1e-3)
+    assert info == json.loads((tmp_path / "out" / "export.json").read_text())
+    assert (info["count"], info["dimension"], info["release"]) == (50, 27, 1)
+
+
+def test_numpy_needs_no_pickle(workspace, parts, tmp_path):
+    export_release(workspace.root, tmp_path / "out", fmt="numpy")
+    ids = np.load(tmp_path / "out" / "ids.npy", allow_pickle=False)
+    vectors = np.load(tmp_path / "out" / "vectors.npy", allow_pickle=False)
+    assert ids.tolist() == Corpus(parts["corpus"].path).ids
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, Vectors(parts["vectors"].path).load())
+
+
+def test_an_older_release_can_be_exported(workspace, parts, tmp_path):
+    workspace.publish(workspace.parts(words(20, seed=4)))
+    assert export_release(workspace.root, tmp_path / "new")["count"] == 20
+    assert export_release(workspace.root, tmp_path / "old", number=1)["count"] == 50
+
+
+def test_a_folder_with_files_in_it_is_refused(workspace, parts, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="not empty"):
+        export_release(workspace.root, tmp_path / "out")
+    assert (tmp_path / "out" / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("options", [{"fmt": "excel"}, {"dtype": "int3"}])
+def test_unknown_options_are_refused(workspace, parts, tmp_path, options):
+    with pytest.raises(UserError, match="unknown"):
+        export_release(workspace.root, tmp_path / "out", **options)
+
+
+def test_no_release_or_an_unknown_one(workspace, tmp_path):
+    with pytest.raises(ReleaseError, match="nothing is published"):
+        export_release(workspace.root, tmp_path / "out")
+    with pytest.raises(ReleaseError, match="release 7"):
+        export_release(workspace.root, tmp_path / "out", number=7)
+
+
+def test_ids_that_do_not_match_are_found(workspace, parts, tmp_path):
+    other = workspace.corpus({f"x{i}": t for i, t in enumerate(words(50).values())})
+    parts["vectors"].file("ids.parquet").write_bytes(other.file("corpus.parquet").read_bytes())
+    with pytest.raises(VerificationError, match="different ids"):
+        export_release(workspace.root, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [workspace.root]
+
+
+def test_a_full_disk_leaves_nothing(workspace, parts, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "_write_parquet", full)
+    with pytest.raises(DiskFull, match="the disk is full"):
+        export_release(workspace.root, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [workspace.root]
