@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedlib.errors import ModelError
-from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Strategy
+from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Precision, Strategy
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load_module(folder: Path, device: str, dtype: Any, trust_remote_code: bool) -> SentenceTransformer:
-    """A folder's model on a device in a precision (a torch dtype).
+def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: bool) -> SentenceTransformer:
+    """A folder's model on a device in a precision.
 
     Raises:
         ModelError: It does not load, for whatever reason.
     """
+    import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as progress_bars
 
@@ -31,7 +32,7 @@ def load_module(folder: Path, device: str, dtype: Any, trust_remote_code: bool) 
             str(folder),
             device=device,
             trust_remote_code=trust_remote_code,
-            model_kwargs={"torch_dtype": dtype},
+            model_kwargs={"torch_dtype": torch.bfloat16 if dtype == "bf16" else torch.float32},
             local_files_only=not trust_remote_code,
         )
     except Exception as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,14 +18,19 @@ from embedlib.models.loading import effective_max_length, load_module, set_max_l
 from embedlib.models.options import Strategy
 from embedlib.models.prompts import Prompts, choose_prompts
 from embedlib.models.resolve import resolve_model
-from embedlib.models.tokens import Ints, Tokenizing, batches
+from embedlib.models.streams import Streams
+from embedlib.models.tokens import Ints, Tokenizing, Tokens, batches
 from embedlib.progress import Progress, silent
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: Tokens a batch, padding included: enough work a call, small enough for the caches.
-CPU_BUDGET, GPU_BUDGET = 8192, 65536
+    from embedlib.models.fused import FusedBert
+
+logger = logging.getLogger(__name__)
+
+#: Tokens a batch, padding included: enough work a call, small enough for the processor's caches.
+CPU_BUDGET, GPU_BUDGET = 2048, 65536
 #: Texts tokenized at once: bounds what is held between tokenizer and model.
 WINDOW = 4096
 
@@ -36,6 +43,7 @@ class LocalEncoder:
         name: What it was loaded as.
         prompts: Its query and document prompts.
         dimension: Leading components to keep (Matryoshka); None for all.
+        fused: A faster way through the model's backbone, from ``fuse``.
 
     Attributes:
         module: The ``SentenceTransformer`` itself, for training and saving.
@@ -46,8 +54,16 @@ class LocalEncoder:
     """
 
     def __init__(
-        self, module: SentenceTransformer, *, name: str, prompts: Prompts, dimension: int | None = None
+        self,
+        module: SentenceTransformer,
+        *,
+        name: str,
+        prompts: Prompts,
+        dimension: int | None = None,
+        fused: FusedBert | None = None,
     ) -> None:
+        import torch
+
         self.module = module.eval()
         self.name = name
         self.prompts = prompts
@@ -58,6 +74,8 @@ class LocalEncoder:
         self.truncated = 0
         self.tokens = 0
         self._tokenizing = Tokenizing(module.tokenizer, self.max_length) if _plain_text(module) else None
+        self._fused = fused
+        self._streams = Streams(torch.get_num_threads() if module.device.type == "cpu" else 1)
 
     @property
     def tokenizer(self) -> Any:
@@ -115,26 +133,45 @@ class LocalEncoder:
         return vectors if len(unique) == len(texts) else vectors[index]
 
     def _encode_in_batches(self, tokenizing: Tokenizing, texts: list[str], progress: Progress) -> Floats:
-        """Windows of texts, tokenized, sorted by length, run in batches, put back in order; [n, full]."""
+        """Windows of texts, tokenized ahead, sorted by length, in batches, put back in order; [n, full]."""
         out = np.empty((len(texts), self.full_dimension), dtype=np.float32)
+        if self._fused is not None:
+            self._fused.refresh()
         done = 0
-        for start in range(0, len(texts), WINDOW):
-            tokens = tokenizing(texts[start : start + WINDOW])
+        for start, tokens in _tokenized_ahead(tokenizing, texts):
             self.truncated += tokens.truncated
             self.tokens += int(tokens.lengths.sum())
-            for batch in batches(tokens.lengths, self._budget()):
-                features = tokenizing.features([tokens.ids[i] for i in batch], self.module.device)
-                out[start + batch] = self._forward(features)
+
+            def run(batch: Ints, ids: list[list[int]] = tokens.ids) -> Floats:
+                return self._forward(tokenizing.features([ids[i] for i in batch], self.module.device))
+
+            def cost(batch: Ints, lengths: Ints = tokens.lengths) -> int:
+                return int(lengths[batch].sum())
+
+            for batch, vectors in self._streams.map(run, list(batches(tokens.lengths, self._budget())), cost):
+                out[start + batch] = vectors
                 done += len(batch)
                 progress(done, len(texts), "encoding")
         return out
 
     def _forward(self, features: dict[str, Any]) -> Floats:
+        """Model inputs of one batch to vectors, float32 [b, full]; overflow in bf16 falls back to fp32."""
         import torch
 
         with torch.inference_mode():
+            if self._fused is not None and features["input_ids"].shape[1] <= self._fused.longest:
+                states = self._fused(features["input_ids"], features["attention_mask"])
+                out = self._after_backbone({**features, "token_embeddings": states})
+                if bool(torch.isfinite(out).all()):
+                    return out.numpy()  # type: ignore[no-any-return]
             out = self.module(features)["sentence_embedding"]
         return out.float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def _after_backbone(self, features: dict[str, Any]) -> Any:
+        """The modules behind the transformer: pooling, dense layers, normalisation."""
+        for part in list(self.module)[1:]:
+            features = part(features)
+        return features["sentence_embedding"]
 
     def _encode_by_library(self, texts: list[str], prompt: str, task: str | None) -> Floats:
         """Any other module pipeline (routers, images, static embeddings): the library's own loop."""
@@ -176,14 +213,10 @@ def load_encoder(
     Raises:
         ModelError: It does not exist, does not load, or does not fit these options.
     """
-    import torch
-
     folder = resolve_model(name_or_path)
     device = device or default_device()
     precision = resolve_precision(dtype, device)
-    module = load_module(
-        folder, device, torch.bfloat16 if precision == "bf16" else torch.float32, trust_remote_code
-    )
+    module = load_module(folder, device, "fp32" if device == "cpu" else precision, trust_remote_code)
     set_pooling(module, pooling, folder)
     set_max_length(module, max_length)
     given = prompts._asdict() if isinstance(prompts, Prompts) else prompts or {}
@@ -198,7 +231,36 @@ def load_encoder(
             expected=f"1 to {full}",
             found=str(dimension),
         )
-    return LocalEncoder(module, name=str(name_or_path), prompts=chosen, dimension=dimension)
+    fused = fuse(module) if precision == "bf16" and device == "cpu" else None
+    return LocalEncoder(module, name=str(name_or_path), prompts=chosen, dimension=dimension, fused=fused)
+
+
+def fuse(module: SentenceTransformer) -> FusedBert | None:
+    """bf16 on the CPU: packed for the BERT family (the module stays fp32), else a plain conversion."""
+    import torch
+
+    from embedlib.models.fused import FusedBert, agrees, supports
+
+    backbone = getattr(module[0], "auto_model", None)
+    if _plain_text(module) and module.tokenizer.padding_side == "right" and supports(backbone):
+        fused = FusedBert(backbone)
+        if agrees(fused, backbone):
+            return fused
+        logger.warning("the fused pass disagrees with %s: using the library's", type(backbone).__name__)
+    module.to(torch.bfloat16)
+    return None
+
+
+def _tokenized_ahead(tokenizing: Tokenizing, texts: list[str]) -> Iterator[tuple[int, Tokens]]:
+    """(start, tokens) of each window of texts, the next one tokenized while this one is used."""
+    starts = range(0, len(texts), WINDOW)
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(tokenizing, texts[:WINDOW])
+        for start in starts:
+            tokens = ahead.result()
+            if start + WINDOW < len(texts):
+                ahead = pool.submit(tokenizing, texts[start + WINDOW : start + 2 * WINDOW])
+            yield start, tokens
 
 
 def _plain_text(module: SentenceTransformer) -> bool:
