@@ -32,12 +32,18 @@ def parse_queries(content: str, most: int) -> Parsed:
     >>> parse_queries('["how to bake bread", "bread rec', 5)
     Parsed(queries=['how to bake bread'], well_formed=False)
     """
-    fenced = _FENCE.search(content)
-    text = (fenced.group(1) if fenced else content).strip()
+    text = _unfenced(content)
     whole = _whole(text)
     if whole is not None:
         return Parsed(_clean(whole, most), True)
     return Parsed(_clean(_salvage(text), most), False)
+
+
+def _unfenced(content: str) -> str:
+    """Without Markdown's code fence, unless the backticks stand inside the JSON."""
+    fenced = _FENCE.search(content)
+    first = min((i for i in (content.find("["), content.find("{")) if i >= 0), default=-1)
+    return (fenced.group(1) if fenced and fenced.start() < first else content).strip()
 
 
 def _whole(text: str) -> list[str] | None:

@@ -22,7 +22,7 @@ def model(name: str, retrieval: float | None = None, mean: float | None = None, 
         if v is not None
     ]
     whole = {
-        "provider": name.split(":")[0] if ":" in name else "local",
+        "provider": name.split(":", maxsplit=1)[0] if ":" in name else "local",
         "dimension": 384,
         "context_tokens": 512,
         "licence": "MIT",
