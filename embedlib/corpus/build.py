@@ -140,13 +140,13 @@ def _rows(item: Record, title: str, text: str, cut: Cut | None, counts: Counts) 
         text = unmarked(text)
         hashed = content_hash(title, text)
         doc_id = item.doc_id or hashed[:16]
-        metadata = json.dumps(item.metadata, ensure_ascii=False) if item.metadata else "{}"
+        metadata = json.dumps(item.metadata) if item.metadata else "{}"
         yield (doc_id, title, text, source, item.group_id or doc_id, hashed, metadata, item.where)
         return
     counts.cut += 1
     parent = item.doc_id or content_hash(title, text)[:16]
     for number, piece in enumerate(pieces, start=1):
-        metadata = json.dumps({**item.metadata, "heading": piece.heading, "part": number}, ensure_ascii=False)
+        metadata = json.dumps({**item.metadata, "heading": piece.heading, "part": number})
         hashed = content_hash(title, piece.text)
         group = item.group_id or parent
         yield (f"{parent}#{number:04d}", title, piece.text, source, group, hashed, metadata, item.where)

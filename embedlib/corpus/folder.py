@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from embedlib.corpus.markup import html_text, markdown_text
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.records import Item, Record, Rejected, is_unicode
 from embedlib.corpus.textfiles import read_bytes, read_text
 from embedlib.errors import DataError
 
@@ -83,9 +83,7 @@ def read_folder(root: Path, suffixes: Sequence[str], *, encoding: str, max_bytes
 
 
 def _document(path: Path, name: str, encoding: str, max_bytes: int) -> Item:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    if not is_unicode(name):
         return Rejected(ascii(name), "a file name that is not UTF-8")
     if path.suffix.lower() in HTML:
         data = read_bytes(path, name, max_bytes=max_bytes)

@@ -116,11 +116,22 @@ def to_record(row: Mapping[str, Any], mapped: Mapped, where: str) -> Item:
         doc_id = str(doc_id)
     if not isinstance(doc_id, str) or (mapped.doc_id and not doc_id.strip()):
         return Rejected(where, f"{mapped.doc_id!r} is no identifier but {_kind(doc_id)}")
+    if not is_unicode(doc_id):
+        return Rejected(where, f"the identifier {ascii(doc_id)} is not Unicode (a lone surrogate)")
     group = row.get(mapped.group_id) if mapped.group_id else ""
     if not mapped.metadata:
         return Record(doc_id.strip(), title, text, where, "" if group is None else str(group))
     metadata = {name: jsonable(row.get(name)) for name in mapped.metadata if row.get(name) is not None}
     return Record(doc_id.strip(), title, text, where, "" if group is None else str(group), metadata)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8 (JSON escapes and file names can hold what cannot)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:

@@ -111,9 +111,7 @@ def _byte_lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]
 
 def _decoded(path: Path, number: int, line: bytes, encoding: str, max_bytes: int) -> str | Rejected:
     if len(line.rstrip(b"\r\n")) > max_bytes:
-        return Rejected(
-            f"{path.name}:{number}", f"a line of more than {max_bytes / 1e6:g} MB (max_document_mb)"
-        )
+        return _too_long(path, number, max_bytes)
     if number == 1 and line.startswith(codecs.BOM_UTF8):
         line = line[len(codecs.BOM_UTF8) :]
     try:
@@ -140,10 +138,7 @@ def _wide_lines(path: Path, encoding: str, max_bytes: int) -> Iterator[tuple[int
                 if len(line) == max_bytes and not line.endswith("\n"):
                     while (rest := text.readline(1 << 20)) and not rest.endswith("\n"):
                         pass
-                    yield (
-                        number,
-                        Rejected(f"{path.name}:{number}", f"a line of more than {max_bytes / 1e6:g} MB"),
-                    )
+                    yield number, _too_long(path, number, max_bytes)
                     continue
                 yield number, line.rstrip("\r\n")
         except (OSError, EOFError, zlib.error) as error:

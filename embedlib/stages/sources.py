@@ -12,7 +12,7 @@ from embedlib.corpus.beir import corpus_file, is_beir, read_beir
 from embedlib.corpus.docstrings import docstring_documents, package_roots, source_files
 from embedlib.corpus.folder import folder_files, read_folder
 from embedlib.corpus.huggingface import open_dataset, read_huggingface
-from embedlib.corpus.records import FieldNames, Item
+from embedlib.corpus.records import FieldNames, Item, is_unicode
 from embedlib.corpus.sql import database_url, read_sql, sql_digest
 from embedlib.corpus.tabular import read_csv, read_jsonl, read_parquet
 from embedlib.corpus.textfiles import require_file
@@ -125,11 +125,11 @@ def source_digest(source: options.Source) -> str:  # noqa: PLR0911 - a return a 
             return file_sha256(corpus_file(source.path))
         case options.FolderSource():
             files = [p for p in folder_files(source.path, source.suffixes) if isinstance(p, Path)]
-            return tree_digest(source.path, [p.relative_to(source.path).as_posix() for p in files])
+            names = [p.relative_to(source.path).as_posix() for p in files]
+            return tree_digest(source.path, filter(is_unicode, names))
         case options.DocstringsSource():
             roots = package_roots(source.packages)
-            names = [[p.relative_to(root).as_posix() for p in source_files(root)] for root in roots]
-            trees = [tree_digest(root, files) for root, files in zip(roots, names, strict=True)]
+            trees = [tree_digest(r, [p.relative_to(r).as_posix() for p in source_files(r)]) for r in roots]
             return digest([platform.python_version(), *trees])
         case options.SqlSource():
             return sql_digest(database_url(source.url_env), source.version_query or source.query)
