@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from embedlib.config.base import OPERATIONAL, Section
 
-_ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: Capitals only, so that a pasted key is not taken for a variable's name.
+_ENV_NAME = r"^[A-Z_][A-Z0-9_]*$"
 
 
 class ApiProvider(Section):
@@ -38,13 +39,6 @@ class ApiProvider(Section):
     """US dollars per million input tokens; needed for money_budget."""
     price_output_per_million: float = Field(default=0.0, ge=0)
     """US dollars per million output tokens."""
-
-    @field_validator("key_env")
-    @classmethod
-    def _a_name_not_a_key(cls, value: str | None) -> str | None:
-        if value and value.lower().startswith(("sk-", "sk_", "pa-", "hf_")):
-            raise ValueError("this looks like a key; give the name of the environment variable that holds it")
-        return value
 
     @model_validator(mode="after")
     def _money_needs_a_price(self) -> Self:
@@ -87,3 +81,17 @@ class Llm(ApiProvider):
     """Name by which the endpoint takes max_output_tokens."""
     domain: str = Field(default="", max_length=500)
     """One sentence on who searches here and for what; helps the model to write as they do."""
+
+    def writer_arguments(self) -> dict[str, Any]:
+        """The arguments of ``embedlib.pairs.llm.Writer``."""
+        return self.model_dump(include=_WRITER)
+
+
+_WRITER = {
+    "model",
+    "temperature",
+    "max_output_tokens",
+    "max_document_chars",
+    "output_limit_field",
+    "domain",
+}

@@ -20,6 +20,9 @@ from embedlib.config.pairs import Mine, Synthesize
 from embedlib.config.training import Adapt, Merge, Probe, Train
 from embedlib.errors import ConfigError, UserError
 
+#: Options into which a key is pasted by mistake: what was found there is not shown.
+MAY_HOLD_SECRETS = ("key_env", "base_url")
+
 
 class Tracking(Section):
     """Where MLflow keeps runs, figures and the model registry."""
@@ -193,6 +196,8 @@ def _explain(error: Any) -> str:
         close = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed)}"
         return f"{path}: unknown option; {hint}"
+    if error["loc"] and error["loc"][-1] in MAY_HOLD_SECRETS:
+        return f"{path}: {error['msg']}"
     return f"{path}: {error['msg']}; found {error['input']!r}"
 
 

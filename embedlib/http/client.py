@@ -38,7 +38,7 @@ _EXCERPT = 300
 _READ = 10_000  # characters of a refusal that are looked at
 
 
-class _Transient(Exception):  # noqa: N818 - a state of affairs, never seen by callers
+class _Transient(Exception):
     def __init__(self, problem: str, wait_s: float | None = None) -> None:
         self.problem, self.wait_s = problem, wait_s
         super().__init__(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
 
 import httpx
@@ -10,6 +11,7 @@ import httpx
 from embedlib.errors import ConfigError
 
 MASK = "[key]"
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")  # a pasted key has small letters or dashes
 _PIECE = 8  # the shortest part of a key that is masked; providers echo keys cut in the middle
 
 
@@ -64,6 +66,11 @@ def _masked(text: str, hidden: list[bool]) -> str:
 
 
 def _read(env: str) -> str:
+    if not _NAME.fullmatch(env):
+        raise ConfigError(
+            ["key_env is no variable's name: capitals, digits and underscores (what it holds is not shown)"],
+            remedy="put the key into an environment variable, and that variable's name into key_env",
+        )
     secret = os.environ.get(env, "").strip()
     if not secret:
         raise ConfigError(

@@ -11,13 +11,13 @@ from embedlib.errors import ConfigError, ProviderError
 from embedlib.http.usage import Price, Usage
 
 
-class RequestRejected(ProviderError):  # noqa: N818 - named like its siblings in embedlib.errors
+class RequestRejected(ProviderError):
     """The provider refused the request itself (4xx); asking again would be refused again."""
 
     status: int = 0
 
 
-class Malformed(Exception):  # noqa: N818 - reads as what the answer is
+class Malformed(Exception):
     """An answer that is not what was asked for; raised by a request's ``parse``, retried."""
 
     def __init__(self, problem: str, usage: Usage | None = None) -> None:

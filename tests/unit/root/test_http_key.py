@@ -145,3 +145,21 @@ def test_a_key_in_the_clear_over_the_network_is_warned_of(
     caplog.clear()
     ApiClient(ApiSettings(base_url="http://127.0.0.1:1/v1", key_env=ENV)).close()
     assert "unencrypted" not in caplog.text
+
+
+def test_a_key_pasted_in_place_of_its_variables_name_is_not_shown(tmp_path: Path) -> None:
+    from embedlib.config.root import load_config
+
+    with pytest.raises(ConfigError, match="key_env") as from_library:
+        ApiKey(SECRET)
+    file = tmp_path / "embedlib.yaml"
+    for option in (
+        f"key_env: {SECRET}",
+        f"base_url: https://{SECRET}@host/v1",
+        f"key_env: {SECRET[3:].replace('-', '')}",
+    ):
+        file.write_text(f"synthesize:\n  llm:\n    model: m\n    {option}\n")
+        with pytest.raises(ConfigError, match=option.split(":")[0]) as from_config:
+            load_config(file)
+        assert_no_trace(str(from_config.value))
+    assert_no_trace(str(from_library.value))
