@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -61,7 +61,7 @@ def run_supervised(
     with log.open("ab") as sink, log.open("rb") as source:
         source.seek(0, os.SEEK_END)
         lines = _Lines(source, on_line)
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 (the caller's command, no shell)
             [sys.executable, "-m", "embedlib.process", str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
@@ -117,7 +117,7 @@ class _Lines:
 
 
 @contextmanager
-def _ended(child: subprocess.Popen[bytes]):  # type: ignore[no-untyped-def]
+def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """End the child's whole group on the way out, whatever the reason."""
     try:
         yield
@@ -155,7 +155,7 @@ def _ended_by_us(what: str, option: str, log: Path) -> TrainingError:
 def _failure(code: int, command: Sequence[str], log: Path) -> TrainingError:
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return OutOfMemory(
-            "the process was killed from outside (SIGKILL), which is what the kernel does when memory runs out",
+            "the process was killed (SIGKILL), which is what the kernel does when memory runs out",
             where=str(log),
             found=_tail(log),
             remedy="lower the batch or mini-batch size, or give the machine more memory; the same command "

@@ -75,7 +75,7 @@ def make_batches(
     if shape == "in-batch":
         collate = InBatchCollator(data, tokenizer, teacher=teacher if loss == "kl" else None, **split)
     elif shape == "tuple":
-        columns = min(negative_columns(data), 1 if loss == "triplet" else data.negatives.shape[1])
+        columns = min(negative_columns(data), LOSSES[loss].most_negatives)
         tokens = _example_tokens(data, encoder, columns)
         collate = TupleCollator(data, tokenizer, negatives=columns, scored=loss == "margin-mse", **split)
     else:

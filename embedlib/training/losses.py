@@ -30,6 +30,7 @@ class LossSpec:
         needs_negatives: Every example needs a hard negative.
         needs_teacher: Every text of an example needs a teacher's score.
         cached: Gradient caching: memory for time.
+        most_negatives: Negatives of an example that it can use.
     """
 
     shape: Shape
@@ -37,6 +38,7 @@ class LossSpec:
     needs_negatives: bool = False
     needs_teacher: bool = False
     cached: bool = False
+    most_negatives: int = 64
 
 
 LOSSES: dict[str, LossSpec] = {
@@ -44,9 +46,9 @@ LOSSES: dict[str, LossSpec] = {
     "symmetric-mnrl": LossSpec("in-batch", scale=20.0),
     "cached-mnrl": LossSpec("in-batch", scale=20.0, cached=True),
     "kl": LossSpec("in-batch", scale=20.0),
-    "gist": LossSpec("tuple", scale=100.0),
+    "gist": LossSpec("tuple", scale=100.0, most_negatives=1),
     "cached-gist": LossSpec("tuple", scale=100.0, cached=True),
-    "triplet": LossSpec("tuple", needs_negatives=True),
+    "triplet": LossSpec("tuple", needs_negatives=True, most_negatives=1),
     "margin-mse": LossSpec("tuple", needs_negatives=True, needs_teacher=True),
     "contrastive": LossSpec("pair", needs_negatives=True),
     "online-contrastive": LossSpec("pair", needs_negatives=True),
@@ -175,7 +177,8 @@ def _within_example(name: str, model: SentenceTransformer, options: TrainOptions
     margin = options.margin or 0.5
     match name:
         case "triplet":
-            metric = losses.TripletDistanceMetric[options.distance.upper()]
+            metrics = losses.TripletDistanceMetric
+            metric = metrics.COSINE if options.distance == "cosine" else metrics.EUCLIDEAN
             default = 0.2 if options.distance == "cosine" else 1.0
             return losses.TripletLoss(model, metric, options.margin or default)
         case "contrastive":

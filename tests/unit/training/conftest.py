@@ -104,3 +104,14 @@ def make_artifact(store: Store):
 def docs() -> list[dict]:
     """The collection's corpus rows."""
     return documents(120)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny matrices on several threads only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
