@@ -91,7 +91,7 @@ class Evaluate(Section):
     guards: Literal["default"] | tuple[Guard, ...] = "default"
     """General sets that must not suffer; ``default`` = docstrings of installed packages, [] = none."""
 
-    default_margin: float = Field(0.02, ge=0, le=1)
+    default_margin: float = Field(0.05, ge=0, le=1)
     """Most nDCG@10 that may be lost on the default guard."""
 
     dimensions: tuple[int, ...] = ()

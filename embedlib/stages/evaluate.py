@@ -6,16 +6,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embedlib.config.evaluation import Evaluate
+from embedlib.config.evaluation import Evaluate, MtebGuard, RetrievalGuard, SimilarityGuard
 from embedlib.contracts import Corpus, Vectors, read_rows, write_json
 from embedlib.errors import DataError
 from embedlib.evaluation.assess import Statistics, assess
+from embedlib.evaluation.cached import GuardCache
+from embedlib.evaluation.figures import GuardFigure, figure_json
+from embedlib.evaluation.guards import (
+    PACKAGES,
+    GuardSet,
+    beir_guard,
+    default_guard,
+    guard_figures,
+    package_version,
+    similarity_guard,
+)
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.measures import Run, parse_measures
+from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.systems import DenseSystem, Options
 from embedlib.fingerprint import tree_digest
 from embedlib.models.local import load_encoder
+from embedlib.models.options import Precision
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
@@ -63,8 +76,69 @@ def run(
         rng=rng,
         progress=job.progress,
     )
-    write_json(job.out / "guards.json", [])
-    return summary_of(record)
+    if merged(models):
+        record["merged"] = True
+        write_json(job.out / "comparisons.json", record)
+    figures = _guards(job, config, documents, systems, models)
+    write_json(job.out / "guards.json", [figure_json(f) for f in figures])
+    return {**summary_of(record), **{f"guard.{f.name}": f.difference.mean for f in figures}}
+
+
+def merged(models: Mapping[str, ArtifactRef]) -> bool:
+    """Whether the candidate is already an interpolation with the base."""
+    return "candidate" in models and models["candidate"].file("merge.json").is_file()
+
+
+def guard_sets(config: Evaluate, corpus: Corpus) -> list[GuardSet]:
+    """The configured guards with their data.
+
+    Raises:
+        DataError: A guard's files or package are missing, or its data are bad.
+    """
+    if config.guards == "default":
+        guard = default_guard(corpus, config.default_margin)
+        return [guard] if guard is not None else []
+    return [_guard_set(g) for g in config.guards]
+
+
+def _guard_set(guard: RetrievalGuard | SimilarityGuard | MtebGuard) -> GuardSet:
+    if isinstance(guard, RetrievalGuard):
+        parse_measures([guard.measure])
+        return beir_guard(guard.folder, guard.split, guard.measure, guard.margin)
+    if isinstance(guard, SimilarityGuard):
+        return similarity_guard(guard.file, guard.margin)
+    return GuardSet(guard.task, load_task(guard.task), guard.margin)
+
+
+def _guards(
+    job: Job,
+    config: Evaluate,
+    corpus: Corpus,
+    systems: Sequence[DenseSystem],
+    models: Mapping[str, ArtifactRef],
+) -> list[GuardFigure]:
+    """The candidate against the base; without a candidate, the last model against the first."""
+    by_name = {s.name: s for s in systems}
+    pair = ("candidate", "base") if "candidate" in by_name else (systems[-1].name, systems[0].name)
+    if len(systems) < 2:
+        return []
+    identities = {
+        name: f"{models[name].digest} {precision_of(Vectors(models[f'{name}_vectors'].path))}"
+        for name in pair
+    }
+    return guard_figures(
+        guard_sets(config, corpus),
+        GuardCache(job.store, by_name, identities),
+        rng=job.generator("guards"),
+        draws=config.draws,
+        level=config.level,
+        systems=pair,
+    )
+
+
+def precision_of(vectors: Vectors) -> Precision:
+    """The arithmetic that made the vectors; queries are encoded in the same."""
+    return "bf16" if vectors.info.get("encoding", {}).get("precision") == "bf16" else "fp32"
 
 
 def dense_systems(
@@ -89,7 +163,7 @@ def dense_systems(
                 found=str(len(vectors)),
                 remedy="encode this corpus",
             )
-        encoder = load_encoder(ref.path, dtype=vectors.info.get("encoding", {}).get("precision", "fp32"))
+        encoder = load_encoder(ref.path, dtype=precision_of(vectors))
         systems.append(DenseSystem(name, encoder, vectors, tuple(dimensions)))
     if not systems:
         raise DataError(
@@ -120,15 +194,24 @@ def _given_runs(paths: Sequence[Path], queries: Path, corpus: Corpus) -> dict[st
 
 
 def external(config: Evaluate) -> dict[str, str]:
-    """Digests of the run files given by path.
+    """Digests of what is given by path, and the versions of the packages behind the default guard.
 
     Raises:
-        DataError: One is missing.
+        DataError: A file is missing.
     """
-    missing = [str(p) for p in config.runs if not p.is_file()]
+    paths = list(config.runs)
+    if config.guards == "default":
+        versions = {f"package {name}": package_version(name) for name in PACKAGES}
+    else:
+        versions = {
+            f"mteb {g.task}": package_version("mteb") for g in config.guards if isinstance(g, MtebGuard)
+        }
+        paths += [g.folder for g in config.guards if isinstance(g, RetrievalGuard)]
+        paths += [g.file for g in config.guards if isinstance(g, SimilarityGuard)]
+    missing = [str(p) for p in paths if not p.exists()]
     if missing:
-        raise DataError(f"run files that do not exist: {', '.join(missing)}")
-    return {str(path): tree_digest(path) for path in config.runs}
+        raise DataError(f"evaluation files that do not exist: {', '.join(missing)}")
+    return {**versions, **{str(path): tree_digest(path) for path in paths}}
 
 
 STAGE = Stage("evaluate", "evaluation", run, external)

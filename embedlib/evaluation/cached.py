@@ -1,0 +1,56 @@
+"""What a model gives on a guard set, computed once a model and kept in the store.
+
+The base and the incumbent stand in every evaluation; their guards are not encoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from embedlib.contracts import write_json
+from embedlib.evaluation.guards import GuardSet, Values, guard_values
+from embedlib.evaluation.similarity import SentencePairs
+from embedlib.evaluation.systems import DenseSystem
+from embedlib.fingerprint import code_digest, digest
+from embedlib.store import Recipe, Store, Work
+
+
+class GuardCache:
+    """Values of guard sets by system, from the store where they are there.
+
+    Args:
+        store: The workspace.
+        systems: The dense systems by name.
+        identities: Each system's identity: its model's digest and the precision it is run in.
+    """
+
+    def __init__(
+        self, store: Store, systems: Mapping[str, DenseSystem], identities: Mapping[str, str]
+    ) -> None:
+        self.store, self.systems, self.identities = store, systems, identities
+
+    def __call__(self, guard: GuardSet, system: str) -> Values:
+        """Each query's value, or each pair's cosine, [n]."""
+
+        def make(work: Work) -> dict[str, int]:
+            values = guard_values(guard, self.systems[system].encoder)
+            write_json(work.out / "values.json", values.tolist())
+            return {"values": len(values)}
+
+        recipe = Recipe(
+            stage="guard",
+            kind="guard",
+            code=code_digest("embedlib.evaluation.guards"),
+            config={"set": guard_digest(guard), "measure": guard.measure, "model": self.identities[system]},
+        )
+        return np.array(self.store.build(recipe, make).ref.json("values.json"), dtype=np.float64)
+
+
+def guard_digest(guard: GuardSet) -> str:
+    """Identity of a guard's content."""
+    content = guard.content
+    if isinstance(content, SentencePairs):
+        return digest([content.first, content.second, content.scores.tolist()])
+    return digest([content.query_ids, content.query_texts, content.doc_ids, content.doc_texts, content.qrels])

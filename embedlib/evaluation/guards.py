@@ -1,0 +1,165 @@
+"""General sets that a fine-tuned model must not do worse on: its insurance against forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.contracts import Corpus, content_hash
+from embedlib.corpus.docstrings import docstring_documents, package_roots
+from embedlib.corpus.records import Record
+from embedlib.evaluation.beir import read_beir_set
+from embedlib.evaluation.dev import DevSet
+from embedlib.evaluation.figures import GuardFigure
+from embedlib.evaluation.significance import Interval, bootstrap_means
+from embedlib.evaluation.similarity import SentencePairs, cosines, read_pairs, spearman_difference
+from embedlib.models.encoder import Encoder
+
+Values = npt.NDArray[np.float64]
+#: value of each query (retrieval) or cosine of each pair (similarity) by a system's name.
+ValuesOf = Callable[["GuardSet", str], Values]
+
+#: Packages whose docstrings are the default guard: embedlib's own dependencies, so always there.
+PACKAGES = ("jinja2", "networkx", "numpy", "pydantic")
+GUARD_DOCUMENTS, GUARD_WORDS, LEAST_DOCUMENTS = 600, 80, 100
+
+
+@dataclass(frozen=True)
+class GuardSet:
+    """A retrieval or a similarity set with its margin.
+
+    Args:
+        name: As shown.
+        content: What is asked of the model.
+        margin: Most that may be lost.
+        measure: Measure of a retrieval set.
+    """
+
+    name: str
+    content: DevSet | SentencePairs
+    margin: float
+    measure: str = "nDCG@10"
+
+
+def guard_values(guard: GuardSet, encoder: Encoder) -> Values:
+    """What a model gives: each query's value, or each pair's cosine, [n]."""
+    if isinstance(guard.content, SentencePairs):
+        return cosines(encoder, guard.content)
+    return guard.content.score(encoder, guard.measure)[1]
+
+
+def guard_figure(
+    guard: GuardSet,
+    candidate: Values,
+    base: Values,
+    *,
+    rng: np.random.Generator,
+    draws: int = 10_000,
+    level: float = 0.95,
+) -> GuardFigure:
+    """Non-inferiority: the guard holds when the whole interval of the difference lies above -margin.
+
+    Args:
+        guard: The set.
+        candidate: ``guard_values`` of the candidate.
+        base: ``guard_values`` of the base.
+        rng: Source of randomness.
+        draws: Resamples.
+        level: Two-sided confidence.
+    """
+    if isinstance(guard.content, SentencePairs):
+        after, before, difference = spearman_difference(
+            candidate, base, guard.content.scores, rng=rng, draws=draws, level=level
+        )
+        return _figure(guard, "Spearman", before, after, difference)
+    difference = bootstrap_means((candidate - base)[:, None], rng=rng, draws=draws, level=level)[0]
+    return _figure(guard, guard.measure, float(base.mean()), float(candidate.mean()), difference)
+
+
+def guard_figures(
+    guards: Sequence[GuardSet],
+    values_of: ValuesOf,
+    *,
+    rng: np.random.Generator,
+    draws: int = 10_000,
+    level: float = 0.95,
+    systems: tuple[str, str] = ("candidate", "base"),
+) -> list[GuardFigure]:
+    """Every guard's figures, ``systems`` being what is judged and what it is compared with."""
+    return [
+        guard_figure(g, values_of(g, systems[0]), values_of(g, systems[1]), rng=rng, draws=draws, level=level)
+        for g in guards
+    ]
+
+
+def _figure(guard: GuardSet, measure: str, before: float, after: float, difference: Interval) -> GuardFigure:
+    passed = difference.low > -guard.margin
+    return GuardFigure(guard.name, measure, before, after, difference, guard.margin, passed)
+
+
+def beir_guard(folder: Path, split: str, measure: str, margin: float) -> GuardSet:
+    """A BEIR folder as a guard.
+
+    Raises:
+        DataError: The folder or a file is missing, or holds no judged query.
+    """
+    return GuardSet(folder.name, read_beir_set(folder, split), margin, measure)
+
+
+def similarity_guard(file: Path, margin: float) -> GuardSet:
+    """A similarity file as a guard, named after it and its folder.
+
+    Raises:
+        DataError: See ``read_pairs``.
+    """
+    return GuardSet(f"{file.parent.name}/{file.stem}", read_pairs(file), margin)
+
+
+def default_guard(corpus: Corpus, margin: float) -> GuardSet | None:
+    """Docstrings of installed packages: the summary line must find the body.
+
+    Documents that the corpus holds too are left out, for the candidate was trained on them. None
+    when fewer than 100 remain.
+
+    Args:
+        corpus: What the candidate was trained on.
+        margin: Most nDCG@10 that may be lost.
+    """
+    roots = package_roots([name for name in PACKAGES if find_spec(name) is not None])
+    hashes = set(corpus.column("content_hash"))
+    records = [
+        r
+        for r in docstring_documents(roots)
+        if isinstance(r, Record)
+        and r.doc_id not in corpus.row_of
+        and content_hash(r.title, r.text) not in hashes
+    ]
+    step = max(1, len(records) // GUARD_DOCUMENTS)
+    chosen = sorted(islice(records[::step], GUARD_DOCUMENTS), key=lambda r: r.doc_id)
+    if len(chosen) < LEAST_DOCUMENTS:
+        return None
+    ids = [r.doc_id for r in chosen]
+    content = DevSet(
+        query_ids=[f"summary of {i}" for i in ids],
+        query_texts=[r.title for r in chosen],
+        doc_ids=ids,
+        doc_texts=[" ".join(r.text.split()[:GUARD_WORDS]) for r in chosen],
+        qrels={f"summary of {i}": {i: 1} for i in ids},
+        name="docstrings",
+    )
+    return GuardSet("docstrings of installed packages", content, margin)
+
+
+def package_version(name: str) -> str:
+    """An installed package's version, or ``absent``."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
