@@ -169,8 +169,10 @@ class LocalEncoder:
 
     def _after_backbone(self, features: dict[str, Any]) -> Any:
         """The modules behind the transformer: pooling, dense layers, normalisation."""
+        from embedlib.models.pooling import pool
+
         for part in list(self.module)[1:]:
-            features = part(features)
+            features = pool(part, features) or part(features)
         return features["sentence_embedding"]
 
     def _encode_by_library(self, texts: list[str], prompt: str, task: str | None) -> Floats:

@@ -7,11 +7,12 @@ for a real token and 0 for padding, which may stand on the right or on the left.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from embedlib.models.options import Strategy
+from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Strategy
 
 
 def cls_pooling(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -51,6 +52,15 @@ def pooling(strategy: Strategy) -> Callable[[Tensor, Tensor], Tensor]:
     return _FUNCTIONS[strategy]
 
 
+def pool(module: Any, features: dict[str, Any]) -> dict[str, Any] | None:
+    """Do the work of a sentence-transformers ``Pooling`` module with one strategy; None for any other module."""
+    strategy = _STRATEGY_OF.get(module.pooling_mode) if type(module).__name__ == "Pooling" else None
+    if strategy is None:
+        return None
+    vectors = pooling(strategy)(features["token_embeddings"], features["attention_mask"])
+    return {**features, "sentence_embedding": vectors}
+
+
 def _sum(tokens: Tensor, weights: Tensor) -> Tensor:
     return torch.einsum("btd,bt->bd", tokens.float(), weights.float())
 
@@ -62,6 +72,8 @@ def _count(weights: Tensor) -> Tensor:
 def _at(tokens: Tensor, index: Tensor) -> Tensor:
     return tokens[torch.arange(len(tokens), device=tokens.device), index]
 
+
+_STRATEGY_OF: dict[Any, Strategy] = {name: strategy for strategy, name in SENTENCE_TRANSFORMERS_NAMES.items()}
 
 _FUNCTIONS: dict[Strategy, Callable[[Tensor, Tensor], Tensor]] = {
     "cls": cls_pooling,
