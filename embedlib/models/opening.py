@@ -1,0 +1,53 @@
+"""One way to any encoder: local models by name or folder, API models by their prefix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from embedlib.errors import ModelError
+from embedlib.models.api import load_api_encoder
+from embedlib.models.api_protocols import is_api_spec
+from embedlib.models.catalog import load_catalog
+from embedlib.models.encoder import Encoder
+
+
+def open_encoder(
+    name: str,
+    *,
+    dimension: int | None = None,
+    max_length: int | None = None,
+    ledger: Path | None = None,
+    **local: Any,
+) -> Encoder:
+    """An encoder by name.
+
+    Args:
+        name: ``openai:…``, ``cohere:…``, ``voyage:…``, ``http(s)://…#…``, or what ``load_encoder`` takes.
+        dimension: Components a vector, below the full number (Matryoshka).
+        max_length: Tokens a text at most.
+        ledger: Where an API's vectors are kept, so that none is bought twice.
+        local: Further options of ``load_encoder``; an API has none of them.
+
+    Raises:
+        ModelError: There is no such model, or an option does not fit it.
+        ConfigError: An API's key is not set.
+    """
+    if not is_api_spec(name):
+        from embedlib.models.local import load_encoder
+
+        return load_encoder(name, dimension=dimension, max_length=max_length, **local)
+    if local:
+        raise ModelError(
+            f"{', '.join(sorted(local))}: not an option of a model behind an API",
+            where=name,
+            remedy="leave it out, or use a local model",
+        )
+    known = load_catalog().find(name)
+    return load_api_encoder(
+        name,
+        dimension=dimension,
+        max_length=max_length or (known.context_tokens if known else None),
+        ledger=ledger,
+        price_per_million=known.price.usd_per_million_tokens if known and known.price else None,
+    )
