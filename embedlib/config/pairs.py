@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import model_validator
 
 from embedlib.config.api import Llm
-from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.config.base import Field, Section
 
 Origin = Literal[
     "label",
@@ -122,7 +122,7 @@ class Mine(Section):
     a larger encoder; ``auto``: hybrid where less than half of the pairs are labelled, otherwise none."""
     teacher_model: str | None = None
     """Name or folder of the cross-encoder or encoder that teaches."""
-    batch_queries: int = Field(2048, ge=1, json_schema_extra=OPERATIONAL)
+    batch_queries: int = Field(2048, ge=1, le=100_000)
     """Queries mined at once; a killed run resumes after the last finished batch."""
 
     @model_validator(mode="after")

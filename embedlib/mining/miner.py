@@ -24,6 +24,7 @@ from embedlib.mining.filters import (
     score_limits,
 )
 from embedlib.mining.hybrid import Lexical, Moments, VectorMoments, lexical_scores
+from embedlib.pairs.filters import above_background
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import exact_search
 from embedlib.retrieval.hits import NO_ROW, Hits
@@ -42,6 +43,7 @@ class Sources:
         moments: Of the corpus vectors; None likewise.
         cross_encoder: Scores candidates in the place of the vectors; None: the vectors do.
         texts_of: Texts of rows, for the cross-encoder.
+        background: Mean cosine of unrelated documents, from which near-duplicates are measured.
     """
 
     blocks: Callable[[], Any]
@@ -51,6 +53,7 @@ class Sources:
     moments: VectorMoments | None = None
     cross_encoder: PairScorer | None = None
     texts_of: Callable[[Rows], list[str]] = list
+    background: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Rules:
     Args:
         miners: Some of ``dense`` and ``bm25``.
         depth: Candidates of each miner.
-        near_duplicate: Cosine with a positive from which a candidate is the same text.
+        near_duplicate: Cosine with a positive from which a candidate is the same text, as a share of
+            the way from the background to 1.
         thresholds: Limits on scores.
     """
 
@@ -185,7 +189,7 @@ def _filter(
     removed: dict[str, Counter[str]],
 ) -> Mask:
     """Apply every filter in turn; a candidate is counted at the first that takes it."""
-    keep = candidates.rows != NO_ROW
+    keep: Mask = candidates.rows != NO_ROW
 
     def take_out(name: str, mask: Mask) -> None:
         gone = candidates.miners[mask & keep]
@@ -201,7 +205,8 @@ def _filter(
         take_out(name, mask)
     if rules.near_duplicate < 1:
         left = np.where(keep, candidates.rows, NO_ROW)
-        take_out("near_duplicate", near_duplicates(left, positives, sources.vectors_of, rules.near_duplicate))
+        threshold = above_background(rules.near_duplicate, sources.background)
+        take_out("near_duplicate", near_duplicates(left, positives, sources.vectors_of, threshold))
     if rules.thresholds.skip_ranks:
         take_out("skipped_ranks", first_ranks(keep, rules.thresholds.skip_ranks))
     return keep

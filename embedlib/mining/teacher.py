@@ -87,6 +87,28 @@ class HybridTeacher:
         own = [Moments(*(part[q] for part in m)) for m in (self.queries.dense, self.queries.lexical)]
         return own[0].standardise(dense) + own[1].standardise(lexical)
 
+    def pair_scores(self, query_rows: Rows, doc_rows: Rows) -> Floats:
+        """Score each query of a batch against its own documents only.
+
+        Args:
+            query_rows: int64 [b], rows of ``examples.parquet``.
+            doc_rows: int64 [b, c], corpus rows of documents that occur in the examples.
+
+        Returns:
+            float32 [b, c], the same numbers as ``scores`` gives.
+        """
+        q = self.query_of_example[np.asarray(query_rows)]
+        d = self._positions(np.asarray(doc_rows).ravel())
+        each = np.repeat(np.arange(len(q)), doc_rows.shape[1])
+        documents = self.documents.vectors[d].astype(np.float32)
+        dense = np.einsum("nd,nd->n", self.queries.vectors[q].astype(np.float32)[each], documents)
+        lexical = self.queries.terms[q[each]].multiply(self.documents.terms[d]).sum(axis=1)
+        own = [Moments(*(part[q] for part in m)) for m in (self.queries.dense, self.queries.lexical)]
+        shape = doc_rows.shape
+        return own[0].standardise(dense.reshape(shape)) + own[1].standardise(
+            np.asarray(lexical, dtype=np.float32).reshape(shape)
+        )
+
     def save(self, folder: Path) -> None:
         """Write the folder described above."""
         folder.mkdir(parents=True)

@@ -1,0 +1,145 @@
+"""A block of queries from mining to examples, kept on disk so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Floats, Rows
+from embedlib.mining.candidates import ORIGINS, Bits
+from embedlib.mining.miner import Mined
+from embedlib.mining.sampling import Sampling, sample
+from embedlib.retrieval.hits import NO_ROW
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How negatives are drawn.
+
+    Args:
+        negatives: Negatives a pair at most.
+        how: See ``sampling.sample``.
+        sample_from: Ranks drawn from.
+    """
+
+    negatives: int = 7
+    how: Sampling = "top"
+    sample_from: int = 40
+
+
+@dataclass(frozen=True)
+class Block:
+    """The examples of a block: n pairs with k negatives each, of q queries.
+
+    Args:
+        pairs: int64 [n], positions of the pairs.
+        query: int64 [n], each pair's query within the block.
+        negatives: int64 [n, k] rows, -1 where there are fewer.
+        miners: uint8 [n, k], who proposed each.
+        scores: float32 [n, k], what the filters compared.
+        ranking: float32 [n, k], what candidates were ordered by; the hybrid's score when it teaches.
+        positive_scores: float32 [n].
+        positive_ranking: float32 [n].
+        vectors: float16 [q, d], the query vectors.
+        moments: float32 [q, 4]: mean and deviation of dense, then of BM25 scores; empty without BM25.
+        counts: Candidates proposed, taken by each filter, and drawn, by origin.
+    """
+
+    pairs: Rows
+    query: Rows
+    negatives: Rows
+    miners: Bits
+    scores: Floats
+    ranking: Floats
+    positive_scores: Floats
+    positive_ranking: Floats
+    vectors: Any
+    moments: Floats
+    counts: dict[str, dict[str, int]]
+
+    def save(self, path: Path) -> None:
+        """Write the block whole or not at all."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "counts"}
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as stream:
+            np.savez(stream, counts=np.frombuffer(json.dumps(self.counts).encode(), np.uint8), **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Block:
+        """Read what ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return cls(**arrays | {"counts": json.loads(arrays["counts"].tobytes())})
+
+
+def draw_block(
+    mined: Mined,
+    vectors: Floats,
+    pairs: Rows,
+    query: Rows,
+    rows: Rows,
+    draw: Draw,
+    rng: np.random.Generator,
+) -> Block:
+    """Draw negatives for every pair of a mined block; pairs of one query draw apart.
+
+    Args:
+        mined: The block's candidates.
+        vectors: float32 [q, d].
+        pairs: int64 [n], positions of the block's pairs.
+        query: int64 [n], each pair's query within the block.
+        rows: int64 [n], each pair's document.
+        draw: How.
+        rng: Draws.
+    """
+    found = mined.candidates
+    keep, ranking = mined.keep[query], found.ranking[query]
+    places = sample(keep, ranking, draw.negatives, draw.how, sample_from=draw.sample_from, rng=rng)
+    absent = places < 0
+    own = np.argmax(mined.positives[query] == rows[:, None], axis=1)  # the pair's place among the positives
+    miners = np.where(absent, 0, _at(found.miners[query], places)).astype(np.uint8)
+    moments = mined.moments
+    return Block(
+        pairs=pairs,
+        query=query,
+        negatives=np.where(absent, NO_ROW, _at(found.rows[query], places)),
+        miners=miners,
+        scores=np.where(absent, np.float32(-np.inf), _at(found.scores[query], places)),
+        ranking=np.where(absent, np.float32(-np.inf), _at(ranking, places)),
+        positive_scores=mined.positive_scores[query, own],
+        positive_ranking=mined.positive_ranking[query, own],
+        vectors=vectors.astype(np.float16),
+        moments=np.empty((len(vectors), 0), np.float32)
+        if moments is None
+        else np.stack([*moments.dense, *moments.lexical], axis=1).astype(np.float32),
+        counts={
+            "proposed": _by_origin(found.miners),
+            **{name: dict(counter) for name, counter in mined.removed.items()},
+            "drawn": _by_origin(miners),
+        },
+    )
+
+
+def add_counts(total: dict[str, Counter[str]], counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Add a block's counts to the sum over blocks."""
+    for name, by_origin in counts.items():
+        total.setdefault(name, Counter()).update(by_origin)
+
+
+def _at(table: Any, places: Rows) -> Any:
+    return np.take_along_axis(table, np.maximum(places, 0), axis=1)
+
+
+def _by_origin(miners: Bits) -> dict[str, int]:
+    counts = np.bincount(miners.ravel(), minlength=4)
+    return {ORIGINS[bit]: int(counts[bit]) for bit in ORIGINS if counts[bit]}

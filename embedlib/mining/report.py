@@ -1,0 +1,114 @@
+"""What a person reads about mined examples: filters, margins, estimated false negatives, samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.mining.blocks import Block, add_counts
+from embedlib.mining.candidates import ORIGINS
+from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.render import positive_text
+from embedlib.retrieval.hits import NO_ROW
+
+EXCERPT = 300
+#: Edges of the margin histogram; margins beyond them count in the first or last bin.
+EDGES = np.round(np.linspace(-1, 1, 41), 2)
+
+
+class MiningReport:
+    """Sums over blocks.
+
+    Args:
+        minimum: Negatives below which a pair has too few.
+        estimator: Whose scores the false-negative estimate compares.
+    """
+
+    def __init__(self, minimum: int, estimator: str) -> None:
+        self.minimum, self.estimator = minimum, estimator
+        self.counts: dict[str, Counter[str]] = {}
+        self.margins = np.zeros(len(EDGES) - 1, dtype=np.int64)
+        self.pairs = self.too_few = self.negatives = self.above_positive = 0
+
+    def add(self, block: Block, teacher_positive: Any, teacher_scores: Any) -> None:
+        """Count a block; teacher scores are float32 [n] and [n, k]."""
+        add_counts(self.counts, block.counts)
+        present = block.negatives != NO_ROW
+        margins = (block.positive_scores[:, None] - block.scores)[present]
+        self.margins += np.histogram(np.clip(margins, EDGES[0], EDGES[-1]), bins=EDGES)[0]
+        self.pairs += len(block.pairs)
+        self.too_few += int((present.sum(axis=1) < self.minimum).sum())
+        self.negatives += int(present.sum())
+        self.above_positive += int((teacher_scores >= teacher_positive[:, None])[present].sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "examples": self.pairs,
+            "negatives": self.negatives,
+            "negatives_per_example": round(self.negatives / max(self.pairs, 1), 3),
+            "too_few": {
+                "fewer_than": self.minimum,
+                "examples": self.too_few,
+                "share": round(self.too_few / max(self.pairs, 1), 4),
+            },
+            "candidates": {name: dict(sorted(c.items())) for name, c in self.counts.items()},
+            "false_negatives": {
+                "estimated_rate": round(self.above_positive / max(self.negatives, 1), 4),
+                "by": f"negatives that the {self.estimator} scores at or above the positive",
+            },
+            "margins": {"edges": EDGES.tolist(), "counts": self.margins.tolist()},
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that a person looks at first."""
+        return {
+            "examples": self.pairs,
+            "negatives": self.negatives,
+            "share_too_few": round(self.too_few / max(self.pairs, 1), 4),
+            "false_negative_rate": round(self.above_positive / max(self.negatives, 1), 4),
+        }
+
+
+def example_samples(
+    blocks: Sequence[Block], pairs: Sequence[Candidate], rows: Rows, documents: Corpus, count: int = 10
+) -> list[dict[str, Any]]:
+    """Examples as a person reads them, spread evenly over the blocks given.
+
+    Args:
+        blocks: Blocks to take from, or some of them.
+        pairs: All pairs.
+        rows: int64, each pair's document.
+        documents: The corpus.
+        count: Examples at most.
+    """
+    places = [(block, i) for block in blocks for i in range(len(block.pairs))]
+    step = max(1, len(places) // count)
+    return [_sample(block, i, pairs, rows, documents) for block, i in places[::step][:count]]
+
+
+def _sample(
+    block: Block, i: int, pairs: Sequence[Candidate], rows: Rows, documents: Corpus
+) -> dict[str, Any]:
+    pair = pairs[int(block.pairs[i])]
+    present = np.flatnonzero(block.negatives[i] != NO_ROW)
+    positive, *others = documents.take([int(rows[block.pairs[i]]), *block.negatives[i, present].tolist()])
+    return {
+        "query": pair.query,
+        "pair_origin": pair.origin,
+        "positive": positive_text(positive, pair.query, pair.origin)[:EXCERPT],
+        "positive_score": round(float(block.positive_scores[i]), 4),
+        "negatives": [
+            {
+                "doc_id": document.doc_id,
+                "miner": ORIGINS[int(block.miners[i, at])],
+                "score": round(float(block.scores[i, at]), 4),
+                "text": document_text(document.title, document.text)[:EXCERPT],
+            }
+            for at, document in zip(present, others, strict=True)
+        ],
+    }
