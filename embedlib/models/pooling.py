@@ -53,7 +53,7 @@ def pooling(strategy: Strategy) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def pool(module: Any, features: dict[str, Any]) -> dict[str, Any] | None:
-    """Do the work of a sentence-transformers ``Pooling`` module with one strategy; None for any other module."""
+    """Stand in for a sentence-transformers ``Pooling`` of one strategy; None for any other module."""
     strategy = _STRATEGY_OF.get(module.pooling_mode) if type(module).__name__ == "Pooling" else None
     if strategy is None:
         return None
