@@ -22,7 +22,8 @@ from embedlib.models.prompts import Prompts
 def texts():
     """Real prose of very different lengths: the standard library's docstrings, long ones included."""
     found = [inspect.getdoc(value) for module in (json, re, inspect) for value in vars(module).values()]
-    return sorted({text for text in found if text and text.strip()})[:60] + ["x", "word " * 400]
+    prose = sorted({text for text in found if text and text.strip()})[:60]
+    return [*prose, "x", "word " * 400]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,15 +245,16 @@ class Slow(Counting):
 slow = Slow()
 encode._encoder = lambda encoding: slow
 store = Store(sys.argv[2])
-run(store, make_corpus(store, DOCUMENTS), Encoding(pathlib.Path(sys.argv[3]), "digest-of-toy", "fp32", "float32"))
+encoding = Encoding(pathlib.Path(sys.argv[3]), "digest-of-toy", "fp32", "float32")
+run(store, make_corpus(store, DOCUMENTS), encoding)
 """
 
 
 def test_shards_survive_kill_9(store, toy, encoding):
-    here = os.path.dirname(__file__)
-    paths = os.pathsep.join([here, os.path.join(here, "..", "..")])
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(here.parents[1])])
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, here, str(store.root), str(encoding.model)],
+        [sys.executable, "-c", KILLED, str(here), str(store.root), str(encoding.model)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": paths},

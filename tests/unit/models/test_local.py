@@ -26,6 +26,10 @@ def encoder(tiny_model):
     return load_encoder(tiny_model, device="cpu")
 
 
+def last_norm(encoder):
+    return encoder.module[0].auto_model.encoder.layer[-1].output.LayerNorm
+
+
 def count_forwards(encoder, monkeypatch):
     rows = []
     inner = encoder._forward
@@ -125,9 +129,7 @@ def test_empty_and_wrong_texts_are_named(encoder):
 def test_unusable_vectors_are_named(tiny_model, value, found):
     encoder = load_encoder(tiny_model, device="cpu")
     with torch.no_grad():
-        for name, weight in (
-            encoder.module[0].auto_model.encoder.layer[-1].output.LayerNorm.named_parameters()
-        ):
+        for name, weight in last_norm(encoder).named_parameters():
             weight.fill_(value if name == "weight" else 0.0)
     with pytest.raises(ModelError, match="text 0") as error:
         encoder.encode(["cat", "dog"])
@@ -143,10 +145,9 @@ def test_saving_keeps_prompts_length_dimension_and_vectors(tiny_model, tmp_path)
     again = load_encoder(tmp_path / "saved", device="cpu")
     assert (again.prompts, again.max_length, again.dimension) == (("q: ", "d: "), 16, 8)
     assert np.allclose(again.encode_queries(TEXTS), encoder.encode_queries(TEXTS), atol=1e-6)
-    plain = SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode_query(
-        TEXTS, normalize_embeddings=True
-    )
-    assert np.allclose(plain, encoder.encode_queries(TEXTS), atol=1e-6)
+    plain = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    theirs = plain.encode_query(TEXTS, normalize_embeddings=True)
+    assert np.allclose(theirs, encoder.encode_queries(TEXTS), atol=1e-6)
 
 
 def test_saving_twice_gives_the_same_bytes(encoder, tmp_path):

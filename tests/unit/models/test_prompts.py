@@ -9,6 +9,7 @@ import pytest
 from embedlib.models.prompts import Prompts, choose_prompts, known_prompts
 
 E5 = Prompts("query: ", "passage: ")
+SEARCH = "Represent this sentence for searching relevant passages: "
 
 
 @pytest.mark.parametrize(
@@ -16,17 +17,17 @@ E5 = Prompts("query: ", "passage: ")
     [
         ("intfloat/e5-base-v2", "query: ", "passage: "),
         ("intfloat/multilingual-e5-large", "query: ", "passage: "),
-        ("BAAI/bge-small-en-v1.5", "Represent this sentence for searching relevant passages: ", ""),
+        ("BAAI/bge-small-en-v1.5", SEARCH, ""),
         ("nomic-ai/nomic-embed-text-v1.5", "search_query: ", "search_document: "),
         (
             "mixedbread-ai/mxbai-embed-large-v1",
-            "Represent this sentence for searching relevant passages: ",
+            SEARCH,
             "",
         ),
         ("Snowflake/snowflake-arctic-embed-m-v2.0", "query: ", ""),
         (
             "Snowflake/snowflake-arctic-embed-m-v1.5",
-            "Represent this sentence for searching relevant passages: ",
+            SEARCH,
             "",
         ),
     ],
