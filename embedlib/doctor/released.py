@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Vectors, document_text
+from embedlib.contracts import Corpus, Rows, Vectors, document_text
 from embedlib.doctor import consistency, quality, text, vectors
 from embedlib.doctor.findings import Finding, fine
 from embedlib.evaluation.dev import DevSet
@@ -45,8 +45,16 @@ class ReleaseDoctor:
         self.root, self.release, self.rng = Path(root), release, rng
         self.parts = {name: release.ref(self.root, name) for name in release.parts}
         self.corpus = Corpus(self.parts["corpus"].path)
-        self.vectors = Vectors(self.parts["vectors"].path)
-        self.rows = np.sort(rng.permutation(len(self.vectors))[:SAMPLE])
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The released vectors."""
+        return Vectors(self.parts["vectors"].path)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Rows of the sampled documents, ascending."""
+        return np.sort(self.rng.permutation(len(self.vectors))[:SAMPLE])
 
     @cached_property
     def encoder(self) -> LocalEncoder:

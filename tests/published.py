@@ -1,0 +1,90 @@
+"""A small collection in BEIR's layout, and a release of it made by the real stages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedlib.config.root import Config, load_config
+from embedlib.index.catalog import Release
+from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, split
+from embedlib.stages.base import run_stage
+from embedlib.stages.publish import publish_release
+from embedlib.store import Store
+
+WORDS = (  # noqa: SIM905
+    "river stone window garden engine market letter bridge winter candle mirror forest silver bottle "
+    "hammer pocket ticket island butter carpet dragon feather guitar helmet jacket kettle ladder magnet "
+    "needle orange pencil quarry ribbon saddle tunnel umbrella violin wagon yellow zipper anchor basket"
+).split()
+
+
+def write_beir(folder: Path, documents: int = 80, seed: int = 0) -> Path:
+    """Documents of random words; each query is six of a document's words. Splits train, dev, test."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "qrels").mkdir(exist_ok=True)
+    corpus, queries = [], []
+    qrels: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+    for n in range(documents):
+        words = rng.choice(WORDS, size=12, replace=False).tolist()
+        corpus.append({"_id": f"d{n:03d}", "title": " ".join(words[:3]), "text": " ".join(words[3:])})
+        queries.append({"_id": f"q{n:03d}", "text": " ".join(rng.choice(words, size=6, replace=False))})
+        chosen = ("train", "train", "dev", "test")[n % 4]
+        qrels[chosen].append(f"q{n:03d}\td{n:03d}\t1")
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, lines in qrels.items():
+        (folder / "qrels" / f"{name}.tsv").write_text(
+            "query-id\tcorpus-id\tscore\n" + "".join(line + "\n" for line in lines)
+        )
+    return folder
+
+
+def save_bag_model(folder: Path, tiny_model: Path) -> Path:
+    """A model that works without training: nearly a mean of random word vectors.
+
+    Position and segment embeddings are zero, so that what documents share is their words.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    embeddings = model[0].auto_model.embeddings
+    with torch.no_grad():
+        embeddings.position_embeddings.weight.zero_()
+        embeddings.token_type_embeddings.weight.zero_()
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+def small_config(workspace: Path, data: Path, model_folder: Path, **sections: Any) -> Config:
+    """A configuration in which every stage takes a second."""
+    values: dict[str, Any] = {
+        "workspace": str(workspace),
+        "ingest": {"source": {"type": "auto", "path": str(data)}},
+        "model": {"name": str(model_folder)},
+        "encode": {"precision": "fp32"},
+    }
+    for name, options in sections.items():
+        values[name] = {**values.get(name, {}), **options} if isinstance(options, dict) else options
+    return load_config(values=values)
+
+
+def publish_base(config: Config) -> Release:
+    """Ingest, encode, evaluate, index and publish the base model: a release without a training."""
+    store = Store(config.workspace)
+    corpus = run_stage(store, ingest.STAGE, config.ingest).ref
+    queries = run_stage(store, split.STAGE, config.split, corpus=corpus).ref
+    model = run_stage(store, base_model.STAGE, config.model).ref
+    vectors = run_stage(store, encode.STAGE, config.encode, corpus=corpus, model=model).ref
+    both = {"base": model, "base_vectors": vectors, "candidate": model, "candidate_vectors": vectors}
+    evaluation = run_stage(store, evaluate.STAGE, config.evaluate, corpus=corpus, queries=queries, **both).ref
+    decision = run_stage(store, decide.STAGE, config.decide, evaluation=evaluation).ref
+    parts = {"corpus": corpus, "queries": queries, "vectors": vectors, "model": model}
+    built = run_stage(store, index.STAGE, config.index, **parts).ref
+    del parts["queries"]
+    return publish_release(config.workspace, config.publish, {**parts, "index": built, "decision": decision})

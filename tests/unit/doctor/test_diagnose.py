@@ -1,0 +1,146 @@
+"""The whole diagnosis on a real release: healthy, then with each fault planted in its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from embedlib.doctor.diagnose import diagnose, exit_code
+from embedlib.doctor.findings import Severity
+from embedlib.doctor.released import ReleaseDoctor
+from embedlib.doctor.vectors import check_anisotropy
+from embedlib.fingerprint import digest, file_sha256
+from embedlib.index.catalog import current
+from embedlib.models.local import load_encoder
+
+
+def by_subject(findings):
+    return {f.subject: f for f in findings}
+
+
+def errors(findings):
+    return {f.subject for f in findings if f.severity == Severity.ERROR}
+
+
+def part(root, name):
+    return current(root).ref(root, name).path
+
+
+def rewrite_manifest(folder, files):
+    """Give an artifact whose files were replaced a manifest that fits, with a digest of its own."""
+    path = folder / "artifact.json"
+    manifest = json.loads(path.read_text())
+    for name in files:
+        manifest["files"][name] = {
+            "bytes": (folder / name).stat().st_size,
+            "sha256": file_sha256(folder / name),
+        }
+    manifest["digest"] = digest({n: e["sha256"] for n, e in manifest["files"].items()})
+    path.write_text(json.dumps(manifest))
+    return manifest["digest"]
+
+
+def rewrite_release(root, **digests):
+    path = root / "releases" / "1" / "release.json"
+    release = json.loads(path.read_text())
+    for name, value in digests.items():
+        release["parts"][name]["digest"] = value
+    path.write_text(json.dumps(release))
+
+
+def test_a_workspace_that_does_not_exist_yet(tmp_path):
+    findings = diagnose(tmp_path / "none")
+    assert exit_code(findings) == 0
+    assert by_subject(findings)["release"].title == "nothing is published yet"
+
+
+def test_a_healthy_release_has_no_errors_and_every_subject_is_looked_at(released):
+    findings = diagnose(released)
+    assert errors(findings) == set()
+    assert set(by_subject(findings)) >= {
+        "versions", "disk", "leftovers", "locks", "speed", "release", "pairing", "vectors", "anisotropy",
+        "collapse", "same-vectors", "library", "vocabulary", "truncation", "padding", "bm25", "prompts",
+        "pooling", "metric",
+    }  # fmt: skip
+    for finding in findings:
+        assert bool(finding.command) == (finding.severity != Severity.OK)
+        json.loads(finding.model_dump_json())
+
+
+def test_a_model_with_random_weights_is_found_out(released, tiny_model):
+    doctor = ReleaseDoctor(released, current(released), np.random.default_rng(0))
+    vectors = load_encoder(tiny_model).encode_documents(doctor.texts)
+    found = check_anisotropy(vectors, np.random.default_rng(0))
+    assert found.severity == Severity.ERROR
+    assert found.evidence["mean cosine of random pairs"] > 0.9
+
+
+def test_a_cut_index_file(released):
+    index = part(released, "index") / "index.faiss"
+    index.write_bytes(index.read_bytes()[:-10])
+    findings = diagnose(released, try_alternatives=False)
+    assert "files" in errors(findings)
+    assert "index.faiss" in by_subject(findings)["files"].evidence["damage"]
+    assert exit_code(findings) == 2
+
+
+def test_vectors_lost_altogether_are_told_not_raised(released):
+    shutil.rmtree(part(released, "vectors"))
+    findings = diagnose(released, try_alternatives=False)
+    assert exit_code(findings) == 2
+
+
+def test_an_unreadable_release_is_told_not_raised(released):
+    (released / "releases" / "1" / "release.json").write_text("{")
+    findings = diagnose(released)
+    assert errors(findings) == {"release"}
+
+
+def test_a_model_swapped_for_another_under_the_same_index(released):
+    model = part(released, "model")
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    values = np.frombuffer(data, dtype=np.float32, offset=len(data) - 4 * 20_000)
+    values[:] = values[::-1]
+    weights.write_bytes(data)
+    rewrite_release(released, model=rewrite_manifest(model, ["model.safetensors"]))
+    found = errors(diagnose(released, try_alternatives=False))
+    assert {"pairing", "same-vectors"} <= found
+
+
+def test_a_model_whose_pooling_was_changed_gives_other_vectors(released):
+    model = part(released, "model")
+    config = next(model.glob("*Pooling/config.json"))
+    name = config.relative_to(model).as_posix()
+    config.write_text(config.read_text().replace('"mean"', '"cls"'))
+    rewrite_release(released, model=rewrite_manifest(model, [name]))
+    findings = by_subject(diagnose(released, try_alternatives=False))
+    assert findings["same-vectors"].severity == Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("subject", "options", "remedy"),
+    [
+        ("pooling", {"pooling": "last-token"}, "mean"),
+        ("prompts", {"prompts": {"query": "orange kettle tunnel island "}}, "query ''"),
+    ],
+)
+def test_the_wrong_use_of_a_good_model_is_found_by_trying_the_right_one(
+    released, release_template, subject, options, remedy
+):
+    doctor = ReleaseDoctor(released, current(released), np.random.default_rng(0))
+    doctor.encoder = load_encoder(release_template / "model", **options)
+    found = by_subject(doctor.usage())
+    assert {name for name, f in found.items() if f.severity == Severity.ERROR} == {subject}
+    assert found[subject].evidence["low"] > 0
+    assert remedy in found[subject].title
+
+
+def test_trying_alternatives_leaves_the_encoder_as_it_was(released):
+    doctor = ReleaseDoctor(released, current(released), np.random.default_rng(0))
+    before = doctor.encoder.encode_queries(["river stone"])
+    list(doctor.usage())
+    np.testing.assert_array_equal(doctor.encoder.encode_queries(["river stone"]), before)
