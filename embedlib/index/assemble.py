@@ -10,9 +10,9 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows, Vectors
 from embedlib.errors import UserError
-from embedlib.index.build import build_index, checked_blocks, faiss_threads
+from embedlib.index.build import build_index, checked_blocks
 from embedlib.index.choose import BINARY, Candidate, Demands, candidates, describe
-from embedlib.index.dense import DenseIndex, VectorRows
+from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
 from embedlib.index.tune import Tuned, latency_ms, tune
 from embedlib.progress import Progress, silent
 from embedlib.retrieval.dense import exact_search

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -124,20 +123,6 @@ def check_norms(block: Floats, start: int, vectors: Vectors) -> None:
             found=f"{norms[first]:g}; {int(bad.sum())} such vector(s) in this block",
             remedy="encode the corpus again; check the model's weights and precision",
         )
-
-
-@contextmanager
-def faiss_threads(count: int | None) -> Iterator[None]:
-    """Run FAISS on ``count`` threads (all cores when None) and restore the number after."""
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    if count is not None:
-        faiss.omp_set_num_threads(count)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _sample(vectors: Vectors, size: int, rng: np.random.Generator) -> Floats:

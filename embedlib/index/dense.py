@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ from embedlib.errors import DataError, MismatchError
 from embedlib.index.info import INDEX_FILE, IndexInfo, Settings, open_index, read_info
 from embedlib.retrieval.dense import exact_search
 from embedlib.retrieval.hits import Hits, sort_hits
+
+#: Below this many queries one thread is faster: FAISS spreads queries over threads, and a team of
+#: idle threads for every searching thread of a server costs the others their cores.
+FEW = 8
 
 
 class VectorRows:
@@ -57,6 +63,20 @@ def truncate(vectors: Floats, dimension: int, normalized: bool) -> Floats:
     norms = np.linalg.norm(cut, axis=1, keepdims=True)
     shortened: Floats = cut / np.maximum(norms, np.finfo(np.float32).tiny)
     return shortened
+
+
+@contextmanager
+def faiss_threads(count: int | None) -> Iterator[None]:
+    """Run FAISS on ``count`` threads (all cores when None) and restore the number after."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    if count is not None:
+        faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def apply_settings(index: Any, settings: Settings) -> None:
@@ -119,7 +139,8 @@ class DenseIndex:
         k = min(k, len(self))
         wanted = min(max(k * self.settings.rescore, k), len(self))
         searched = truncate(queries, self.index.d, self.normalized)
-        scores, rows = self.index.search(searched, min(wanted + 1, len(self)))
+        with faiss_threads(1 if len(queries) < FEW else None):
+            scores, rows = self.index.search(searched, min(wanted + 1, len(self)))
         if (rows[:, :wanted] < 0).any() or self._cuts_a_tie(scores, wanted):
             return self.exact(queries, k)
         if self.settings.rescore:

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.index.build import faiss_threads
-from embedlib.index.dense import DenseIndex, VectorRows
+from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
 from embedlib.index.info import Point, Settings
 
 EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)

@@ -9,7 +9,7 @@ import index_workspace
 import pytest
 from index_workspace import Workspace
 
-from embedlib.index.build import faiss_threads
+from embedlib.index.dense import faiss_threads
 
 
 @pytest.fixture
