@@ -42,7 +42,7 @@ def error_of(event: dict[str, Any]) -> EmbedlibError:
     where, remedy = str(event.get("where", "")), str(event.get("remedy", ""))
     if kind is errors.ConfigError:
         return errors.ConfigError(event.get("problems") or [], where=where, remedy=remedy)
-    return kind(  # type: ignore[no-any-return]
+    return kind(
         str(event["what"]),
         where=where,
         expected=str(event.get("expected", "")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,19 @@ from embedlib.training.dev import DevWatch
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.loop import Recipe, dev_watch, read_dev, train
+from embedlib.training.lora import add_adapters, merge_adapters
 from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
 from embedlib.training.options import TrainingJob, TrainOptions, train_options
 from embedlib.training.plan import Plan, count_steps, default_epochs, estimated_seconds, training_bytes
-from embedlib.training.sizing import Sizing, activation_bytes, free_bytes, size_step, trial_flops
+from embedlib.training.sizing import (
+    Sizing,
+    activation_bytes,
+    dry_run,
+    forward_backward,
+    free_bytes,
+    size_step,
+    trial_flops,
+)
 from embedlib.training.trainer import Watch
 from embedlib.training.world import World
 
@@ -79,6 +89,8 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
         patience=options.patience,
         world=prepared.world,
     )
+    if options.lora is not None:
+        add_adapters(prepared.encoder.module, options.lora)
     started = time.monotonic()
     recipe = recipe_of(job, options, prepared)
     watch = train(
@@ -87,6 +99,7 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
     if prepared.world.main:
         if dev is not None:
             dev.restore_best()
+        merge_adapters(prepared.encoder.module)
         _save(job, options, prepared, dev, watch)
     return _summary(prepared, plan, dev, watch, time.monotonic() - started)
 
@@ -116,8 +129,10 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         wanted=options.mini_batch_tokens,
         always_cached=LOSSES[loss].cached,
     )
-    prepared = Prepared(encoder, data, batches, loss, steps, sizing, bf16, world)
-    return prepared
+    if encoder.module.device.type == "cuda":
+        trial = partial(forward_backward, encoder.module, bf16=bf16)
+        sizing = dry_run(sizing, batches.step_tokens // world.size, trial)
+    return Prepared(encoder, data, batches, loss, steps, sizing, bf16, world)
 
 
 def plan_of(prepared: Prepared) -> Plan:

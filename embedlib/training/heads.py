@@ -23,7 +23,7 @@ UNCOUNTED = -100
 DECODER_LAYERS, DECODER_HEADS = 2, 4
 
 
-class TokenHead(nn.Module):
+class TokenHead(nn.Module):  # type: ignore[misc]
     """Hidden states to vocabulary scores: dense, GELU, layer norm, the token embeddings transposed.
 
     Args:
@@ -43,7 +43,7 @@ class TokenHead(nn.Module):
         return F.linear(self.norm(F.gelu(self.dense(states))), self.embeddings.weight, self.bias)
 
 
-class MaskedTokens(nn.Module):
+class MaskedTokens(nn.Module):  # type: ignore[misc]
     """Masked language modelling: cross entropy of the masked tokens.
 
     Args:
@@ -67,7 +67,7 @@ class MaskedTokens(nn.Module):
         return F.cross_entropy(scores.float(), labels[counted])
 
 
-class Denoising(nn.Module):
+class Denoising(nn.Module):  # type: ignore[misc]
     """TSDAE (arXiv 2104.06979): the text is rebuilt from the embedding of its damaged form alone.
 
     The decoder is our own, small, with the encoder's token embeddings at both ends.

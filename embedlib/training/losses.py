@@ -171,8 +171,11 @@ def _gist(
     return losses.GISTEmbedLoss(model, **options)
 
 
-def _within_example(name: str, model: SentenceTransformer, options: TrainOptions, scale: float) -> nn.Module:
+def _within_example(  # noqa: PLR0911 (one line a loss)
+    name: str, model: SentenceTransformer, options: TrainOptions, scale: float
+) -> nn.Module:
     from sentence_transformers.sentence_transformer import losses
+    from sentence_transformers.util import pairwise_dot_score
 
     margin = options.margin or 0.5
     match name:
@@ -192,7 +195,7 @@ def _within_example(name: str, model: SentenceTransformer, options: TrainOptions
         case "angle":
             return losses.AnglELoss(model, scale=scale)
         case _:
-            return losses.MarginMSELoss(model)
+            return losses.MarginMSELoss(model, lambda a, b: scale * pairwise_dot_score(a, b))
 
 
 def _matryoshka(model: SentenceTransformer, loss: nn.Module, dimensions: tuple[int, ...]) -> nn.Module:

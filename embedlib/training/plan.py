@@ -51,12 +51,11 @@ class Plan:
 
     def __str__(self) -> str:
         caching = ", gradient caching" if self.cached else ""
-        return (
-            f"{self.loss}: {self.examples} examples, {self.steps} steps of {self.batch_size} "
-            f"({self.epochs:g} epochs), {self.tokens / 1e6:.2f}M tokens, {self.mini_batch_tokens} at once"
-            f"{caching}, {self.precision} on {self.device} x {self.processes}; about {self.seconds / 60:.1f} min "
-            f"and {self.memory_mb / 1024:.1f} GiB"
-        )
+        work = f"{self.examples} examples, {self.steps} steps of {self.batch_size} ({self.epochs:g} epochs)"
+        size = f"{self.tokens / 1e6:.2f}M tokens, {self.mini_batch_tokens} at once{caching}"
+        where = f"{self.precision} on {self.device} x {self.processes}"
+        cost = f"about {self.seconds / 60:.1f} min and {self.memory_mb / 1024:.1f} GiB"
+        return f"{self.loss}: {work}, {size}, {where}; {cost}"
 
 
 def default_epochs(examples: int) -> float:

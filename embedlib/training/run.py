@@ -36,10 +36,11 @@ def run_job(path: Path) -> int:
 def kinds() -> dict[str, Callable[[TrainingJob], dict[str, Any]]]:
     """What each kind of job runs."""
     from embedlib.training.adapt import adapt
+    from embedlib.training.distil import distil
     from embedlib.training.finetune import fine_tune
     from embedlib.training.probe import probe
 
-    return {"fine-tune": fine_tune, "probe": probe, "adapt": adapt}
+    return {"fine-tune": fine_tune, "probe": probe, "adapt": adapt, "distil": distil}
 
 
 def typed(error: BaseException, where: Path) -> EmbedlibError:

@@ -6,10 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 import torch
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +87,7 @@ def size_step(
 
 
 def largest_fitting(tokens: int, attempt: Callable[[int], None]) -> int:
-    """Halve a mini-batch until one runs on the device: the dry run before training on a GPU.
+    """Halve a mini-batch until one runs on the device.
 
     Args:
         tokens: Where to start.
@@ -103,6 +106,43 @@ def largest_fitting(tokens: int, attempt: Callable[[int], None]) -> int:
                 raise
             logger.warning("a mini-batch of %d tokens does not fit; trying %d", tokens, tokens // 2)
             tokens //= 2
+
+
+def dry_run(sizing: Sizing, step_tokens: int, attempt: Callable[[int], None]) -> Sizing:
+    """Correct an estimate by trying it: a step that does not fit is cached, a mini-batch halved.
+
+    Args:
+        sizing: The estimate.
+        step_tokens: Tokens of a large step.
+        attempt: Runs forward and backward with so many tokens.
+
+    Raises:
+        torch.OutOfMemoryError: Not even the least mini-batch fits.
+    """
+    if not sizing.cached:
+        try:
+            attempt(step_tokens)
+            return sizing
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            logger.warning("a step of %d tokens does not fit at once: gradient caching", step_tokens)
+    return sizing._replace(tokens=largest_fitting(sizing.tokens, attempt), cached=True)
+
+
+def forward_backward(model: SentenceTransformer, tokens: int, *, bf16: bool) -> None:
+    """One forward and backward pass over ``tokens`` tokens of texts of full length, then forgotten.
+
+    Args:
+        model: The model on its device.
+        tokens: Tokens, padding included.
+        bf16: bf16 autocast.
+    """
+    length = min(int(model.max_seq_length or 512), tokens)
+    ids = torch.ones(max(1, tokens // length), length, dtype=torch.long, device=model.device)
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+        vectors = model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"]
+    vectors.float().sum().backward()
+    model.zero_grad(set_to_none=True)
 
 
 def trial_flops(device: torch.device, *, bf16: bool, size: int = 512, repeats: int = 4) -> float:

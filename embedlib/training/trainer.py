@@ -18,6 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from embedlib.errors import NonFiniteLoss
 from embedlib.progress import Progress
 from embedlib.training.checkpoints import PREFIX, seal
+from embedlib.training.lora import has_adapters
 
 #: Losses that may wait on a GPU before they are looked at: no host sync a step.
 WAITING = 8
@@ -90,15 +91,20 @@ class EmbeddingTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
             raise
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
-        super()._load_from_checkpoint(checkpoint_path)
+        if not has_adapters(self.model):
+            super()._load_from_checkpoint(checkpoint_path)
         path = Path(checkpoint_path) / LOSS_STATE
         if path.is_file():
             self.loss.load_state_dict(load_file(path), strict=False)
 
     def _own_state(self) -> dict[str, Tensor]:
-        """What the loss has besides the model: decoders and heads."""
-        inside = {id(p) for p in self.model.state_dict(keep_vars=True).values()}
+        """What the model's folder does not hold: decoders and heads of the loss, adapters."""
         state = self.loss.state_dict(keep_vars=True)
+        inside = (
+            set()
+            if has_adapters(self.model)
+            else {id(p) for p in self.model.state_dict(keep_vars=True).values()}
+        )
         return {name: p.detach().contiguous() for name, p in state.items() if id(p) not in inside}
 
 

@@ -79,7 +79,8 @@ def test_same_seed_same_bytes_other_seed_other_weights(job):
 
 def test_matryoshka_and_gradient_caching_train(job):
     finetune.fine_tune(job("plain", matryoshka=[16, 8], loss="cached-mnrl"))
-    assert json.loads((Path(job("plain").out) / "provenance.json").read_text())["options"]["matryoshka"] == [16, 8]
+    provenance = json.loads((Path(job("plain").out) / "provenance.json").read_text())
+    assert provenance["options"]["matryoshka"] == [16, 8]
 
 
 def test_a_matryoshka_dimension_the_model_has_not_is_refused(job):
@@ -220,3 +221,19 @@ def test_the_trained_folder_gives_the_same_vectors_in_plain_sentence_transformer
     plain = SentenceTransformer(job().out, device="cpu").encode(texts, normalize_embeddings=True)
     ours = load_encoder(job().out, device="cpu").encode_documents(texts)
     assert (plain * ours).sum(axis=1).min() >= 0.9999
+
+
+def test_lora_trains_little_and_leaves_a_plain_model(job, tiny_model):
+    options = {"lora": {"rank": 2, "alpha": 8, "dropout": 0.0}, "max_steps": 4}
+    finetune.fine_tune(job("lora", **options))
+    before, after = weights(tiny_model), weights(job("lora").out)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not any("embeddings" in name or "LayerNorm" in name for name in changed)
+    broken = job("broken", **options)
+    finetune.fine_tune(broken)
+    shutil.rmtree(broken.out)
+    shutil.rmtree(latest_sound(Path(broken.scratch)))
+    finetune.fine_tune(broken)
+    assert same(job("lora").out, broken.out)

@@ -20,6 +20,6 @@ def test_trained_model_beats_its_start_and_is_the_same_twice(store, refs):
     assert summary["dev_best"] > summary["dev_before"]
     assert summary["loss_last"] < summary["loss_first"]
     curve = json.loads(built.ref.file("curve.json").read_text())
-    assert [p["step"] for p in curve["dev"]][0] == 0
+    assert curve["dev"][0]["step"] == 0
     vectors = load_encoder(built.ref.path).encode_queries(["where is apple"])
     assert np.isfinite(vectors).all()

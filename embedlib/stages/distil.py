@@ -1,0 +1,54 @@
+"""Distil a model into a smaller one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from embedlib.config.training import Distil
+from embedlib.contracts import Vectors
+from embedlib.models.resolve import model_digest, resolve_model
+from embedlib.stages.base import Job, Stage, Summary
+from embedlib.store import ArtifactRef
+from embedlib.training.launch import launch
+from embedlib.training.options import TrainingJob
+
+
+def run(
+    job: Job,
+    config: Distil,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+) -> Summary:
+    """Train a student of ``model``, whose ``vectors`` of the corpus it learns to give."""
+    Vectors(vectors.path).require_model(model.digest)
+    options = config.identity()
+    if config.student is not None:
+        options["student"] = str(resolve_model(config.student))
+    training = TrainingJob(
+        kind="distil",
+        model=str(model.path),
+        out=str(job.out),
+        scratch=str(job.scratch),
+        seed=job.seed,
+        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "vectors": str(vectors.path)},
+        options=options,
+        provenance={"teacher_digest": model.digest, "corpus_digest": corpus.digest},
+    )
+    return launch(
+        training,
+        timeout_s=config.timeout_s,
+        stall_s=config.stall_s,
+        progress=job.progress,
+        lock=job.store.locks_dir / "device.lock",
+    )
+
+
+def external(config: Distil) -> Mapping[str, str]:
+    """Digest of the student's starting weights when it is another model."""
+    return {} if config.student is None else {"student": model_digest(config.student)}
+
+
+STAGE = Stage("distil", "model", run, external)
