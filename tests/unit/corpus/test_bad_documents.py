@@ -1,12 +1,14 @@
 """Bad documents, a table: each is a typed error, or a counted and listed skip, as ``on_bad_row`` says."""
 
+# ruff: noqa: E501 - a case a line
 from __future__ import annotations
 
 import gzip
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -30,7 +32,7 @@ class Case(NamedTuple):
     kept: int | None = None
     rejected: int = 1
     file: str = "corpus.jsonl"
-    source: dict[str, Any] = {}
+    source: Mapping[str, Any] = MappingProxyType({})
 
 
 def _parquet(**columns: Any) -> Callable[[Path], None]:
@@ -170,7 +172,7 @@ def test_a_damaged_parquet_page_loses_nothing_silently(tmp_path: Path, ingest, r
 
 @pytest.mark.parametrize("source_type", ["auto", "jsonl", "csv", "parquet", "folder", "beir"])
 def test_nothing_at_the_path(source_type: str, tmp_path: Path, ingest) -> None:
-    with pytest.raises(DataError, match="no (file|folder) 'absent") as error:
+    with pytest.raises(DataError, match=r"no (file|folder) 'absent") as error:
         ingest({"type": source_type, "path": tmp_path / "absent.jsonl"})
     assert str(tmp_path) in error.value.where
 
@@ -190,7 +192,12 @@ def test_a_failed_ingest_leaves_no_half_artifact(tmp_path: Path, store, ingest) 
 
 @pytest.mark.parametrize(
     "content",
-    [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.encode("utf-16"), GOOD.encode("utf-32"), GOOD.replace("\n", "\r\n").encode()],
+    [
+        b"\xef\xbb\xbf" + GOOD.encode(),
+        GOOD.encode("utf-16"),
+        GOOD.encode("utf-32"),
+        GOOD.replace("\n", "\r\n").encode(),
+    ],
     ids=["utf-8 mark", "utf-16 mark", "utf-32 mark", "windows line ends"],
 )
 def test_marks_and_line_ends_are_no_mistakes(content: bytes, tmp_path: Path, ingest) -> None:
@@ -200,7 +207,11 @@ def test_marks_and_line_ends_are_no_mistakes(content: bytes, tmp_path: Path, ing
 
 
 def test_escaped_nul_and_controls_are_cleaned_away(jsonl, ingest) -> None:
-    path = jsonl({"_id": "a", "text": "a\x00b\x07c\ufeff"}, {"_id": "b", "text": "\x00\x01"}, {"_id": "c", "text": "ok"})
+    path = jsonl(
+        {"_id": "a", "text": "a\x00b\x07c\ufeff"},
+        {"_id": "b", "text": "\x00\x01"},
+        {"_id": "c", "text": "ok"},
+    )
     corpus = ingest(path)
     assert [d.text for d in Corpus(corpus.path).documents()] == ["abc", "ok"]
     assert corpus.json("profile.json")["empty"] == 1
@@ -231,8 +242,12 @@ FOLDERS = [
 ]
 
 
-@pytest.mark.parametrize(("files", "words"), [case[1:] for case in FOLDERS], ids=[case[0] for case in FOLDERS])
-def test_bad_files_in_a_folder(files: dict[str, bytes | str], words: str, tmp_path: Path, ingest, rows) -> None:
+@pytest.mark.parametrize(
+    ("files", "words"), [case[1:] for case in FOLDERS], ids=[case[0] for case in FOLDERS]
+)
+def test_bad_files_in_a_folder(
+    files: dict[str, bytes | str], words: str, tmp_path: Path, ingest, rows
+) -> None:
     folder = _folder({"a.txt": "a good file", **files}, tmp_path)
     with pytest.raises(DataError) as error:
         ingest(folder)

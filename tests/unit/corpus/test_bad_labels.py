@@ -1,5 +1,6 @@
 """Bad labels, a table: each is a typed error, or a counted and listed skip, as ``on_bad_row`` says."""
 
+# ruff: noqa: E501 - a case a line
 from __future__ import annotations
 
 import json
@@ -56,7 +57,11 @@ def beir(tmp_path: Path):
     def write(queries: str, **qrels: str | bytes) -> Path:
         words = ["amber birch", "cedar dune", "ember fjord", "gorge heath", "islet jetty", "knoll ledge"]
         documents = [
-            {"_id": f"d{i}", "title": f"all about {pair}", "text": f"{pair} are two words that say where we walk today"}
+            {
+                "_id": f"d{i}",
+                "title": f"all about {pair}",
+                "text": f"{pair} are two words that say where we walk today",
+            }
             for i, pair in enumerate(words, start=1)
         ]
         (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
@@ -106,13 +111,17 @@ def test_documents_that_give_no_query(jsonl, ingest, split) -> None:
 @pytest.mark.parametrize("labels", ["beir", "log"])
 def test_labels_that_are_not_there(labels: str, jsonl, ingest, split, tmp_path: Path) -> None:
     corpus = ingest(jsonl({"_id": "a", "text": "one"}, {"_id": "b", "text": "two"}))
-    with pytest.raises(DataError, match="no (file|folder) 'gone") as error:
+    with pytest.raises(DataError, match=r"no (file|folder) 'gone") as error:
         split(corpus, {"type": labels, "path": tmp_path / "gone.tsv"})
     assert error.value.found == "nothing"
 
 
 LOGS = [
-    ("count is a word", "query\tdoc_id\tcount\nwhere do we walk\td1\tmany\n", "the count 'many' is no number"),
+    (
+        "count is a word",
+        "query\tdoc_id\tcount\nwhere do we walk\td1\tmany\n",
+        "the count 'many' is no number",
+    ),
     ("count is negative", "query\tdoc_id\tcount\nwhere do we walk\td1\t-2\n", "is below 0"),
     ("query is empty", "query\tdoc_id\tcount\n \td1\t1\n", "a query without text"),
     ("document is empty", "query\tdoc_id\tcount\nwhere do we walk\t\t1\n", "no document id"),

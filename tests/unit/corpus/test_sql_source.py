@@ -1,0 +1,195 @@
+"""SQL sources on SQLite and on a real PostgreSQL; passwords stay where they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from embedlib.contracts import Corpus
+from embedlib.corpus.sql import sql_digest, sql_rows
+from embedlib.errors import ConfigError, DataError, ServiceError, UserError
+
+ROWS = [("a", "Title", "first text"), ("b", None, "second text"), ("c", "", "third text")]
+FILL = """insert into docs
+    select i, 'Title ' || i, 'the text of document ' || i, '2020-01-02' from generate_series(1, 5000) i"""
+VARIABLE = "EMBEDLIB_TEST_SQL"
+QUERY = "select id, title, body from docs order by id"
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "docs.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table docs (id text, title text, body text)")
+        connection.executemany("insert into docs values (?, ?, ?)", ROWS)
+    connection.close()
+    monkeypatch.setenv(VARIABLE, f"sqlite:///{path}")
+    return path
+
+
+def _source(query: str = QUERY, **options: str) -> dict[str, str]:
+    return {"type": "sql", "url_env": VARIABLE, "query": query, **options}
+
+
+def test_rows_of_a_query_are_documents(database: Path, ingest) -> None:
+    corpus = ingest(_source())
+    assert [(d.doc_id, d.title, d.text) for d in Corpus(corpus.path).documents()] == [
+        ("a", "Title", "first text"),
+        ("b", "", "second text"),
+        ("c", "", "third text"),
+    ]
+
+
+def test_a_changed_row_is_seen_and_a_version_query_decides_alone(database: Path, ingest) -> None:
+    first, versioned = ingest(_source()), ingest(_source(version_query="select count(*) from docs"))
+    with sqlite3.connect(database) as connection:
+        connection.execute("update docs set body = 'changed' where id = 'b'")
+    connection.close()
+    assert ingest(_source()).fingerprint != first.fingerprint
+    assert ingest(_source(version_query="select count(*) from docs")).fingerprint == versioned.fingerprint
+
+
+def test_the_digest_does_not_depend_on_the_order_of_rows(database: Path) -> None:
+    url = f"sqlite:///{database}"
+    assert sql_digest(url, QUERY) == sql_digest(url, QUERY + " desc")
+    assert sql_digest(url, QUERY) != sql_digest(url, "select id, title, body from docs where id < 'c'")
+
+
+BAD = [
+    ("no rows", "select id, body from docs where 1 = 0", DataError, "no document with text"),
+    ("no text column", "select id, title as words from docs", DataError, "no column that holds the text"),
+    ("unknown table", "select * from nowhere", DataError, "the query fails"),
+    ("not SQL", "choose everything", DataError, "the query fails"),
+    ("not a query", "create table x (y int)", DataError, "the query returns no rows"),
+    ("text is a number", "select id, 5 as body from docs", DataError, "not a text but int"),
+    ("text is null", "select id, null as body from docs", DataError, "not a text but missing"),
+    ("id twice", "select 'a' as id, body from docs", DataError, "duplicate id 'a'"),
+]
+
+
+@pytest.mark.parametrize(("query", "kind", "words"), [c[1:] for c in BAD], ids=[c[0] for c in BAD])
+def test_bad_queries(query: str, kind: type[Exception], words: str, database: Path, ingest) -> None:
+    with pytest.raises(kind, match=words):
+        ingest(_source(query))
+
+
+def test_bad_rows_of_a_query_are_skipped_by_number(database: Path, ingest, rows) -> None:
+    query = "select id, case id when 'b' then null else body end as body from docs order by id"
+    corpus = ingest(_source(query), on_bad_row="skip")
+    assert Corpus(corpus.path).ids == ["a", "c"]
+    assert rows(corpus, "rejected.jsonl") == [
+        {"where": "sql:row 2", "reason": "'body' is not a text but missing"}
+    ]
+
+
+def test_the_url_must_be_in_the_environment_and_be_one(ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(ConfigError, match="is not set"):
+        ingest(_source())
+    monkeypatch.setenv(VARIABLE, "hunter2, no url")
+    with pytest.raises(ConfigError, match="holds no database URL") as error:
+        ingest(_source())
+    assert "hunter2" not in str(error.value)
+    monkeypatch.setenv(VARIABLE, "klingon://user:hunter2@host/db")
+    with pytest.raises(UserError, match="no driver") as error:
+        ingest(_source())
+    assert "hunter2" not in str(error.value)
+
+
+def test_the_password_of_an_unreachable_database_is_not_shown(
+    ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "postgresql+psycopg2://user:hunter2@127.0.0.1:1/db")
+    with pytest.raises(ServiceError, match="cannot be reached") as error:
+        ingest(_source())
+    assert "hunter2" not in str(error.value)
+    assert "127.0.0.1" in error.value.where
+
+
+def test_no_artifact_holds_the_url(database: Path, ingest, store) -> None:
+    ingest(_source())
+    kept = b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())
+    assert str(database).encode() not in kept
+    assert VARIABLE.encode() in kept
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a PostgreSQL started for these tests, on a socket of its own; skips where there is none."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(binaries[-1]) if binaries else None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server on this machine")
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    if user:
+        shutil.chown(folder, "nobody")
+    data = folder / "data"
+    subprocess.run(
+        [initdb, "-D", str(data), "-U", "reader", "-A", "trust", "--no-sync"],
+        check=True, capture_output=True, cwd=folder, **user,
+    )  # fmt: skip
+    options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+    server = subprocess.Popen(
+        [str(Path(initdb).resolve().with_name("postgres")), "-D", str(data), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **user,
+    )  # fmt: skip
+    try:
+        yield f"postgresql+psycopg2://reader:hunter2@/postgres?host={folder}"
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def filled(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    import time
+
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import OperationalError
+
+    monkeypatch.setenv(VARIABLE, postgres)
+    engine = create_engine(postgres)
+    for _ in range(100):
+        try:
+            with engine.begin() as connection:
+                connection.execute(text("drop table if exists docs"))
+                connection.execute(text("create table docs (id int, title text, body text, day date)"))
+                connection.execute(text(FILL))
+            break
+        except OperationalError:
+            time.sleep(0.1)
+    engine.dispose()
+    return postgres
+
+
+def test_postgresql_rows_are_streamed(filled: str, ingest) -> None:
+    source = {**_source("select id, title, body, day from docs"), "fields": {"metadata": ["day"]}}
+    corpus = ingest(source)
+    documents = {d.doc_id: d for d in Corpus(corpus.path).documents()}
+    assert len(documents) == 5000
+    assert documents["42"][:3] == ("42", "Title 42", "the text of document 42")
+    assert documents["42"].metadata == '{"day": "2020-01-02"}'
+
+
+def test_postgresql_rows_stay_on_the_server_until_they_are_read(filled: str) -> None:
+    stream = sql_rows(
+        filled, "select i as id, repeat('x', 1000) as body from generate_series(1, 100000000) i"
+    )
+    assert next(stream)["id"] == 1
+    stream.close()
+
+
+def test_postgresql_errors_name_the_fault(filled: str, ingest) -> None:
+    with pytest.raises(DataError, match="the query fails") as error:
+        ingest(_source("select * from nowhere"))
+    assert 'relation "nowhere" does not exist' in error.value.found
+    assert "hunter2" not in str(error.value)
