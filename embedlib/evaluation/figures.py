@@ -68,6 +68,7 @@ class Figures:
         guards: General sets.
         slices: Parts of that set.
         leaks: Test data found in training, in words.
+        cautions: What weakens the figures without voiding them, in words.
         merged: Whether the candidate is already a merge with the base.
         index_recall: Measured recall of its index, where there is one.
     """
@@ -80,6 +81,7 @@ class Figures:
     guards: Sequence[GuardFigure] = ()
     slices: Sequence[SliceFigure] = ()
     leaks: Sequence[str] = ()
+    cautions: Sequence[str] = ()
     merged: bool = False
     index_recall: float | None = None
 
@@ -97,12 +99,19 @@ class Figures:
         )
 
 
-def read_figures(folder: Path, *, leaks: Sequence[str] = (), index_recall: float | None = None) -> Figures:
+def read_figures(
+    folder: Path,
+    *,
+    leaks: Sequence[str] = (),
+    cautions: Sequence[str] = (),
+    index_recall: float | None = None,
+) -> Figures:
     """Read an evaluation artifact's folder.
 
     Args:
         folder: The artifact's folder.
         leaks: See ``Figures``.
+        cautions: See ``Figures``.
         index_recall: See ``Figures``.
     """
     record: dict[str, Any] = read_json(folder / "comparisons.json")
@@ -118,6 +127,7 @@ def read_figures(folder: Path, *, leaks: Sequence[str] = (), index_recall: float
         guards=[guard_from_json(g) for g in read_json(folder / "guards.json")],
         slices=[slice_from_json(s) for s in read_json(folder / "slices.json")],
         leaks=leaks,
+        cautions=cautions,
         merged=record["merged"],
         index_recall=index_recall,
     )

@@ -198,7 +198,7 @@ def _decision(verdict: Verdict, reasons: Sequence[str], figures: Figures, histor
     return Decision(
         verdict=verdict,
         headline=_headline(verdict, figures),
-        reasons=tuple(reasons),
+        reasons=(*reasons, *figures.cautions),
         advice=tuple(_advice(verdict, figures)),
         decided_on=figures.decides,
         numbers={

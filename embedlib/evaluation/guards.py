@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import islice
@@ -132,14 +133,11 @@ def default_guard(corpus: Corpus, margin: float) -> GuardSet | None:
         corpus: What the candidate was trained on.
         margin: Most nDCG@10 that may be lost.
     """
-    roots = package_roots([name for name in PACKAGES if find_spec(name) is not None])
     hashes = set(corpus.column("content_hash"))
     records = [
         r
-        for r in docstring_documents(roots)
-        if isinstance(r, Record)
-        and r.doc_id not in corpus.row_of
-        and content_hash(r.title, r.text) not in hashes
+        for r in _docstrings(PACKAGES)
+        if r.doc_id not in corpus.row_of and content_hash(r.title, r.text) not in hashes
     ]
     step = max(1, len(records) // GUARD_DOCUMENTS)
     chosen = sorted(islice(records[::step], GUARD_DOCUMENTS), key=lambda r: r.doc_id)
@@ -155,6 +153,12 @@ def default_guard(corpus: Corpus, margin: float) -> GuardSet | None:
         name="docstrings",
     )
     return GuardSet("docstrings of installed packages", content, margin)
+
+
+@lru_cache(maxsize=1)
+def _docstrings(packages: tuple[str, ...]) -> list[Record]:
+    roots = package_roots([name for name in packages if find_spec(name) is not None])
+    return [r for r in docstring_documents(roots) if isinstance(r, Record)]
 
 
 def package_version(name: str) -> str:

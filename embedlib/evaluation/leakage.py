@@ -10,8 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from embedlib.corpus.leaks import LeakFilter, normalised
+from embedlib.retrieval.tokens import words
 
-LeakKind = Literal["query", "near-duplicate query", "document", "duplicate document"]
+LeakKind = Literal["query", "near-duplicate query", "document", "duplicate document", "same words"]
+
+#: Fewer content words than this are too little to call two queries paraphrases.
+LEAST_WORDS = 3
 
 
 class Leak(NamedTuple):
@@ -22,12 +26,20 @@ class Leak(NamedTuple):
         query_id: The test query.
         example: The training query's id.
         detail: The leak in words.
+
+    A training query of the ``same words`` in another order or form is mostly a paraphrase, but may
+    ask for something else ("with", "without"): it is named, and does not void the test.
     """
 
     kind: LeakKind
     query_id: str
     example: str
     detail: str
+
+    @property
+    def voids(self) -> bool:
+        """Whether figures on this query prove nothing."""
+        return self.kind != "same words"
 
 
 def find_leaks(judged: Iterable[Mapping[str, Any]], examples: Iterable[Mapping[str, Any]]) -> list[Leak]:
@@ -43,9 +55,13 @@ def find_leaks(judged: Iterable[Mapping[str, Any]], examples: Iterable[Mapping[s
     tests = list(judged)
     near = LeakFilter([row["query"] for row in tests])
     relevant, same = _documents(tests)
+    by_words: dict[frozenset[str], list[int]] = {}
+    for position, row in enumerate(tests):
+        by_words.setdefault(frozenset(words(row["query"])), []).append(position)
     found: dict[tuple[str, str], Leak] = {}
     for example in examples:
-        for leak in _leaks_of(example, tests, near, relevant, same):
+        leaks = [*_query_leaks(example, tests, near, by_words), *_document_leaks(example, relevant, same)]
+        for leak in leaks:
             found.setdefault((leak.query_id, leak.kind), leak)
     return list(found.values())
 
@@ -61,21 +77,32 @@ def _documents(tests: list[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str
     return relevant, same
 
 
-def _leaks_of(
+def _query_leaks(
     example: Mapping[str, Any],
     tests: list[Mapping[str, Any]],
     near: LeakFilter,
-    relevant: Mapping[str, str],
-    same: Mapping[str, str],
+    by_words: Mapping[frozenset[str], list[int]],
 ) -> Iterable[Leak]:
-    identity, text = example["query_id"], example["query"]
-    for position in near.matches(text):
-        test = tests[position]
-        equal = normalised(test["query"]) == normalised(text)
-        kind: LeakKind = "query" if equal else "near-duplicate query"
-        words = "is" if equal else "is nearly"
-        detail = f"training query {identity!r} ({_short(text)}) {words} test query {test['query_id']!r}"
+    text = example["query"]
+    terms = frozenset(words(text))
+    close = near.matches(text)
+    kinds: dict[int, LeakKind] = {}
+    if len(terms) >= LEAST_WORDS:
+        kinds = dict.fromkeys(by_words.get(terms, ()), "same words")
+    kinds |= dict.fromkeys(close, "near-duplicate query")
+    for position, kind in kinds.items():
+        test, identity = tests[position], example["query_id"]
+        if kind == "near-duplicate query" and normalised(test["query"]) == normalised(text):
+            kind = "query"  # noqa: PLW2901
+        relation = {"query": "is", "near-duplicate query": "is nearly"}.get(kind, "has the words of")
+        detail = f"training query {identity!r} ({_short(text)}) {relation} test query {test['query_id']!r}"
         yield Leak(kind, test["query_id"], identity, detail)
+
+
+def _document_leaks(
+    example: Mapping[str, Any], relevant: Mapping[str, str], same: Mapping[str, str]
+) -> Iterable[Leak]:
+    identity = example["query_id"]
     doc_id = example.get("positive_id") or example.get("doc_id") or ""
     positive = f"document {doc_id!r}, a positive of training query {identity!r},"
     if doc_id in relevant:

@@ -34,9 +34,10 @@ class Interval(NamedTuple):
 def paired_bootstrap(
     a: Values, b: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
 ) -> Interval:
-    """Percentile interval of the mean difference a - b over resampled queries.
+    """Expanded percentile interval of the mean difference a - b over resampled queries.
 
-    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; expanded as in
+    ``expanded_tail``.
 
     Args:
         a: Values of the system in question, [n].
@@ -54,14 +55,14 @@ def paired_bootstrap(
 def bootstrap_mean(
     values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
 ) -> Interval:
-    """Percentile interval of the mean of ``values``, [n]."""
+    """Expanded percentile interval of the mean of ``values``, [n]."""
     return bootstrap_means(_finite(values)[:, None], rng=rng, draws=draws, level=level)[0]
 
 
 def bootstrap_means(
     values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
 ) -> list[Interval]:
-    """Percentile intervals of the mean of each column, on the same resamples of rows.
+    """Expanded percentile intervals of the mean of each column, on the same resamples of rows.
 
     Args:
         values: One row a query, one column a system or a difference, [n, m].
@@ -75,10 +76,25 @@ def bootstrap_means(
     x = _finite_columns(values)
     n = len(x)
     means = np.concatenate([counts @ x / n for counts in resamples(n, rng, draws)])  # [draws, m]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    tail = expanded_tail(n, level)
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return [
         Interval(float(m), float(lo), float(hi), n) for m, lo, hi in zip(x.mean(0), low, high, strict=True)
     ]
+
+
+def expanded_tail(n: int, level: float) -> float:
+    """Share of resamples to cut off at each end so that a small sample's interval is not too narrow.
+
+    Φ(-t_{n-1} · √(n / (n-1))) with t the quantile of Student's distribution at (1 + level) / 2:
+    Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 4.1.2. Tends to
+    (1 - level) / 2 for large n; one value has no spread to expand.
+    """
+    from scipy.stats import t
+
+    if n < 2:
+        return (1 - level) / 2
+    return NormalDist().cdf(-float(t.ppf((1 + level) / 2, n - 1)) * math.sqrt(n / (n - 1)))
 
 
 def resamples(n: int, rng: np.random.Generator, draws: int) -> Iterator[npt.NDArray[np.float64]]:

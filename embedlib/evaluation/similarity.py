@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from embedlib.contracts import Floats
 from embedlib.errors import DataError
-from embedlib.evaluation.significance import Interval, resamples
+from embedlib.evaluation.significance import Interval, expanded_tail, resamples
 from embedlib.models.encoder import Encoder
 
 Values = npt.NDArray[np.float64]
@@ -177,7 +177,8 @@ def _correlation(x: Values, y: Values, counts: Values) -> Values:
 
 
 def _interval(mean: float, drawn: Values, n: int, level: float) -> Interval:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    tail = expanded_tail(n, level)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(mean, float(low), float(high), n)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows, write_json
 from embedlib.evaluation.figures import read_figures
 from embedlib.evaluation.gate import History, Policy, decide
-from embedlib.evaluation.leakage import find_leaks
+from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.fingerprint import digest
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef, Store
@@ -30,7 +30,8 @@ def run(
         leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
     figures = read_figures(
         evaluation.path,
-        leaks=[leak.detail for leak in leaks],
+        leaks=[leak.detail for leak in leaks if leak.voids],
+        cautions=cautions_of(leaks),
         index_recall=float(index.json("index.json")["recall"]["value"]) if index else None,
     )
     test_set = test_set_digest(evaluation)
@@ -44,6 +45,14 @@ def run(
         "test_set": test_set,
         "test_set_used_before": decision.uses,
     }
+
+
+def cautions_of(leaks: Sequence[Leak]) -> list[str]:
+    """One sentence on the leaks that do not void the test, with the first of them."""
+    slight = [leak for leak in leaks if not leak.voids]
+    if not slight:
+        return []
+    return [f"{len(slight)} test queries share all their words with a training query; {slight[0].detail}."]
 
 
 def policy_of(config: Decide) -> Policy:

@@ -14,6 +14,7 @@ from embedlib.evaluation.significance import (
     bootstrap_mean,
     detectable_difference,
     effect_size,
+    expanded_tail,
     holm,
     paired_bootstrap,
     randomization_test,
@@ -38,6 +39,20 @@ def test_bootstrap_interval_matches_scipy(pair):
     assert ours.low == pytest.approx(theirs.low, abs=0.06 * spread)
     assert ours.high == pytest.approx(theirs.high, abs=0.06 * spread)
     assert ours.n == 300
+
+
+def test_small_samples_get_wider_intervals_that_cover_as_promised():
+    assert expanded_tail(10_000, 0.95) == pytest.approx(0.025, abs=1e-4)
+    assert expanded_tail(25, 0.95) == pytest.approx(
+        stats.norm.cdf(-stats.t.ppf(0.975, 24) * math.sqrt(25 / 24))
+    )
+    assert expanded_tail(1, 0.95) == pytest.approx(0.025)
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        interval = bootstrap_mean(rng.normal(0, 1, 12), rng=rng, draws=400)
+        covered += interval.low <= 0 <= interval.high
+    assert covered / 400 >= 0.93  # the plain percentile interval covers 0.91 here
 
 
 def test_interval_does_not_depend_on_how_draws_are_chunked(pair, monkeypatch):

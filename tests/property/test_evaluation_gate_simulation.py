@@ -1,0 +1,49 @@
+"""How often the gate promotes a candidate that is no better, and how often one that is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedlib.evaluation.compare import compare, means
+from embedlib.evaluation.figures import Figures
+from embedlib.evaluation.gate import Policy, decide
+
+MEASURE = "nDCG@10"
+
+
+def verdict(rng, n, shift, noise, policy):
+    """One candidate: a base with the zeros and ones of real nDCG, changes on about half of the queries."""
+    base = np.clip(rng.beta(0.6, 0.8, n) * (rng.random(n) > 0.25), 0, 1)
+    changed = rng.random(n) < 0.5
+    candidate = np.clip(base + changed * rng.normal(shift, noise, n), 0, 1)
+    if shift == 0:  # the null hypothesis exactly: the two are exchangeable query by query
+        swap = rng.random(n) < 0.5
+        base, candidate = np.where(swap, candidate, base), np.where(swap, base, candidate)
+    values = {"base": {MEASURE: base}, "candidate": {MEASURE: candidate}}
+    figures = Figures(
+        primary=MEASURE,
+        decides="human",
+        queries=n,
+        systems={s: m[MEASURE] for s, m in means(values, [MEASURE], rng=rng, draws=100).items()},
+        comparisons=compare(values, [("candidate", "base")], [MEASURE], dataset="human", rng=rng, draws=1000),
+    )
+    return decide(figures, policy).verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [25, 100, 323])
+@pytest.mark.parametrize("min_effect", [0.0, 0.01])
+def test_at_most_two_and_a_half_percent_of_no_change_candidates_are_promoted(n, min_effect):
+    rng = np.random.default_rng([n, 7])
+    policy = Policy(min_effect=min_effect)
+    promoted = sum(verdict(rng, n, 0.0, 0.25, policy) == "promote" for _ in range(2000))
+    assert promoted / 2000 <= 0.025
+
+
+def test_few_no_change_candidates_and_most_better_ones_are_promoted():
+    rng = np.random.default_rng(11)
+    promoted = sum(verdict(rng, 150, 0.0, 0.25, Policy()) == "promote" for _ in range(200))
+    assert promoted <= 10  # more than 10 of 200 has probability 0.013 at 2.5%
+    found = sum(verdict(rng, 150, 0.25, 0.25, Policy()) == "promote" for _ in range(60))
+    assert found >= 55
