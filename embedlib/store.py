@@ -168,7 +168,7 @@ class Store:
         self.scratch_dir = self.root / "scratch"
         self.locks_dir = self.root / "locks"
         for folder in (self.artifacts_dir, self.scratch_dir, self.locks_dir):
-            with _disk_errors(folder):
+            with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
 
     def build(self, recipe: Recipe, make: Make) -> Built:
@@ -247,7 +247,7 @@ class Store:
     def _make(self, recipe: Recipe, fingerprint: str, make: Make) -> ArtifactRef:
         kind_dir = self.artifacts_dir / recipe.kind
         out, scratch = kind_dir / f".tmp-{fingerprint}", self.scratch_dir / fingerprint
-        with _disk_errors(out):
+        with disk_errors(out):
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir(parents=True)
             scratch.mkdir(exist_ok=True)
@@ -354,7 +354,8 @@ def _damaged(path: Path, expected: str, found: str) -> CorruptArtifact:
 
 
 @contextmanager
-def _disk_errors(where: Path) -> Iterator[None]:
+def disk_errors(where: Path) -> Iterator[None]:
+    """Raise ``DiskFull`` in place of the operating system's error, naming ``where`` was written to."""
     try:
         yield
     except OSError as error:

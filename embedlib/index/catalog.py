@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from embedlib.errors import ReleaseError
-from embedlib.store import ArtifactRef, file_lock, write_atomic
+from embedlib.store import ArtifactRef, disk_errors, file_lock, write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,15 @@ def current_number(root: Path) -> int | None:
     if not target.isdecimal():
         raise ReleaseError("releases/current names no release", where=str(link), found=target)
     return int(target)
+
+
+def live_number(root: Path) -> int | None:
+    """``current_number`` for those who mend: None, with a warning, where ``current`` is spoiled."""
+    try:
+        return current_number(root)
+    except ReleaseError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def read_release(root: Path, number: int) -> Release:
@@ -234,8 +243,9 @@ def publisher_lock(root: Path, *, wait: bool = True) -> Iterator[None]:
                 where=str(folder),
                 remedy="try again when it has finished, or publish with wait on",
             )
-        reconcile_locked(root)
-        yield
+        with disk_errors(folder):
+            reconcile_locked(root)
+            yield
 
 
 def reconcile(root: Path) -> list[str]:
@@ -259,7 +269,7 @@ def reconcile_locked(root: Path) -> list[str]:
         done.append(f"removed the unfinished {leftover.name}")
     done += _mend_history(root)
     past = history(root)
-    live = current_number(root)
+    live = live_number(root)
     if live != (past[-1]["to"] if past else None):
         before = past[-1]["to"] if past else None
         record(root, "reconcile", before, live, why="a publisher was killed after the swap")

@@ -6,7 +6,6 @@ and Elasticsearch ingest them (a fixed-size list column, or ``vectors.npy`` besi
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
@@ -17,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedlib.contracts import Corpus, Vectors, write_json
-from embedlib.errors import DiskFull, ReleaseError, UserError, VerificationError
+from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
 from embedlib.index.dense import VectorRows
 from embedlib.index.holds import Hold
+from embedlib.store import disk_errors
 
 FORMATS = ("parquet", "numpy")
 BLOCK = 8192
@@ -58,15 +58,10 @@ def export_release(
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        temporary.mkdir()
-        info = _write(Path(root), release, temporary, fmt, dtype)
-        temporary.replace(out)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFull(
-            "the disk is full", where=str(out), remedy="free space and export again; nothing was left behind"
-        ) from error
+        with disk_errors(out):
+            temporary.mkdir()
+            info = _write(Path(root), release, temporary, fmt, dtype)
+            temporary.replace(out)
     finally:
         hold.close()
         shutil.rmtree(temporary, ignore_errors=True)

@@ -87,7 +87,7 @@ def publish(
     refs = {name: ref for name, ref in given.items() if ref is not None}
     with catalog.publisher_lock(root, wait=terms.wait):
         parts = {name: _part(root, ref) for name, ref in refs.items()}
-        live = current(root)
+        live = _live(root)
         if live is not None and _same_content(live.parts, parts):
             return live.model_copy(update={"reused": True})
         require_matching(refs)
@@ -129,7 +129,7 @@ def rollback(
     """
     root = Path(root)
     with catalog.publisher_lock(root, wait=wait):
-        live = catalog.current_number(root)
+        live = catalog.live_number(root)
         target = previous(root) if number is None else number
         if target is None:
             raise ReleaseError(
@@ -142,9 +142,8 @@ def rollback(
         if target == live:
             return release.model_copy(update={"reused": True})
         require_intact([release.ref(root, "model"), release.ref(root, "index")])
-        before = None if live is None else live
         catalog.swap(root, target)
-        catalog.record(root, "rollback", before, target, who=who or catalog.user_name(), why=why or None)
+        catalog.record(root, "rollback", live, target, who=who or catalog.user_name(), why=why or None)
     logger.info("release %d is live again", target)
     return release
 
@@ -181,6 +180,12 @@ def _part(root: Path, ref: ArtifactRef) -> Part:
             remedy="publish in the workspace that holds the artifacts",
         )
     return part
+
+
+def _live(root: Path) -> Release | None:
+    """The live release; None, with a warning, where it cannot be read: publishing mends that."""
+    number = catalog.live_number(root)
+    return next((r for r in releases(root) if r.number == number), None)
 
 
 def _same_content(live: Mapping[str, Part], new: Mapping[str, Part]) -> bool:

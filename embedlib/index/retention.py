@@ -10,6 +10,7 @@ from pathlib import Path
 from embedlib.index.catalog import (
     TEMPORARY,
     current_number,
+    live_number,
     publisher_lock,
     releases,
     releases_dir,
@@ -54,7 +55,7 @@ def protected(root: Path) -> set[int]:
 
 def previous(root: Path) -> int | None:
     """The release that was live before the live one and is still there, from its record."""
-    live = current_number(root)
+    live = live_number(root)
     there = {release.number: release for release in releases(root)}
     if live is None or live not in there:
         return None

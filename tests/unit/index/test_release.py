@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import threading
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from index_workspace import Workspace, words
 
-from embedlib.errors import CorruptArtifact, MismatchError, ReleaseError
+from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError
 from embedlib.index import catalog
 from embedlib.index.holds import Hold, hold_current
 from embedlib.index.release import current, publish, reconcile, releases, rollback
@@ -215,6 +216,32 @@ def test_a_release_of_another_schema_version_is_refused_by_name(three):
     with pytest.raises(ReleaseError, match="schema version") as error:
         current(three.root)
     assert error.value.found == "99"
+
+
+@pytest.mark.parametrize("spoil", ["record", "link"])
+def test_publishing_mends_a_spoiled_live_release(three, spoil):
+    if spoil == "record":
+        (three.root / "releases/3/release.json").write_text("{")
+    else:
+        (three.root / "releases/current").unlink()
+        (three.root / "releases/current").write_text("3")
+    assert three.publish(three.parts(words(12, 8), bm25=False)).number == 4
+    assert current(three.root).number == 4
+
+
+def test_a_full_disk_while_the_release_is_written_changes_nothing(three, monkeypatch):
+    parts = three.parts(words(12, 8), bm25=False)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(DiskFull, match="disk is full"):
+        patch.setattr("os.fsync", full)
+        three.publish(parts)
+    assert current(three.root).number == 3
+    reconcile(three.root)
+    assert catalog.numbers(three.root) == [1, 2, 3]
+    assert three.publish(parts).number == 4
 
 
 @pytest.mark.parametrize("kind", ["file", "word"])
