@@ -142,7 +142,9 @@ def _ways(document: Document, seen: _Seen) -> Iterator[tuple[str, str, str]]:
 
 
 def resembling(corpus: Corpus, derived: Sequence[Derived], threshold: float) -> set[str]:
-    """Ids of documents that would teach a derived query: same group, nearly its title, or the same body.
+    """Ids of documents that would teach a derived query: of the same group, or nearly its title.
+
+    Documents with the same body need no look: they give no derived query.
 
     Args:
         corpus: The corpus.
@@ -151,14 +153,8 @@ def resembling(corpus: Corpus, derived: Sequence[Derived], threshold: float) -> 
     """
     groups = {d.group_id for d in derived}
     leaks = LeakFilter([d.query for d in derived], threshold)
-    bodies = {_hash(d.withheld) for d in derived}
-    found = set()
-    for document in corpus.documents():
-        title = title_of(document)
-        if (
-            document.group_id in groups
-            or (title and leaks.match(title) is not None)
-            or _hash(body_of(document)) in bodies
-        ):
-            found.add(document.doc_id)
-    return found
+    return {
+        document.doc_id
+        for document in corpus.documents()
+        if document.group_id in groups or leaks.match(title_of(document)) is not None
+    }

@@ -40,7 +40,7 @@ def near_duplicate_pairs(
 ) -> Iterator[tuple[int, int, float]]:
     """(row, later row, Jaccard similarity) of documents at least ``threshold`` alike.
 
-    Candidates come from MinHash LSH (Broder 1997; datasketch), tuned to miss few; each is checked on
+    Candidates come from MinHash LSH (Broder 1997; datasketch), set low to miss few; each is checked on
     the shingles themselves, so that no pair is reported wrongly. Memory grows by about a kilobyte a
     document.
 
@@ -51,7 +51,7 @@ def near_duplicate_pairs(
     """
     from datasketch import MinHash, MinHashLSH
 
-    lsh = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
+    lsh = MinHashLSH(threshold=0.92 * threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
     seen: list[Shingles] = []
     signatures = MinHash.generator(_sets(corpus, seen), num_perm=PERMUTATIONS, hashfunc=int)
     for row, signature in enumerate(signatures):

@@ -117,7 +117,7 @@ def to_record(row: Mapping[str, Any], mapped: Mapped, where: str) -> Item:
     if not isinstance(doc_id, str) or (mapped.doc_id and not doc_id.strip()):
         return Rejected(where, f"{mapped.doc_id!r} is no identifier but {_kind(doc_id)}")
     if not is_unicode(doc_id):
-        return Rejected(where, f"the identifier {ascii(doc_id)} is not Unicode (a lone surrogate)")
+        return Rejected(where, f"the identifier {doc_id!a} is not Unicode (a lone surrogate)")
     group = row.get(mapped.group_id) if mapped.group_id else ""
     if not mapped.metadata:
         return Record(doc_id.strip(), title, text, where, "" if group is None else str(group))

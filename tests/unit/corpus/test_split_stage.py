@@ -206,7 +206,7 @@ def test_short_untitled_documents_are_asked_by_their_first_half(jsonl, ingest, s
     assert set(test.origins.values()) == {"derived:half"}
 
 
-def test_a_cut_folder_is_asked_by_its_headings(tmp_path: Path, ingest, split) -> None:
+def test_a_cut_folder_is_asked_by_its_headings(tmp_path: Path, ingest, split, rows) -> None:
     for noun in NOUNS:
         sections = [f"## The {noun} {place}\n\nIt {BODY} {noun} {place}. {BODY}." for place in PLACES]
         (tmp_path / f"{noun}.md").write_text(f"# All of {noun}\n\n" + "\n\n".join(sections))
@@ -216,6 +216,13 @@ def test_a_cut_folder_is_asked_by_its_headings(tmp_path: Path, ingest, split) ->
     assert set(test.origins.values()) == {"derived:heading"}
     groups = [document_id.split("#")[0] for judged in test.qrels.values() for document_id in judged]
     assert len(set(groups)) == len(groups)
+    asked = {
+        *groups,
+        *(d.split("#")[0] for judged in read_judgements(ref.path, "dev").qrels.values() for d in judged),
+    }
+    of_those_files = {d for d in Corpus(corpus.path).ids if d.split("#")[0] in asked}
+    assert len(of_those_files) > len(asked)
+    assert _held_out(ref, rows) == of_those_files
     documents = {d.doc_id: d for d in Corpus(corpus.path).documents()}
     for doc_id, text in read_withheld(ref.path).items():
         assert text == document_text(
