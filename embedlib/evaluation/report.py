@@ -18,7 +18,6 @@ from embedlib.evaluation.significance import Interval
 from embedlib.store import Manifest
 
 TEMPLATE = "report.html"
-TONES = {"promote": "good", "keep": "neutral", "not-enough-evidence": "neutral"}
 NAMES = {
     "bm25": "BM25",
     "base": "base model",
@@ -76,7 +75,7 @@ def context(findings: Findings) -> dict[str, Any]:
     return {
         "title": findings.title,
         "decision": decision,
-        "tone": TONES.get(decision["verdict"], "bad"),
+        "tone": _verdict_tone(decision),
         "uses": findings.uses,
         "level": f"{100 * record['level']:g}%",
         "primary": record["primary"],
@@ -95,6 +94,12 @@ def context(findings: Findings) -> dict[str, Any]:
         "configuration": _configuration(findings.manifests),
         "command": findings.command,
     }
+
+
+def _verdict_tone(decision: Mapping[str, Any]) -> str:
+    if decision["verdict"] == "promote":
+        return "good"
+    return "bad" if decision["numbers"].get("leaks") else "neutral"
 
 
 def _dataset(
