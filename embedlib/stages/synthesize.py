@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from embedlib.config.pairs import Synthesize
-from embedlib.contracts import PAIRS, Corpus, Vectors, read_judgements, read_rows, write_json, write_table
+from embedlib.config.api import Llm
+from embedlib.config.pairs import Seq2Seq, Synthesize
+from embedlib.contracts import (
+    PAIRS,
+    Corpus,
+    Document,
+    Vectors,
+    document_text,
+    read_judgements,
+    read_rows,
+    write_json,
+    write_table,
+)
+from embedlib.errors import BudgetExhausted
 from embedlib.models.local import load_encoder
 from embedlib.pairs.candidate import LABEL_FREE, Candidate
 from embedlib.pairs.labels import labelled_pairs
@@ -20,6 +34,8 @@ from embedlib.pairs.structural import Settings, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -38,9 +54,10 @@ def run(
     labels = labelled_pairs(queries.path, documents.row_of, held_out)
     origins = chosen_origins(config, len(labels.pairs))
     pairs = list(labels.pairs) if "label" in origins else []
-    table = {"label": labels.counts} if "label" in origins else {}
+    table: dict[str, Any] = {"label": labels.counts} if "label" in origins else {}
+    making = _Making(job, config, origins, documents, held_out)
     if set(origins) - {"label"}:
-        made = _make(job, config, origins, documents, held_out, queries.path, model.path, stored)
+        made = _select(making, queries.path, model.path, stored)
         kept = mix(
             made.pairs,
             shares={str(origin): share for origin, share in config.shares.items()},
@@ -50,7 +67,7 @@ def run(
         )
         table |= pairs_report(made, kept)
         pairs += kept
-    return _write(job.out, pairs, table, documents, job.generator("samples"))
+    return _write(job, pairs, {"origins": table, **making.notes}, documents) | making.spent
 
 
 def chosen_origins(config: Synthesize, labelled: int) -> tuple[str, ...]:
@@ -63,19 +80,105 @@ def chosen_origins(config: Synthesize, labelled: int) -> tuple[str, ...]:
     return ("label", *LABEL_FREE, *writers)
 
 
-def _make(
-    job: Job,
-    config: Synthesize,
-    origins: tuple[str, ...],
-    documents: Corpus,
-    held_out: set[str],
-    queries: Path,
-    model: Path,
-    stored: Vectors,
-) -> Selection:
+@dataclass(frozen=True)
+class _Making:
+    """What unlabelled pairs are made from; ``notes`` goes into the report, ``spent`` into the summary."""
+
+    job: Job
+    config: Synthesize
+    origins: tuple[str, ...]
+    documents: Corpus
+    held_out: set[str]
+    notes: dict[str, Any] = field(default_factory=dict)
+    spent: dict[str, Any] = field(default_factory=dict)
+
+    def usable(self, most: int) -> Iterator[Document]:
+        """The documents that may give pairs; of more than ``most``, a random sample of that size."""
+        total = len(self.documents)
+        sampled = np.zeros(total, dtype=bool)
+        sampled[self.job.generator("documents").permutation(total)[:most]] = True
+        for document, take in zip(self.documents.documents(), sampled, strict=True):
+            if take and document.doc_id not in self.held_out:
+                yield document
+
+    def texts(self, most: int) -> Iterator[tuple[str, str]]:
+        """(doc_id, text) of the usable documents, for the query writers."""
+        return ((d.doc_id, document_text(d.title, d.text)) for d in self.usable(most))
+
+    def candidates(self, bm25: BM25Index) -> Iterator[Candidate]:
+        """Pairs of every origin, as yet unfiltered."""
+        config = self.config
+        settings = Settings(self.origins, config.sentences_per_document, config.keyword_terms)
+        documents, rng = self.usable(config.max_pairs), self.job.generator("crops")
+        for count, pair in enumerate(structural_pairs(documents, settings, bm25.idf, rng), start=1):
+            self.job.progress(count, None, "structural pairs")
+            yield pair
+        if "seq2seq" in self.origins and config.seq2seq is not None:
+            yield from self._seq2seq(config.seq2seq)
+        if "llm" in self.origins and config.llm is not None:
+            yield from self._llm(config.llm)
+
+    def _seq2seq(self, options: Seq2Seq) -> Iterator[Candidate]:
+        from embedlib.pairs.seq2seq import QueryWriter, Sampling, generated_pairs
+
+        sampling = Sampling(
+            options.queries_per_document,
+            options.top_k,
+            options.top_p,
+            options.max_input_tokens,
+            options.max_query_tokens,
+            options.batch_size,
+            options.prompt,
+            self.job.seed,
+        )
+        scratch = self.job.scratch / "seq2seq"
+        writer = QueryWriter(options.model)
+        texts = self.texts(options.max_documents)
+        yield from generated_pairs(texts, writer, sampling, scratch, self.job.progress)
+
+    def _llm(self, options: Llm) -> Iterator[Candidate]:
+        """Queries of a language model; a spent budget ends them, and what was bought is used."""
+        from embedlib.http.request import api_settings
+        from embedlib.pairs.llm import LlmReport, Writer, generate_queries
+
+        report = LlmReport()
+        own = {"queries_per_document"}
+        fields = options.model_dump(exclude={*options.client_arguments(), *own})
+        writer = Writer(**fields, seed=self.job.seed)
+        settings = api_settings(**options.client_arguments())
+        written = generate_queries(
+            self.texts(self.config.max_pairs),
+            settings,
+            writer,
+            n=options.queries_per_document,
+            ledger=self.job.store.root / "llm",
+            report=report,
+        )
+        count = 0
+        try:
+            for doc_id, query in written:
+                yield Candidate(f"llm:{doc_id}:{count}", query, doc_id, "llm")
+                count += 1
+                self.job.progress(count, None, "queries by the language model")
+        except BudgetExhausted as error:
+            if not count:
+                raise
+            logger.warning("%s; going on with the %d queries bought", error, count)
+            self.notes["llm_budget_exhausted"] = True
+        counts = report.as_dict()
+        self.spent.update({f"llm_{name}": counts.pop(name) for name in _MEASURED})
+        self.notes["llm"] = counts
+
+
+#: Counts that differ between a first run and one that finds answers in its ledger.
+_MEASURED = ("retried", "from_ledger", "cost", "input_tokens", "output_tokens")
+
+
+def _select(making: _Making, queries: Path, model: Path, stored: Vectors) -> Selection:
     """Every unlabelled pair that passes the filters."""
-    bm25 = build_bm25(documents.texts())
-    candidates = list(_candidates(job, config, origins, documents, held_out, bm25))
+    config = making.config
+    bm25 = build_bm25(making.documents.texts())
+    candidates = list(making.candidates(bm25))
     encoder = load_encoder(model)
     protected = [
         text for split in ("dev", "test") for text in read_judgements(queries, split).queries.values()
@@ -83,48 +186,30 @@ def _make(
     return select_pairs(
         candidates,
         protected=protected,
-        row_of=documents.row_of,
-        encode=lambda texts: encoder.encode_queries(texts, progress=job.progress),
+        row_of=making.documents.row_of,
+        encode=lambda texts: encoder.encode_queries(texts, progress=making.job.progress),
         bm25=bm25,
         blocks=stored.blocks,
         limits=Limits(config.round_trip_k, config.near_identical, config.leak_similarity),
     )
 
 
-def _candidates(
-    job: Job,
-    config: Synthesize,
-    origins: tuple[str, ...],
-    documents: Corpus,
-    held_out: set[str],
-    bm25: BM25Index,
-) -> Iterator[Candidate]:
-    """Pairs of every origin; when there are more documents than pairs may be, of a sample of them."""
-    rng = job.generator("documents")
-    total = len(documents)
-    sampled = np.zeros(total, dtype=bool)
-    sampled[rng.permutation(total)[: config.max_pairs]] = True
-    usable = (
-        d for d, take in zip(documents.documents(), sampled, strict=True) if take and d.doc_id not in held_out
-    )
-    settings = Settings(origins, config.sentences_per_document, config.keyword_terms)
-    for count, pair in enumerate(
-        structural_pairs(usable, settings, bm25.idf, job.generator("crops")), start=1
-    ):
-        if count % 1000 == 0:
-            job.progress(count, None, "structural pairs")
-        yield pair
+def _write(job: Job, pairs: list[Candidate], report: dict[str, Any], documents: Corpus) -> dict[str, Any]:
+    write_table(job.out / "pairs.parquet", (pair._asdict() for pair in pairs), PAIRS)
+    coverage = round(len({pair.doc_id for pair in pairs}) / len(documents), 4)
+    write_json(job.out / "report.json", {"pairs": len(pairs), "coverage": coverage, **report})
+    write_json(job.out / "samples.json", pair_samples(pairs, documents, job.generator("samples")))
+    kept = {f"kept_{origin}": counts["kept"] for origin, counts in report["origins"].items()}
+    return {"pairs": len(pairs), "coverage": coverage, **kept}
 
 
-def _write(
-    out: Path, pairs: list[Candidate], table: dict[str, Any], documents: Corpus, rng: np.random.Generator
-) -> dict[str, Any]:
-    write_table(out / "pairs.parquet", (pair._asdict() for pair in pairs), PAIRS)
-    coverage = len({pair.doc_id for pair in pairs}) / len(documents)
-    write_json(out / "report.json", {"pairs": len(pairs), "coverage": coverage, "origins": table})
-    write_json(out / "samples.json", pair_samples(pairs, documents, rng))
-    summary: dict[str, Any] = {"pairs": len(pairs), "coverage": round(coverage, 4)}
-    return summary | {f"kept_{origin}": counts["kept"] for origin, counts in table.items()}
+def external(config: Synthesize) -> dict[str, str]:
+    """Digest of the query generator's files, read from outside the store."""
+    if config.seq2seq is None:
+        return {}
+    from embedlib.models.resolve import model_digest
+
+    return {"seq2seq": model_digest(config.seq2seq.model)}
 
 
-STAGE = Stage("synthesize", "pairs", run)
+STAGE = Stage("synthesize", "pairs", run, external)

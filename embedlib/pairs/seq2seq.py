@@ -1,0 +1,141 @@
+"""Queries written by a T5-style model: doc2query (arXiv 1904.08375), as GPL uses it (arXiv 2112.07577)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedlib.errors import ModelError
+from embedlib.models.resolve import resolve_model
+from embedlib.pairs.candidate import Candidate
+from embedlib.progress import Progress
+
+#: Documents whose queries are written to disk together; what a killed run can lose.
+SHARD = 256
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How queries are drawn from the model.
+
+    Args:
+        count: Queries a document.
+        top_k: Tokens drawn from.
+        top_p: Probability mass drawn from.
+        max_input_tokens: Tokens of a document that are read.
+        max_query_tokens: Tokens a query may have.
+        batch_size: Documents at once.
+        prompt: Text before each document.
+        seed: Of all draws.
+    """
+
+    count: int = 3
+    top_k: int = 25
+    top_p: float = 0.95
+    max_input_tokens: int = 350
+    max_query_tokens: int = 64
+    batch_size: int = 16
+    prompt: str = ""
+    seed: int = 0
+
+
+class QueryWriter:
+    """A seq2seq model that writes queries.
+
+    Args:
+        name_or_path: A T5-style model's name or folder.
+
+    Raises:
+        ModelError: It cannot be loaded as such.
+    """
+
+    def __init__(self, name_or_path: str | Path) -> None:
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        folder = resolve_model(name_or_path)
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self.model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                "this query generator cannot be loaded",
+                where=str(name_or_path),
+                found=str(error).splitlines()[0],
+                remedy="give a T5-style (sequence-to-sequence) model",
+            ) from error
+
+    def write(self, texts: Sequence[str], sampling: Sampling, seed: int) -> list[list[str]]:
+        """Sample queries for each text; the same seed gives the same queries on the same machine."""
+        import torch
+
+        inputs = self.tokenizer(
+            [sampling.prompt + text for text in texts],
+            max_length=sampling.max_input_tokens,
+            truncation=True,
+            padding=True,
+            return_tensors="pt",
+        )
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(seed)
+            out = self.model.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                do_sample=True,
+                top_k=sampling.top_k,
+                top_p=sampling.top_p,
+                max_new_tokens=sampling.max_query_tokens,
+                num_return_sequences=sampling.count,
+            )
+        queries = self.tokenizer.batch_decode(out, skip_special_tokens=True)
+        n = sampling.count
+        return [[" ".join(q.split()) for q in queries[i * n : (i + 1) * n]] for i in range(len(texts))]
+
+
+def generated_pairs(
+    documents: Iterable[tuple[str, str]],
+    writer: QueryWriter,
+    sampling: Sampling,
+    scratch: Path,
+    progress: Progress,
+) -> Iterator[Candidate]:
+    """Pairs of origin ``seq2seq``; finished shards are read back from ``scratch`` after a crash.
+
+    Args:
+        documents: (doc_id, text).
+        writer: The model.
+        sampling: How.
+        scratch: Folder for shards.
+        progress: Told of documents done.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    remaining = iter(documents)
+    for number in itertools.count():
+        shard = list(itertools.islice(remaining, SHARD))
+        if not shard:
+            return
+        path = scratch / f"shard-{number:06d}.json"
+        if not path.is_file():
+            queries = _write_shard(shard, number, writer, sampling)
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(queries, ensure_ascii=False), encoding="utf-8")
+            temporary.replace(path)
+        written = json.loads(path.read_text(encoding="utf-8"))
+        for (doc_id, _), texts in zip(shard, written, strict=True):
+            for i, query in enumerate(dict.fromkeys(filter(None, texts))):
+                yield Candidate(f"seq2seq:{doc_id}:{i}", query, doc_id, "seq2seq")
+        progress(number * SHARD + len(shard), None, "documents with generated queries")
+
+
+def _write_shard(
+    shard: Sequence[tuple[str, str]], number: int, writer: QueryWriter, sampling: Sampling
+) -> list[list[str]]:
+    queries: list[list[str]] = []
+    for start in range(0, len(shard), sampling.batch_size):
+        texts = [text for _, text in shard[start : start + sampling.batch_size]]
+        seed = (sampling.seed * 1_000_003 + number * SHARD + start) % 2**63
+        queries += writer.write(texts, sampling, seed)
+    return queries
