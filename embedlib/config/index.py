@@ -72,6 +72,9 @@ class Publish(Section):
     max_age_days: float | None = Field(None, gt=0, json_schema_extra=OPERATIONAL)
     """Older releases are removed even when fewer than ``keep``; no limit when empty."""
 
+    artifact_days: float | None = Field(30.0, gt=0, json_schema_extra=OPERATIONAL)
+    """Corpora, vectors and indexes older than this that no kept release names are removed; null = never."""
+
     wait: bool = Field(True, json_schema_extra=OPERATIONAL)
     """Wait for another publisher; otherwise refuse while one is at work."""
 

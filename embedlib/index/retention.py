@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def retire(
     root: Path, *, keep: int, max_age_days: float | None = None, at: datetime | None = None, wait: bool = True
 ) -> list[int]:
-    """Remove old releases' records; artifacts stay until the store is cleaned.
+    """Remove old releases' records; what only they named is left to ``embedlib.index.cleaning``.
 
     Args:
         root: The workspace.

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.index import Publish
+from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
-from embedlib.store import ArtifactRef
+from embedlib.store import ArtifactRef, Store
 
 
 def publish_release(
@@ -43,4 +44,6 @@ def publish_release(
     given = {name: ref for name, ref in parts.items() if ref is not None}
     release = publish(root, **given, event=event, terms=terms)
     retire(root, keep=config.keep, max_age_days=config.max_age_days)
+    if config.artifact_days is not None:
+        remove_unused(Store(root), older_than_days=config.artifact_days)
     return release

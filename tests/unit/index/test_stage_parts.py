@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 from index_workspace import Workspace, words
@@ -10,12 +12,14 @@ from pydantic import ValidationError
 from embedlib.config.index import Canary, Index, Publish
 from embedlib.contracts import Corpus
 from embedlib.errors import CorruptArtifact, VerificationError
-from embedlib.index import catalog, documents
+from embedlib.index import Searcher, catalog, documents
+from embedlib.index.cleaning import remove_unused
 from embedlib.index.documents import Documents, write_documents
 from embedlib.index.info import Point, Settings
 from embedlib.index.plot import label, plot_curve
 from embedlib.index.queries import sample_queries
 from embedlib.stages.publish import publish_release
+from embedlib.store import file_lock
 
 
 @pytest.fixture
@@ -91,6 +95,28 @@ def test_publishing_with_options_checks_canaries_and_retires_old_releases(worksp
     with pytest.raises(VerificationError, match="ghost"):
         publish_release(workspace.root, wrong, workspace.parts(words(12, 9), bm25=False))
     assert catalog.current_number(workspace.root) == 4
+
+
+def test_old_large_artifacts_that_no_kept_release_names_are_removed(workspace: Workspace):
+    kept = workspace.parts(words(12), bm25=False)
+    workspace.publish(kept)
+    unused = workspace.parts(words(12, 1), bm25=False)
+    later = datetime.now(UTC) + timedelta(days=10)
+    assert remove_unused(workspace.store, older_than_days=11, at=later) == []
+    removed = remove_unused(workspace.store, older_than_days=9, at=later)
+    found = {(ref.kind, ref.fingerprint) for ref in removed}
+    assert found == {(kind, unused[kind].fingerprint) for kind in ("corpus", "vectors", "index")}
+    assert len(Searcher(workspace.root).search("abc", k=12)) == 12
+    assert workspace.parts(words(12, 1), bm25=False)["index"].digest  # it is simply built again
+
+
+def test_an_artifact_that_is_being_built_or_looked_up_is_not_removed(workspace: Workspace):
+    unused = workspace.corpus(words(12))
+    later = datetime.now(UTC) + timedelta(days=10)
+    with file_lock(workspace.store.locks_dir / f"{unused.fingerprint}.lock"):
+        assert remove_unused(workspace.store, older_than_days=9, at=later) == []
+    assert remove_unused(workspace.store, older_than_days=9, at=later) == [unused]
+    assert workspace.store.find("corpus", unused.fingerprint) is None
 
 
 @pytest.mark.parametrize(
