@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -102,13 +104,16 @@ def export(
     emit_json(result) if as_json else typer.echo(f"{result['count']} vectors in {out}")
 
 
-def _filters(items: list[str]) -> dict[str, str] | None:
+def _filters(items: list[str]) -> dict[str, list[Any]] | None:
+    """Filters of a search; ``year=2024`` finds the number and the text."""
     from embedlib.errors import UserError
 
-    filters = {}
+    filters: dict[str, list[Any]] = {}
     for item in items:
         key, equals, value = item.partition("=")
         if not equals:
             raise UserError("a filter without a value", where="--where", expected="field=value", found=item)
-        filters[key] = value
+        filters.setdefault(key, []).append(value)
+        with contextlib.suppress(json.JSONDecodeError):
+            filters[key].append(json.loads(value))
     return filters or None
