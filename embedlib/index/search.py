@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from embedlib.contracts import Rows, document_text
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
@@ -23,7 +23,6 @@ from embedlib.retrieval.rerank import rerank as rerank_hits
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["dense", "bm25", "hybrid"]
 MODES = ("dense", "bm25", "hybrid")
 
 
@@ -90,7 +89,7 @@ class Searcher:
         self,
         query: str,
         k: int = ...,
-        mode: Mode = ...,
+        mode: str = ...,
         filters: Filters | None = ...,
         rerank: str | Path | PairScorer | None = ...,
         one_per_group: bool = ...,
@@ -101,7 +100,7 @@ class Searcher:
         self,
         query: list[str],
         k: int = ...,
-        mode: Mode = ...,
+        mode: str = ...,
         filters: Filters | None = ...,
         rerank: str | Path | PairScorer | None = ...,
         one_per_group: bool = ...,
@@ -111,7 +110,7 @@ class Searcher:
         self,
         query: str | list[str],
         k: int = 10,
-        mode: Mode = "dense",
+        mode: str = "dense",
         filters: Filters | None = None,
         rerank: str | Path | PairScorer | None = None,
         one_per_group: bool = False,
