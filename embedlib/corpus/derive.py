@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,13 @@ from embedlib.corpus.leaks import LeakFilter, near_groups
 from embedlib.corpus.titles import bare, body_of, heading_of, section_of, title_of, without_opening
 
 _SENTENCE = re.compile(r"\A\s*(.{20,400}?[.!?。！？])(?=\s|[^\x00-\x7f]|\Z)", flags=re.DOTALL)
+#: Documents looked at for each query wanted; a large corpus is sampled.
+LOOKED_AT = 8
 KINDS = ("title", "heading", "sentence", "half")
 MIN_QUERY_WORDS, MAX_QUERY_WORDS = 2, 40
+
+
+_Key = TypeVar("_Key", bytes, str)
 
 
 class Derived(NamedTuple):
@@ -74,21 +79,20 @@ def derive_queries(
         avoid: Documents to leave alone (positives of labelled training queries).
 
     Returns:
-        Titles first; headings, first sentences and halves only where the kinds before do not suffice.
+        In random order. Headings, first sentences and halves only where the kinds before do not suffice.
     """
-    seen = _count(corpus)
+    rows = rng.permutation(len(corpus))[: LOOKED_AT * wanted + 1000]
+    documents = corpus.take(rows)
+    seen = _count(corpus, documents)
     found: dict[str, list[Derived]] = {kind: [] for kind in KINDS}
     groups: set[str] = set()
-    order = rng.permutation(len(corpus))
-    for start in range(0, len(order), 4096):
-        for document in corpus.take(order[start : start + 4096]):
-            derived = None if document.doc_id in avoid else _derive(document, seen, min_body_words)
-            if derived and derived.group_id not in groups:
-                groups.add(derived.group_id)
-                found[derived.kind].append(derived)
-        if len(found["title"]) >= wanted * 1.2 + 20:
-            break
-    return _distinct([d for kind in found.values() for d in kind], taken, threshold, wanted)
+    for document in documents:
+        derived = None if document.doc_id in avoid else _derive(document, seen, min_body_words)
+        if derived and derived.group_id not in groups:
+            groups.add(derived.group_id)
+            found[derived.kind].append(derived)
+    chosen = _distinct([d for kind in found.values() for d in kind], taken, threshold, wanted)
+    return [chosen[position] for position in rng.permutation(len(chosen))]
 
 
 def _distinct(found: Sequence[Derived], taken: Sequence[str], threshold: float, wanted: int) -> list[Derived]:
@@ -98,14 +102,25 @@ def _distinct(found: Sequence[Derived], taken: Sequence[str], threshold: float, 
     return [derived for position, derived in enumerate(apart) if groups[position] == position][:wanted]
 
 
-def _count(corpus: Corpus) -> _Seen:
-    seen = _Seen(Counter(), Counter(), Counter())
+def _count(corpus: Corpus, documents: Sequence[Document]) -> _Seen:
+    """How often what these documents hold stands in the whole corpus; memory flat in the corpus's size."""
+    seen = _Seen(
+        Counter({_hash(query): 0 for d in documents for query in (title_of(d), heading_of(d))}),
+        Counter({_hash(body_of(d)): 0 for d in documents}),
+        Counter({d.group_id: 0 for d in documents}),
+    )
     for document in corpus.documents():
-        seen.queries.update({_hash(q) for q in (title_of(document), heading_of(document)) if q})
-        seen.bodies[_hash(body_of(document))] += 1
+        for query in filter(None, (title_of(document), heading_of(document))):
+            _tally(seen.queries, _hash(query))
+        _tally(seen.bodies, _hash(body_of(document)))
         if document.group_id != document.doc_id:
-            seen.groups[document.group_id] += 1
+            _tally(seen.groups, document.group_id)
     return seen
+
+
+def _tally(counts: Counter[_Key], key: _Key) -> None:
+    if key in counts:
+        counts[key] += 1
 
 
 def _hash(text: str) -> bytes:

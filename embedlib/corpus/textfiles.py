@@ -39,6 +39,16 @@ def require_file(path: Path) -> Path:
     )
 
 
+def unreadable(error: OSError) -> DataError:
+    """What to raise when the system refuses to read a file."""
+    return DataError(
+        "a file cannot be read",
+        where=str(error.filename or ""),
+        found=error.strerror or str(error),
+        remedy="check its permissions and the disk it lies on",
+    )
+
+
 def check_encoding(name: str) -> str:
     """The encoding's name, if Python knows it.
 
@@ -62,7 +72,7 @@ def open_bytes(path: Path) -> BinaryIO:
     try:
         return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
-        raise DataError(f"cannot read {path.name!r}", where=str(path), found=str(error)) from error
+        raise unreadable(error) from error
 
 
 def sniff_encoding(path: Path, encoding: str) -> str:

@@ -16,6 +16,7 @@ from embedlib.corpus.chunk import Cutter
 from embedlib.corpus.duplicates import near_duplicates
 from embedlib.corpus.profile import check_limits, profile_corpus, sample_rows
 from embedlib.corpus.rejects import FILE, Rejects
+from embedlib.corpus.textfiles import unreadable
 from embedlib.corpus.tokens import TokenCounter
 from embedlib.errors import DataError
 from embedlib.models.resolve import resolve_model
@@ -129,7 +130,10 @@ def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
 
 
 def _external(config: Ingest) -> dict[str, str]:
-    return {"source": source_digest(config.source)}
+    try:
+        return {"source": source_digest(config.source)}
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 STAGE = Stage("ingest", "corpus", run, external=_external)

@@ -25,7 +25,7 @@ from embedlib.corpus.derive import Derived, derive_queries, resembling
 from embedlib.corpus.divide import Divided, Resolver, divide
 from embedlib.corpus.labels import Labels, Query, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.rejects import FILE, Rejects
-from embedlib.corpus.textfiles import require_file
+from embedlib.corpus.textfiles import require_file, unreadable
 from embedlib.corpus.withheld import write_withheld
 from embedlib.errors import DataError
 from embedlib.fingerprint import digest, file_sha256
@@ -237,19 +237,26 @@ def _qrels_rows(divided: Divided, derived: Mapping[str, list[Derived]]) -> Itera
 
 
 def _external(config: options.Split) -> dict[str, str]:
-    match config.labels:
-        case options.AutoLabels() as labels if not _labelled(labels.path):
+    try:
+        return _digests(config.labels)
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def _digests(labels: options.Labels) -> dict[str, str]:
+    match labels:
+        case options.AutoLabels() if not _labelled(labels.path):
             return {"labels": "none"}
         case options.NoLabels():
             return {"labels": "none"}
-        case options.AutoLabels() | options.BeirLabels() as labels:
+        case options.AutoLabels() | options.BeirLabels():
             files = {s: file_sha256(p) for s, p in beir.qrels_files(labels.path).items()}
             unread = beir.unread_qrels(labels.path)
             return {"labels": digest([file_sha256(beir.queries_file(labels.path)), files, unread])}
-        case options.FileLabels() as labels:
+        case options.FileLabels():
             paths = {"queries": labels.queries, **_qrels_paths(labels)}
             return {"labels": digest({name: file_sha256(require_file(path)) for name, path in paths.items()})}
-        case options.LogLabels() as labels:
+        case options.LogLabels():
             return {"labels": digest([labels.path.name, file_sha256(require_file(labels.path))])}
 
 
