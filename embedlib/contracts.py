@@ -98,6 +98,12 @@ def read_rows(
             yield from block.to_pylist()
 
 
+def _column(path: Path, name: str) -> list[str]:
+    """One column of a Parquet file; ``pq.read_table`` would load pandas, 200 MB."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people: indented, keys in the given order, no NaN."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
@@ -128,7 +134,7 @@ class Corpus:
 
     def column(self, name: str) -> list[str]:
         """One column as a list of strings."""
-        return pq.read_table(self.path, columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
+        return _column(self.path, name)
 
     def documents(self, batch: int = 8192) -> Iterator[Document]:
         """Every document in row order."""
@@ -185,7 +191,7 @@ class Vectors:
     @cached_property
     def ids(self) -> list[str]:
         """doc_id of each row."""
-        return pq.read_table(self.folder / "ids.parquet", columns=["doc_id"]).column(0).to_pylist()  # type: ignore[no-any-return]
+        return _column(self.folder / "ids.parquet", "doc_id")
 
     def blocks(self, rows: int = 16384) -> Iterator[tuple[int, Floats]]:
         """(first row, float32 [<=rows, dimension]) in row order, one block in memory at a time."""

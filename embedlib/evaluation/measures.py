@@ -122,8 +122,6 @@ def score_run(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Se
         >>> score_run({"q": {"d1": 2.0, "d2": 1.0}}, {"q": {"d2": 1}}, ["RR@10"])
         {'RR@10': {'q': 0.5}}
     """
-    import ir_measures
-
     parsed = parse_measures(measures)
     strict: Run = {}
     for query_id in qrels:
@@ -134,12 +132,67 @@ def score_run(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Se
         order = ranked(documents)
         if order:
             strict[query_id] = {doc_id: float(len(order) - rank) for rank, doc_id in enumerate(order)}
-    values: dict[Any, dict[str, float]] = {m: dict.fromkeys(qrels, 0.0) for m in parsed.values()}
+    scores = {name: dict.fromkeys(qrels, 0.0) for name in parsed}
     if strict:
         judged = {q: dict(qrels[q]) for q in strict}
-        for metric in ir_measures.evaluator(list(values), judged).iter_calc(strict):
-            values[metric.measure][metric.query_id] = float(metric.value)
-    return {name: dict(values[measure]) for name, measure in parsed.items()}
+        direct = {name: trec for name, measure in parsed.items() if (trec := _trec_name(measure))}
+        _score_directly(strict, judged, direct, scores)
+        _score_by_provider(strict, judged, {n: m for n, m in parsed.items() if n not in direct}, scores)
+    return scores
+
+
+#: trec_eval's names of the common measures without and with a cutoff.
+_TREC = {
+    "nDCG": ("ndcg", "ndcg_cut_"),
+    "AP": ("map", "map_cut_"),
+    "RR": ("recip_rank", "recip_rank@"),
+    "R": ("", "recall_"),
+    "P": ("", "P_"),
+    "Success": ("", "success_"),
+}
+
+
+def _trec_name(measure: Any) -> str | None:
+    """trec_eval's name of a measure with no parameter but a cutoff; None for others."""
+    whole, cut = _TREC.get(measure.NAME, ("", ""))
+    cutoff = measure.params.get("cutoff")
+    if set(measure.params) - {"cutoff"}:
+        return None
+    return (f"{cut}{cutoff}" if cutoff and cut else whole) or None
+
+
+def _score_directly(
+    run: Run, qrels: dict[str, dict[str, int]], names: Mapping[str, str], scores: Scores
+) -> None:
+    """The common measures by trec_eval itself: ir-measures' way to it loads pandas (200 MB)."""
+    if not names:
+        return
+    import pytrec_eval
+
+    asked = {trec.split("@")[0] for trec in names.values()}
+    values = pytrec_eval.RelevanceEvaluator(qrels, asked).evaluate(run)
+    for name, trec in names.items():
+        whole, _, cutoff = trec.partition("@")
+        least = 1 / int(cutoff) - 1e-9 if cutoff else 0.0  # RR@k is RR where the rank is at most k
+        for query_id, by_name in values.items():
+            value = float(by_name[whole])
+            scores[name][query_id] = value if value >= least else 0.0
+
+
+def _score_by_provider(
+    run: Run, qrels: dict[str, dict[str, int]], measures: Mapping[str, Any], scores: Scores
+) -> None:
+    """Every other measure by whichever library ir-measures knows for it."""
+    if not measures:
+        return
+    import ir_measures
+
+    names: dict[Any, list[str]] = {}
+    for name, measure in measures.items():
+        names.setdefault(measure, []).append(name)
+    for metric in ir_measures.evaluator(list(names), qrels).iter_calc(run):
+        for name in names[metric.measure]:
+            scores[name][metric.query_id] = float(metric.value)
 
 
 def parse_measures(names: Sequence[str]) -> dict[str, Any]:

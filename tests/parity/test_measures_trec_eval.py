@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import ir_measures
 import pytest
 import pytrec_eval
 from hypothesis import given, settings
@@ -79,3 +80,29 @@ def test_negative_control_trec_evals_own_order_of_ties_differs():
     theirs = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(run)["q"]["recip_rank"]
     assert theirs == 0.5
     assert score_run(run, qrels, ["RR"])["RR"]["q"] == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs(st.integers(0, 10_000).map(float)), qrels_st)
+def test_direct_scores_equal_those_of_ir_measures_own_providers(run, qrels):
+    """The same names through ir-measures' own pipeline (RR@k is computed by MS MARCO's script there)."""
+    run = {q: {d: s + i * 1e-3 for i, (d, s) in enumerate(ds.items())} for q, ds in run.items()}
+    strict = {q: ds for q, ds in run.items() if ds and q in qrels}
+    names = ["nDCG@3", "nDCG", "RR@2", "RR@10", "R@5", "AP", "AP@5", "P@5", "Success@5"]
+    ours = score_run(run, qrels, names)
+    if not strict:
+        assert all(value == 0 for values in ours.values() for value in values.values())
+        return
+    judged = {q: qrels[q] for q in strict}
+    for metric in ir_measures.evaluator([ir_measures.parse_measure(n) for n in names], judged).iter_calc(
+        strict
+    ):
+        assert ours[str(metric.measure)][metric.query_id] == pytest.approx(metric.value, abs=1e-6)
+
+
+def test_measures_that_trec_eval_lacks_come_from_other_providers():
+    run, qrels = {"q": {"a": 3.0, "b": 2.0, "c": 1.0}}, {"q": {"b": 2, "c": 1}, "none": {"a": 1}}
+    scores = score_run(run, qrels, ["nDCG(judged_only=True)@10", "AP(rel=2)", "Rprec"])
+    assert scores["AP(rel=2)"] == {"q": 0.5, "none": 0.0}
+    assert scores["Rprec"] == {"q": 0.5, "none": 0.0}
+    assert scores["nDCG(judged_only=True)@10"]["q"] == pytest.approx(1.0)
