@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from embedlib.contracts import Corpus, Vectors
 from embedlib.index.artifact import write_index
 from embedlib.index.assemble import Assembled, Request, assemble
 from embedlib.index.choose import Demands
-from embedlib.index.documents import write_documents
+from embedlib.index.documents import DOCUMENTS_FILE, write_documents
 from embedlib.index.info import IDS_FILE, INDEX_FILE
-from embedlib.index.lexical import write_bm25
+from embedlib.index.lexical import BM25_DIR, write_bm25
 from embedlib.index.plot import plot_curve
 from embedlib.index.queries import QuerySample, sample_queries
 from embedlib.models.local import load_encoder
@@ -37,16 +38,15 @@ def run(
     sample = sample_queries(
         None if queries is None else queries.path, documents, config.tuning_queries, rng=rng
     )
-    encoder = load_encoder(model.path)
-    assembled = assemble(
-        made, encoder.encode_queries(sample.texts), _request(config), rng=rng, progress=job.progress
-    )
-    write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
+    with ThreadPoolExecutor(1) as pool:  # counting words is Python's work, encoding and FAISS leave it free
+        lexical = pool.submit(write_bm25, documents.texts(), job.out / BM25_DIR) if config.bm25 else None
+        encoded = load_encoder(model.path).encode_queries(sample.texts)
+        assembled = assemble(made, encoded, _request(config), rng=rng, progress=job.progress)
+        write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
+        write_documents(documents, job.out / DOCUMENTS_FILE)
     shutil.copyfile(vectors.file(IDS_FILE), job.out / IDS_FILE)
-    write_documents(documents, job.out / "documents.arrow")
     plot_curve(assembled.tuned.curve, config.recall_target, assembled.k, job.out / "curve.png")
-    lexical = config.bm25 and write_bm25(documents.texts(), job.out / "bm25")
-    return _summary(assembled, sample, job.out, bool(lexical))
+    return _summary(assembled, sample, job.out, lexical is not None and lexical.result())
 
 
 def _request(config: Index) -> Request:
