@@ -26,11 +26,11 @@ class ApiProvider(Section):
     timeout_s: float = Field(default=60.0, gt=0, le=3600, json_schema_extra=OPERATIONAL)
     """Seconds that a request may take."""
     retries: int = Field(default=6, ge=0, le=20, json_schema_extra=OPERATIONAL)
-    """Further attempts after a failure that may pass."""
+    """Further attempts after a failure that may pass; waiting for a rate limit does not count."""
     backoff_s: float = Field(default=1.0, gt=0, le=60, json_schema_extra=OPERATIONAL)
     """First wait between attempts, in seconds; doubles each time, with jitter."""
     max_wait_s: float = Field(default=120.0, gt=0, le=3600, json_schema_extra=OPERATIONAL)
-    """Longest wait, in seconds, that the provider may ask for."""
+    """Longest wait, in seconds, that the provider may ask for; ten times as long is waited in all."""
     token_budget: int | None = Field(default=None, ge=1)
     """Tokens that may be used at most, over all resumed runs; null = no limit."""
     money_budget: float | None = Field(default=None, gt=0)

@@ -22,6 +22,7 @@ from embedlib.http.key import ApiKey
 from embedlib.http.ledger import Ledger
 from embedlib.http.limits import RateGate, exhausted_s, retry_after_s
 from embedlib.http.request import ApiRequest, ApiSettings, Counts, Malformed, RequestRejected
+from embedlib.http.retrying import Backoff, Patience, Transient
 from embedlib.http.usage import Budget, Usage
 
 logger = logging.getLogger(__name__)
@@ -36,12 +37,6 @@ TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 52
 _HOPELESS = ("insufficient_quota", "billing_hard_limit_reached")
 _EXCERPT = 300
 _READ = 10_000  # characters of a refusal that are looked at
-
-
-class _Transient(Exception):
-    def __init__(self, problem: str, wait_s: float | None = None) -> None:
-        self.problem, self.wait_s = problem, wait_s
-        super().__init__(problem)
 
 
 class ApiClient:
@@ -148,19 +143,19 @@ class ApiClient:
 
     def _attempts(self, request: ApiRequest, keys: list[str]) -> list[Any]:
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.settings.retries + 1),
-            wait=_Backoff(self.settings.backoff_s, self.settings.max_wait_s),
-            retry=tenacity.retry_if_exception_type(_Transient),
+            stop=Patience(self.settings.retries, self.settings.max_wait_s),
+            wait=Backoff(self.settings.backoff_s, self.settings.max_wait_s),
+            retry=tenacity.retry_if_exception_type(Transient),
             before_sleep=self._note_retry,
             sleep=self._pause,
             reraise=True,
         )
         try:
             values, usage = retrying(self._attempt, request)
-        except _Transient as error:
+        except Transient as error:
             raise self._error(
                 ProviderError,
-                f"no usable answer after {self.settings.retries + 1} attempts",
+                f"no usable answer after {retrying.statistics['attempt_number']} attempts",
                 request,
                 found=error.problem,
                 remedy="run again later: answers bought so far are kept and not asked again",
@@ -184,7 +179,7 @@ class ApiClient:
             if isinstance(error, Malformed) and error.usage.requests:
                 self._settle([], error.usage)
             self._count("malformed")
-            raise _Transient(f"malformed answer: {self.key.redact(str(error))[:_EXCERPT]}") from None
+            raise Transient(f"malformed answer: {self.key.redact(str(error))[:_EXCERPT]}") from None
 
     def _exchange(self, request: ApiRequest) -> tuple[int, httpx.Headers, bytes]:
         """One POST whose whole answer, however slowly it trickles, arrives within the time-out."""
@@ -196,13 +191,13 @@ class ApiClient:
                 for chunk in response.iter_bytes():
                     chunks.append(chunk)
                     if time.monotonic() > deadline:
-                        raise _Transient(f"no whole answer within {self.settings.timeout_s:g} s")
+                        raise Transient(f"no whole answer within {self.settings.timeout_s:g} s")
             return response.status_code, response.headers, b"".join(chunks)
         except httpx.TimeoutException:
-            raise _Transient(f"no answer within {self.settings.timeout_s:g} s") from None
+            raise Transient(f"no answer within {self.settings.timeout_s:g} s") from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             problem = self.key.redact(str(error)) or "connection lost"
-            raise _Transient(f"{type(error).__name__}: {problem}") from None
+            raise Transient(f"{type(error).__name__}: {problem}") from None
 
     def _refusal(self, status: int, headers: httpx.Headers, content: bytes, request: ApiRequest) -> Exception:
         message = self.key.redact(_message(content))[:_EXCERPT]
@@ -221,7 +216,8 @@ class ApiClient:
                 )
             if wait_s is not None:
                 self._gate.close_for(wait_s)
-            return _Transient(f"{status} {message}", wait_s)
+            limited = status == httpx.codes.TOO_MANY_REQUESTS
+            return Transient(f"{status} {message}", wait_s, rate_limit=limited)
         error = self._error(
             RequestRejected,
             "the provider refused the request",
@@ -263,20 +259,6 @@ class ApiClient:
         self._count("waited_s", seconds)
         if self._stop.wait(seconds):
             raise ProviderError("the client was closed while a request waited")
-
-
-class _Backoff:
-    """Exponential wait with jitter (up to the first wait), never shorter than what the provider asked for."""
-
-    def __init__(self, first_s: float, most_s: float) -> None:
-        self._exponential = tenacity.wait_exponential(multiplier=first_s, max=most_s) + tenacity.wait_random(
-            0, first_s
-        )
-
-    def __call__(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.wait_s if isinstance(error, _Transient) else None
-        return max(asked or 0.0, self._exponential(state))
 
 
 def _message(content: bytes) -> str:

@@ -16,9 +16,9 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from embedlib.errors import CorruptArtifact
+from embedlib.errors import CorruptArtifact, DiskFull
 from embedlib.http.usage import Usage
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,10 @@ class Ledger:
         self.damaged = 0
         self._offsets: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._stream = self.path.open("a+b")
-        self._closed = weakref.finalize(self, self._stream.close)
-        with _file_lock(self._stream.fileno()):
+        self._appender = self.path.open("ab", buffering=0)
+        self._reader = self.path.open("rb")
+        self._closed = weakref.finalize(self, _close, self._appender, self._reader)
+        with _file_lock(self._appender.fileno()):
             self._begin()
 
     def __len__(self) -> int:
@@ -56,14 +57,14 @@ class Ledger:
         return key in self._offsets
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what was put is on the disk already."""
         self._closed()
 
     def get(self, key: str) -> Any:
         """The answer kept for ``key``; ``KeyError`` when there is none."""
         with self._lock:
-            self._stream.seek(self._offsets[key])
-            return json.loads(self._stream.readline())["value"]
+            self._reader.seek(self._offsets[key])
+            return json.loads(self._reader.readline())["value"]
 
     def put(self, entries: Sequence[tuple[str, Any]], usage: Usage) -> None:
         """Append answers that one request bought, and sync them to disk.
@@ -72,6 +73,9 @@ class Ledger:
             entries: (key, JSON value) pairs; may be empty when a request cost something and
                 brought nothing, so that a budget still knows of it.
             usage: What the request cost, kept with the first line.
+
+        Raises:
+            DiskFull: No space left; what was put before stays readable.
         """
         lines: list[tuple[str | None, bytes]] = []
         records: list[tuple[str | None, Any]] = [*entries] or [(None, None)]
@@ -79,8 +83,8 @@ class Ledger:
             spent = usage.as_dict() if index == 0 else None
             record = {"key": key, "value": value, "usage": spent}
             lines.append((key, json.dumps(record, allow_nan=False).encode() + b"\n"))
-        with self._lock, _file_lock(self._stream.fileno()):
-            offset = self._stream.seek(0, os.SEEK_END)
+        with self._lock, _file_lock(self._appender.fileno()):
+            offset = self._appender.seek(0, os.SEEK_END)
             self._append(b"".join(line for _, line in lines))
             for name, line in lines:
                 if name is not None:
@@ -89,20 +93,33 @@ class Ledger:
             self.usage += usage
 
     def _append(self, data: bytes) -> None:
-        self._stream.write(data)
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """Write and sync; a write that fails half-way is taken back, so that the next line starts clean."""
+        descriptor = self._appender.fileno()
+        before = os.fstat(descriptor).st_size
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        except OSError as error:
+            os.ftruncate(descriptor, before)
+            raise DiskFull(
+                "an answer could not be kept",
+                where=str(self.path),
+                found=str(error),
+                remedy="free space and run again: answers kept so far are not asked again",
+            ) from error
 
     def _begin(self) -> None:
-        self._stream.seek(0)
         whole = True
         offset = 0
-        for number, line in enumerate(self._stream, start=1):
+        for number, line in enumerate(self._reader, start=1):
             whole = line.endswith(b"\n")
             self._read_line(number, line, offset)
             offset += len(line)
         if offset == 0:
             self._append(json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+            _sync_folder(self.path.parent)
         elif not whole:
             self._append(b"\n")
 
@@ -138,3 +155,17 @@ def _file_lock(descriptor: int) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _close(*streams: IO[bytes]) -> None:
+    for stream in streams:
+        stream.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

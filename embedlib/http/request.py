@@ -34,9 +34,10 @@ class ApiSettings:
         key_env: Environment variable that holds the key; None when the server needs none.
         max_concurrency: Requests in flight at most.
         timeout_s: Seconds a request may take in all, slow answers included.
-        retries: Further attempts after a failure that may pass.
+        retries: Further attempts after a failure that may pass; rate limits do not count.
         backoff_s: First wait between attempts; doubles each time, with as much jitter.
-        max_wait_s: Longest wait that a provider may ask for.
+        max_wait_s: Longest wait that a provider may ask for; a request is given up after ten
+            times as long under a rate limit.
         token_budget: Ceiling on tokens over all runs with the same ledger.
         money_budget: Ceiling in US dollars, likewise; needs ``price``.
         price: US dollars per million tokens.

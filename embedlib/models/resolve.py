@@ -8,6 +8,7 @@ from pathlib import Path
 
 from embedlib.errors import ModelError
 from embedlib.fingerprint import tree_digest
+from embedlib.models.api_protocols import is_api_spec
 from embedlib.store import MANIFEST, read_manifest
 
 #: Models that a Python package carries in its ``model`` folder: usable without a network.
@@ -31,6 +32,12 @@ def resolve_model(name_or_path: str | Path) -> Path:
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return _checked(folder)
+    if is_api_spec(str(name_or_path)):
+        raise ModelError(
+            f"{str(name_or_path)!r} is a model behind an API: it has no files here and cannot be tuned",
+            expected="a local model",
+            remedy="`embedlib recommend --no-api` names models that run here",
+        )
     name, _, revision = str(name_or_path).partition("@")
     packaged = _packaged(name)
     if packaged is not None and not revision:

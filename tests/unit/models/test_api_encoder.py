@@ -18,6 +18,7 @@ from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_batches import batch_texts, estimate_tokens, pack, unpack
 from embedlib.models.api_protocols import PROTOCOLS, is_api_spec, parse_api_spec
 from embedlib.models.prompts import Prompts
+from embedlib.models.resolve import resolve_model
 
 
 @pytest.fixture
@@ -325,6 +326,12 @@ def test_names_that_mean_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "BAAI/bge-m3", "/models/openai", "C:\\models\\x"])
 def test_local_names_are_no_api(name: str) -> None:
     assert not is_api_spec(name)
+
+
+@pytest.mark.parametrize("name", ["openai:text-embedding-3-small", "http://host/v1#m"])
+def test_a_model_behind_an_api_is_not_looked_for_on_the_hub(name: str) -> None:
+    with pytest.raises(ModelError, match="behind an API"):
+        resolve_model(name)
 
 
 def test_packing_is_exact() -> None:

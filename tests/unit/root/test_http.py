@@ -129,6 +129,24 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_provider_says(
     assert client.counts.rate_limited == 1
 
 
+def test_rate_limits_are_waited_out_and_do_not_use_up_the_retries(server: LocalServer) -> None:
+    server.faults = [Fault(status=429, headers={"Retry-After": "0.01"})] * 12
+    with client_of(server, retries=1, max_wait_s=1.0) as client:
+        assert client.send(question("banana")) == [3.0]
+        assert client.counts.rate_limited == 12
+
+
+def test_a_rate_limit_without_end_is_given_up(server: LocalServer) -> None:
+    server.faults = [Fault(status=429, body={"error": {"message": "slow down"}})] * 1000
+    with (
+        client_of(server, max_wait_s=0.05) as client,
+        pytest.raises(ProviderError, match="attempts") as caught,
+    ):
+        client.send(question("a"))
+    assert "slow down" in caught.value.found
+    assert 5 < len(server.seen) < 100
+
+
 def test_a_limit_that_will_be_met_closes_the_gate_for_every_thread(server: LocalServer) -> None:
     """A good answer that says "0 requests left" holds back the next one, which would be refused."""
     server.faults = [

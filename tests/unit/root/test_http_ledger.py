@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from embedlib.errors import BudgetExhausted, CorruptArtifact
+from embedlib.errors import BudgetExhausted, CorruptArtifact, DiskFull
 from embedlib.http.ledger import FILE, Ledger
 from embedlib.http.limits import RateGate, duration_s, exhausted_s, retry_after_s
 from embedlib.http.usage import Budget, Price, Usage
@@ -110,6 +111,36 @@ def test_what_was_put_survives_kill_9(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     assert [ledger.get(f"key-{n}") for n in range(last + 1)] == list(range(last + 1))
     ledger.close()
+
+
+def test_a_full_disk_is_a_typed_error_and_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes five more bytes, then none, and later has room again."""
+    path = filled(tmp_path)
+    before = path.read_bytes()
+    ledger = Ledger(tmp_path)
+    real, room = os.write, [5]
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(descriptor, data[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(DiskFull, match="No space left"):
+        ledger.put([("key-9", "x" * 100)], Usage(1))
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert "key-9" not in ledger
+    ledger.put([("key-9", "y")], Usage(1))
+    assert ledger.get("key-9") == "y"
+    ledger.close()
+    again = Ledger(tmp_path)
+    assert (again.get("key-9"), again.damaged) == ("y", 0)
+    again.close()
 
 
 def test_a_reservation_waits_for_room_and_fails_only_when_none_can_come() -> None:
