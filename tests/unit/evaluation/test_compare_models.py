@@ -11,8 +11,8 @@ from local_server import LocalServer
 from toys import ToyEncoder
 
 from embedlib.errors import ModelError, UserError
+from embedlib.evaluation.compare_models import Trial, compare_models
 from embedlib.evaluation.judged import JudgedSet, read_judged
-from embedlib.models.compare import Trial, compare_models
 from embedlib.models.opening import open_encoder
 
 QUERIES = [
