@@ -89,7 +89,7 @@ class ArtifactRef(BaseModel):
         """Path of one data file."""
         return self.path / name
 
-    def json(self, name: str) -> Any:
+    def read_json(self, name: str) -> Any:
         """One JSON file's content."""
         return json.loads(self.file(name).read_text(encoding="utf-8"))
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 #: Seconds without a new attempt after a tracking server did not answer.
 PAUSE_S = 60.0

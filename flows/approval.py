@@ -26,6 +26,6 @@ def approval(config: Config, decision: ArtifactRef) -> Approval:
     """Wait for a person if ``decide.approval`` is ``human``; else the gate's word is enough."""
     if config.decide.approval != "human":
         return BY_GATE
-    reasons = "\n".join(f"- {reason}" for reason in decision.json("decision.json")["reasons"])
+    reasons = "\n".join(f"- {reason}" for reason in decision.read_json("decision.json")["reasons"])
     form = Approval.with_initial_data(description=f"The gate says promote:\n\n{reasons}")
     return pause_flow_run(wait_for_input=form, timeout=int(config.decide.approval_timeout_s))

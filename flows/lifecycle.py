@@ -42,7 +42,7 @@ class Proof(NamedTuple):
     @property
     def verdict(self) -> str:
         """The decision in one word."""
-        return str(self.decision.json("decision.json")["verdict"])
+        return str(self.decision.read_json("decision.json")["verdict"])
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{config.workspace.name}", persist_result=False)

@@ -34,7 +34,7 @@ class Outcome(BaseModel):
     @classmethod
     def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release, promoted: bool) -> Outcome:
         """Gather the outcome from its artifacts."""
-        values = decision.json("decision.json")
+        values = decision.read_json("decision.json")
         return cls(
             verdict=values["verdict"],
             reasons=values["reasons"],

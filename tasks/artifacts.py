@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedlib.evaluation.markdown import comparison_table
 from prefect.artifacts import create_markdown_artifact
 
+from embedlib.evaluation.markdown import comparison_table
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
 
@@ -41,18 +41,18 @@ def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
 
 
 def _decision(ref: ArtifactRef) -> str:
-    decision = ref.json("decision.json")
+    decision = ref.read_json("decision.json")
     reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
     return f"## {decision['verdict']}\n\n{reasons}"
 
 
 def _evaluation(ref: ArtifactRef) -> str:
-    return comparison_table(ref.json("comparisons.json"))
+    return comparison_table(ref.read_json("comparisons.json"))
 
 
 def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
     def render(ref: ArtifactRef) -> str:
-        rows = ref.json("samples.json") if ref.file("samples.json").is_file() else []
+        rows = ref.read_json("samples.json") if ref.file("samples.json").is_file() else []
         return f"{table(ref.json(report))}\n\n{samples(rows)}"
 
     return render

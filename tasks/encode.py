@@ -31,7 +31,7 @@ def encode(
     return stages.encode(run, config.encode, label=label, corpus=corpus, model=model)
 
 
-@task(name="plan shards", persist_result=False)
+@task(name="plan shards", task_run_name="plan shards", persist_result=False)
 def plan(run: RunContext, config: Encode, corpus: ArtifactRef, model: ArtifactRef) -> list[dict[str, Any]]:
     """What has no vector yet, cut into shards."""
     specs = plan_shards(run.store, corpus.path, encoding_of(config, model), config.shard_size)

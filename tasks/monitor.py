@@ -16,7 +16,7 @@ from embedlib.store import ArtifactRef
 from tasks.context import RunContext
 
 
-@task(name="look", persist_result=False)
+@task(name="look", task_run_name="look", persist_result=False)
 def look(run: RunContext, config: Monitor, corpus: ArtifactRef | None) -> MonitorReport:
     """Check the live release against its baselines, and the documents as they are now."""
     report = check_live(
@@ -31,7 +31,7 @@ def look(run: RunContext, config: Monitor, corpus: ArtifactRef | None) -> Monito
     return report
 
 
-@task(name="alarm", persist_result=False)
+@task(name="alarm", task_run_name="alarm", persist_result=False)
 def alarm(report: MonitorReport) -> None:
     """Emit the report's events; each carries its evidence."""
     for event in report.events:

@@ -19,7 +19,7 @@ from tasks.context import RunContext
 PARTS = ("corpus", "model", "vectors", "index", "decision")
 
 
-@task(name="live release", persist_result=False)
+@task(name="live release", task_run_name="live release", persist_result=False)
 def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
     """Finish or undo an interrupted publish, then read the live release's artifacts by name.
 
@@ -34,7 +34,7 @@ def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
     return {**parts, "queries": run.store.get(kind, fingerprint)}
 
 
-@task(name="publish", persist_result=False)
+@task(name="publish", task_run_name="publish", persist_result=False)
 def publish(
     run: RunContext,
     config: Config,
@@ -44,7 +44,7 @@ def publish(
     approval: dict[str, Any] | None = None,
 ) -> Release:
     """Verify model and index together and make them live in one step."""
-    decision = parts["decision"].json("decision.json")
+    decision = parts["decision"].read_json("decision.json")
     release = publish_release(
         run.workspace,
         config.publish,
@@ -66,7 +66,7 @@ def publish(
     return release
 
 
-@task(name="register", persist_result=False)
+@task(name="register", task_run_name="register", persist_result=False)
 def register(run: RunContext, config: Config, model: ArtifactRef) -> None:
     """Make the published model the registry's ``champion``."""
     if config.tracking.register_model:
@@ -74,7 +74,7 @@ def register(run: RunContext, config: Config, model: ArtifactRef) -> None:
         run.tracker.flush()
 
 
-@task(name="tell", persist_result=False)
+@task(name="tell", task_run_name="tell", persist_result=False)
 def tell(run: RunContext, event: str, payload: dict[str, Any]) -> None:
     """Emit an event that automations may act on."""
     resource = {"prefect.resource.id": f"embedlib.workspace.{run.workspace.name}"}

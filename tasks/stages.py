@@ -1,9 +1,7 @@
 """One task a stage: the rows of the DAG's table, in its order."""
 
 from embedlib.stages.adapt import STAGE as ADAPT
-from embedlib.stages.merge import STAGE as MERGE
 from embedlib.stages.mine import STAGE as MINE
-from embedlib.stages.probe import STAGE as PROBE
 from embedlib.stages.report import STAGE as REPORT
 
 from embedlib.stages.base_model import STAGE as BASE_MODEL
@@ -12,6 +10,8 @@ from embedlib.stages.encode import STAGE as ENCODE
 from embedlib.stages.evaluate import STAGE as EVALUATE
 from embedlib.stages.index import STAGE as INDEX
 from embedlib.stages.ingest import STAGE as INGEST
+from embedlib.stages.merge import STAGE as MERGE
+from embedlib.stages.probe import STAGE as PROBE
 from embedlib.stages.split import STAGE as SPLIT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
 from embedlib.stages.train import STAGE as TRAIN

@@ -113,7 +113,7 @@ def evaluate(
         config=settings(config, data, workspace, [*chosen, *(overrides or [])]),
         models=model or [],
     )
-    comparisons = result.json("comparisons.json")
+    comparisons = result.read_json("comparisons.json")
     if csv is not None:
         _write_csv(result.file("scores.parquet"), csv)
     emit_json(comparisons) if as_json else scores_table(comparisons)

@@ -21,7 +21,7 @@ def annotated_example(model: type[BaseModel]) -> str:
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    return {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}  # type: ignore[call-arg]
+    return {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
 
 
 def _lines(model: type[BaseModel], values: BaseModel, depth: int) -> list[str]:

@@ -68,6 +68,9 @@ class Train(Section):
     """Gradient clipping norm; 0 is off."""
     negatives: int = Field(default=4, ge=0, le=64)
     """Hard negatives an example, at most."""
+    per_query: int | None = Field(default=8, ge=1)
+    """Examples of one query an epoch, at most, chosen anew in each epoch; null: all. Its other known
+    positives still count as positives wherever they stand in a batch."""
     matryoshka: tuple[int, ...] = ()
     """Smaller dimensions trained besides the full one, for example [192, 96]."""
     lora: Lora | None = None

@@ -45,7 +45,7 @@ class GuardCache:
             code=code_digest("embedlib.evaluation.guards"),
             config={"set": guard_digest(guard), "measure": guard.measure, "model": self.identities[system]},
         )
-        return np.array(self.store.build(recipe, make).ref.json("values.json"), dtype=np.float64)
+        return np.array(self.store.build(recipe, make).ref.read_json("values.json"), dtype=np.float64)
 
 
 def guard_digest(guard: GuardSet) -> str:

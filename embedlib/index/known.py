@@ -45,7 +45,7 @@ class Known:
         self.normalized = False
         parts = []
         for ref in artifacts:
-            info = ref.json("vectors.json")
+            info = ref.read_json("vectors.json")
             self.normalized = bool(info["normalized"])
             parts.append(read_hashes(ref.file("ids.parquet")))
             for name in info["shards"]:
@@ -99,7 +99,7 @@ def of_encoding(
         if limit is not None and found == limit:
             return
         ref = store.find(kind, candidate.fingerprint)
-        if ref is not None and ref.json("vectors.json").get("encoding") == dict(encoding):
+        if ref is not None and ref.read_json("vectors.json").get("encoding") == dict(encoding):
             found += 1
             yield ref
 

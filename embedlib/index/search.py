@@ -172,7 +172,9 @@ class Searcher:
     def _follow(self, number: int | None) -> None:
         """Open the new release; runs in a thread that owns ``_opening``."""
         try:
-            self._snapshot = self._open()
+            opened = self._open()
+            opened.prepare_like(self._snapshot)
+            self._snapshot = opened
             self._refused = None
         except EmbedlibError as error:
             self._refused = number

@@ -17,7 +17,7 @@ from embedlib.index.encoding import QueryEncoder
 from embedlib.index.filters import Filters, MetadataFilter
 from embedlib.index.holds import Hold
 from embedlib.index.info import IndexInfo, read_info
-from embedlib.index.lexical import open_bm25
+from embedlib.index.lexical import BM25_DIR, open_bm25
 from embedlib.index.verify import require_intact
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import BM25Index
@@ -62,6 +62,11 @@ class Snapshot:
 
     def __len__(self) -> int:
         return self.info.count
+
+    def prepare_like(self, other: Snapshot) -> None:
+        """Open now what the searches of another snapshot needed, so that the next one does not wait."""
+        if other._bm25 is not None and self._index.file(BM25_DIR).is_dir():
+            self._open_bm25()
 
     def rank(self, queries: Sequence[str], k: int, mode: str, filters: Filters | None) -> Hits:
         """The k best rows of each query.

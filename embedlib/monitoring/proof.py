@@ -44,7 +44,7 @@ def read_proof(root: Path, release: Release) -> Proof | None:
     evaluation = _evaluation(root, release)
     if evaluation is None:
         return None
-    record = evaluation.json("comparisons.json")
+    record = evaluation.read_json("comparisons.json")
     parents = evaluation.manifest.parents
     model = f"model/{release.parts['model'].fingerprint}"
     released = next((name for name, parent in parents.items() if parent == model), None)

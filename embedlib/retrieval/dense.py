@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError
-from embedlib.retrieval.hits import Hits, empty_hits
+from embedlib.models.hardware import cpu_flags
+from embedlib.retrieval.coarse import Coarse
+from embedlib.retrieval.hits import Hits
+from embedlib.retrieval.keys import EMPTY, Keys, keep_best, no_keys, to_hits, to_keys, to_scores
 
-#: Queries scored at once: with blocks of 16,384 documents the score matrix is 32 MiB.
+#: Queries scored at once: with ``BLOCK`` documents the score matrix is 32 MiB.
 QUERY_CHUNK = 512
+#: Documents scored at once; smaller blocks are put together up to this many.
+BLOCK = 16384
+#: Below this many products, fp32 alone is quicker than a first pass in bf16.
+WORTH_A_FIRST_PASS = 1 << 24
 
 
-def exact_search(queries: Floats, blocks: Iterable[tuple[int, Floats]], k: int) -> Hits:
+def exact_search(
+    queries: Floats, blocks: Iterable[tuple[int, Floats]], k: int, *, first_pass: bool | None = None
+) -> Hits:
     """The k documents of highest inner product with each query, ties by row.
 
-    Each block is read once, and only one block, one score matrix [512, b] and the best k so far
-    are in memory. (Letters: q queries, b documents of a block, d components.)
+    Each block is read once, and only 16,384 documents, one score matrix [512, 16384] and the best k
+    so far are in memory. Where the processor multiplies bf16 several times as fast as fp32 (AMX),
+    later blocks are first scored in bf16; whatever can be among the best within the bound on its
+    rounding error is scored again in fp32, so that the result is exact all the same.
+
+    Letters: q queries, b documents of a block, d components.
 
     Args:
         queries: float32 [q, d].
         blocks: (first row, float32 [b, d]), in ascending row order, as ``Vectors.blocks()`` gives them.
         k: Hits a query, at least 1.
+        first_pass: Whether to score in bf16 first; None: where the processor is fast at it.
 
     Returns:
         Hits [q, k].
@@ -33,63 +47,75 @@ def exact_search(queries: Floats, blocks: Iterable[tuple[int, Floats]], k: int) 
     """
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     _require_finite(queries, 0, "query")
-    best = empty_hits(len(queries), k)
+    if first_pass is None:
+        first_pass = "amx_bf16" in cpu_flags() and len(queries) * BLOCK >= WORTH_A_FIRST_PASS
+    best = no_keys(len(queries), k)
+    coarse = Coarse(queries) if first_pass else None
+    for start, block in _joined(queries, blocks):
+        if coarse is not None:
+            coarse.set_block(block)
+        for low in range(0, len(queries), QUERY_CHUNK):
+            part = slice(low, min(low + QUERY_CHUNK, len(queries)))
+            full = bool((best[part] != EMPTY).all())  # without k hits there is no bar to compare with
+            found = coarse.above(part, to_scores(best[part].min(axis=1))) if coarse and full else None
+            if found is None:
+                _merge(best[part], queries[part] @ block.T, start)
+            else:
+                _merge_some(best[part], *found, start)
+    return to_hits(best)
+
+
+def _merge(best: Keys, scores: Floats, start: int) -> None:
+    """Put a block's scores [q, b] into the best so far, in place.
+
+    A later block's rows are higher, so a score equal to the k-th best never displaces it: only
+    strictly greater ones are candidates. After the first blocks these are few.
+    """
+    k, bar = best.shape[1], to_scores(best.min(axis=1))
+    above = scores > bar[:, None]
+    many = np.flatnonzero(np.count_nonzero(above, axis=1) > k)
+    if len(many):  # raise the bar to the k-th best of the block, ties included
+        place = scores.shape[1] - k
+        above[many] = scores[many] >= np.partition(scores[many], place, axis=1)[:, place, None]
+    query, column = np.divmod(np.flatnonzero(above), scores.shape[1])
+    _merge_some(best, query, column, scores[query, column], start)
+
+
+def _merge_some(best: Keys, query: Rows, column: Rows, scores: Floats, start: int) -> None:
+    """Merge candidates, given as flat arrays in the order of their queries, in place."""
+    if not len(query):
+        return
+    at, first, counts = np.unique(query, return_index=True, return_counts=True)
+    more = no_keys(len(at), int(counts.max()))
+    place = np.arange(len(query)) - np.repeat(first, counts)
+    more[np.repeat(np.arange(len(at)), counts), place] = to_keys(scores, column.astype(np.int64) + start)
+    best[at] = keep_best(best[at], more)
+
+
+def _joined(queries: Floats, blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, Floats]]:
+    """Checked blocks of at most ``BLOCK`` rows: larger ones are cut, adjoining small ones put together."""
+    waiting: list[Floats] = []
+    first = end = 0
+    for start, part in _cut(queries, blocks):
+        if waiting and (start != end or sum(map(len, waiting)) + len(part) > BLOCK):
+            yield first, waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+            waiting = []
+        if not waiting:
+            first = start
+        waiting.append(part)
+        end = start + len(part)
+    if waiting:
+        yield first, waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+
+
+def _cut(queries: Floats, blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, Floats]]:
     expected = 0
     for start, raw in blocks:
         block = np.ascontiguousarray(raw, dtype=np.float32)
         _check_block(queries, block, start, expected)
         expected = start + len(block)
-        for low in range(0, len(queries), QUERY_CHUNK):
-            part = slice(low, low + QUERY_CHUNK)
-            scores = queries[part] @ block.T  # [<=512, b]
-            _merge(best.rows[part], best.scores[part], scores, start)
-    return best
-
-
-def block_of(vectors: Floats) -> list[tuple[int, Floats]]:
-    """Vectors in memory as the single block that ``exact_search`` takes."""
-    return [(0, vectors)]
-
-
-def _merge(best_rows: Rows, best_scores: Floats, scores: Floats, start: int) -> None:
-    """Put a block's better scores into the best so far, in place.
-
-    A later block's rows are higher, so a score equal to the k-th best never displaces it: only
-    strictly greater ones are candidates. After the first blocks these are few.
-    """
-    k = best_scores.shape[1]
-    counts = np.count_nonzero(scores > best_scores[:, -1:], axis=1)
-    for query in np.flatnonzero(counts > k):
-        # too many candidates: raise the bar to the k-th best of the block, ties included
-        kth = np.partition(scores[query], scores.shape[1] - k)[scores.shape[1] - k]
-        found = np.flatnonzero(scores[query] >= kth)
-        _place(
-            best_rows, best_scores, np.array([query]), found[None, :] + start, scores[query, found][None, :]
-        )
-    few = np.flatnonzero((counts > 0) & (counts <= k))
-    if len(few):
-        rows, values = _pad(few, counts[few], scores, best_scores[few, -1], start)
-        _place(best_rows, best_scores, few, rows, values)
-
-
-def _pad(few: Rows, counts: Rows, scores: Floats, bar: Floats, start: int) -> tuple[Rows, Floats]:
-    """Candidates above the bar of the queries ``few`` as two padded arrays [f, max(counts)]."""
-    query, column = np.nonzero(scores[few] > bar[:, None])
-    place = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
-    padded = empty_hits(len(few), int(counts.max()))
-    padded.rows[query, place] = column + start
-    padded.scores[query, place] = scores[few[query], column]
-    return padded.rows, padded.scores
-
-
-def _place(best_rows: Rows, best_scores: Floats, at: Rows, rows: Rows, values: Floats) -> None:
-    """Merge candidates [f, m] (ascending rows, above all rows so far) into the best of queries ``at``."""
-    k = best_scores.shape[1]
-    all_scores = np.concatenate([best_scores[at], values], axis=1)
-    all_rows = np.concatenate([best_rows[at], rows], axis=1)
-    order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]  # stable: ties stay in row order
-    best_scores[at] = np.take_along_axis(all_scores, order, axis=1)
-    best_rows[at] = np.take_along_axis(all_rows, order, axis=1)
+        for low in range(0, len(block), BLOCK):
+            yield start + low, block[low : low + BLOCK]
 
 
 def _require_finite(vectors: Floats, start: int, what: str) -> None:

@@ -32,7 +32,7 @@ def run(
         evaluation.path,
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),
-        index_recall=float(index.json("index.json")["recall"]["value"]) if index else None,
+        index_recall=float(index.read_json("index.json")["recall"]["value"]) if index else None,
     )
     test_set = test_set_digest(evaluation)
     decision = decide(figures, policy_of(config), History(previous_uses(job.store, test_set)))

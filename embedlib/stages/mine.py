@@ -31,7 +31,7 @@ def run(
     """Write examples.parquet, report.json, samples.json and, for the hybrid, the teacher."""
     documents, stored = Corpus(corpus.path), Vectors(vectors.path)
     stored.require_model(model.digest)
-    kept = None if probe is None else probe.json("probe.json")["kept"]
+    kept = None if probe is None else probe.read_json("probe.json")["kept"]
     mining = read_pairs(pairs.path, documents, kept)
     known = KnownPositives()
     known.add_judgements(queries.path, documents.row_of)

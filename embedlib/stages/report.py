@@ -33,8 +33,8 @@ def run(
     job: Job, config: Report, *, evaluation: ArtifactRef, decision: ArtifactRef, **others: ArtifactRef
 ) -> Mapping[str, Any]:
     """Write ``report.html`` and ``summary.md``; other artifacts of the run are shown when given."""
-    verdict, record = decision.json("decision.json"), evaluation.json("comparisons.json")
-    guards = evaluation.json("guards.json")
+    verdict, record = decision.read_json("decision.json"), evaluation.read_json("comparisons.json")
+    guards = evaluation.read_json("guards.json")
     findings = Findings(
         title=config.title,
         command=config.command,
@@ -42,8 +42,8 @@ def run(
         uses=int(decision.manifest.summary.get("test_set_used_before", 0)),
         record=record,
         guards=guards,
-        slices=evaluation.json("slices.json"),
-        examples=evaluation.json("examples.json"),
+        slices=evaluation.read_json("slices.json"),
+        examples=evaluation.read_json("examples.json"),
         curve=_optional(others.get("candidate"), "curve.json"),
         details=_details(others),
         manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),

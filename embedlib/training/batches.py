@@ -53,6 +53,7 @@ def make_batches(
     batch_size: int,
     seed: int,
     teacher: Teacher | None = None,
+    per_query: int | None = None,
     world: World = World(),  # noqa: B008 (immutable)
 ) -> Batches:
     """Batches for a loss.
@@ -64,6 +65,7 @@ def make_batches(
         batch_size: Examples a step over all processes.
         seed: Seed of the order.
         teacher: Scores any query and document, for the loss "kl".
+        per_query: Examples of one query an epoch, at most.
         world: The processes.
     """
     tokenizer = ColumnTokenizer(encoder.module.preprocess, encoder.prompts.query, encoder.prompts.document)
@@ -82,9 +84,9 @@ def make_batches(
         whole = loss in ("contrastive", "online-contrastive")
         collate = PairCollator(data, tokenizer, whole=whole, **split)
         positions = PairCollator.positions(data)
-        keys = [(position,) for position in positions]
+        keys, per_query = [(position,) for position in positions], None
         tokens = np.full(len(positions), max(1, int(tokens.sum() / len(positions))))
-    sampler = ExampleBatches(keys, batch_size=batch_size, seed=seed, world=world.size)
+    sampler = ExampleBatches(keys, batch_size=batch_size, seed=seed, world=world.size, per_query=per_query)
     return Batches(positions, sampler, collate, tokens)
 
 

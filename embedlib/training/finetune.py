@@ -117,10 +117,17 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     loss = choose_loss(options.loss, teacher=teacher is not None)
     data = fit_data(loss, data, teacher=teacher is not None)
     batches = make_batches(
-        loss, data, encoder, batch_size=options.batch_size, seed=job.seed, teacher=teacher, world=world
+        loss,
+        data,
+        encoder,
+        batch_size=options.batch_size,
+        seed=job.seed,
+        teacher=teacher,
+        per_query=options.per_query,
+        world=world,
     )
     bf16 = resolve_precision(options.precision, device) == "bf16"
-    epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(len(data)))
+    epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
     steps = count_steps(batches.sampler.count, epochs, options.max_steps)
     sizing = size_step(
         activation_bytes(encoder.module.config, bf16=bf16),

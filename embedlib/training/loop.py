@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
@@ -85,6 +85,24 @@ def train(
         NonFiniteLoss: The loss became NaN or infinite.
     """
     watch = Watch(report_progress)
+    callbacks = [watch, *([dev] if dev else [])]
+    trainer = build_trainer(module, recipe, scratch, seed=seed, callbacks=callbacks, world=world)
+    checkpoint = latest_sound(scratch)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.look_at_losses()
+    return watch
+
+
+def build_trainer(
+    module: SentenceTransformer,
+    recipe: Recipe,
+    scratch: Path,
+    *,
+    seed: int,
+    callbacks: Sequence[TrainerCallback] = (),
+    world: World = World(),  # noqa: B008 (immutable)
+) -> EmbeddingTrainer:
+    """The trainer of a recipe; arguments as in ``train``."""
     trainer = EmbeddingTrainer(
         batches=recipe.sampler,
         names=recipe.names,
@@ -93,13 +111,10 @@ def train(
         train_dataset=Dataset.from_dict({"index": recipe.positions}),
         loss=recipe.loss,
         data_collator=recipe.collate,
-        callbacks=[watch, *([dev] if dev else [])],
+        callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = latest_sound(scratch)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.look_at_losses()
-    return watch
+    return trainer
 
 
 def _arguments(

@@ -58,6 +58,7 @@ class TrainOptions:
         weight_decay: AdamW's decay of weight matrices.
         max_grad_norm: Gradient clipping norm; 0 is off.
         negatives: Hard negatives an example, at most.
+        per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
         matryoshka: Dimensions trained besides the full one.
         lora: Train adapters instead of all weights.
         evaluations: Dev evaluations during the run.
@@ -81,6 +82,7 @@ class TrainOptions:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     negatives: int = 4
+    per_query: int | None = 8
     matryoshka: tuple[int, ...] = ()
     lora: LoraOptions | None = None
     evaluations: int = 4

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from embedlib.contracts import EXAMPLES, read_rows, write_table
 from embedlib.evaluation.significance import paired_bootstrap
@@ -21,6 +22,8 @@ from embedlib.training.world import World
 
 #: Origin of labelled pairs: what people said is kept whatever a short probe says.
 LABEL = "label"
+#: Fewer pairs than this say nothing in a short training: the origin is kept unmeasured.
+LEAST_PAIRS = 64
 
 
 def probe(job: TrainingJob) -> dict[str, Any]:
@@ -36,11 +39,12 @@ def probe(job: TrainingJob) -> dict[str, Any]:
     pairs, margin = int(options.pop("pairs")), float(options.pop("margin"))
     groups = sample_pairs(read_rows(Path(job.inputs["pairs"]) / "pairs.parquet"), pairs, job.seed)
     measured: dict[str, dict[str, float]] = {}
+    before = _Before()
     for number, (origin, rows) in enumerate(sorted(groups.items())):
         folder = Path(job.scratch) / f"origin-{number}"
         folder.mkdir(exist_ok=True)
         one = dataclasses.replace(job, options=options, scratch=str(folder))
-        if (result := _measured(one, rows)) is not None:
+        if (result := _measured(one, rows, before)) is not None:
             measured[origin] = result
         report_progress(number + 1, len(groups), "origins probed")
     kept = verdict(measured, list(groups), margin=margin)
@@ -87,11 +91,19 @@ def verdict(
     return kept or [max(everything, key=lambda origin: measured[origin]["delta"])]
 
 
-def _measured(job: TrainingJob, rows: list[dict[str, Any]]) -> dict[str, float] | None:
+class _Before:
+    """The base model's dev scores, the same for every origin: computed when first asked for."""
+
+    scores: npt.NDArray[np.float64] | None = None
+
+
+def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> dict[str, float] | None:
     """Dev before and after a short training on these pairs; None if there are too few or no dev set."""
     path = Path(job.scratch) / "measured.json"
     if path.is_file():
         return dict(json.loads(path.read_text(encoding="utf-8")))
+    if len(rows) < LEAST_PAIRS:
+        return None
     options = train_options(job.options)
     dev = read_dev(
         job.inputs["corpus"],
@@ -100,13 +112,15 @@ def _measured(job: TrainingJob, rows: list[dict[str, Any]]) -> dict[str, float] 
         most_queries=options.dev_queries,
         seed=job.seed,
     )
-    if dev is None or len(rows) < 2:
+    if dev is None:
         return None
     examples = Path(job.scratch)
     write_table(examples / "examples.parquet", map(_as_example, rows), EXAMPLES)
     one = dataclasses.replace(job, inputs={**job.inputs, "examples": str(examples)})
     prepared = prepare(one, options, World())
-    before = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
+    if base.scores is None:
+        base.scores = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
+    before = base.scores
     train(prepared.encoder.module, recipe_of(one, options, prepared), examples, seed=job.seed)
     after = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
     interval = paired_bootstrap(after, before, rng=np.random.default_rng([job.seed, *b"probe"]))

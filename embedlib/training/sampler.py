@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 
@@ -19,17 +19,25 @@ class ExampleBatches(DefaultBatchSampler):  # type: ignore[misc]
     quarter of the size, which the most repeated keys leave over at the end, are left out.
 
     Args:
-        keys: What must not repeat within a batch, a tuple for each example.
+        keys: What must not repeat within a batch, a tuple for each example; the first is its query.
         batch_size: Examples a batch, over all processes.
         seed: Seed of the order; the epoch is added to it.
         world: Number of processes.
+        per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
     """
 
     def __init__(
-        self, keys: Sequence[tuple[Hashable, ...]], *, batch_size: int, seed: int, world: int = 1
+        self,
+        keys: Sequence[tuple[Hashable, ...]],
+        *,
+        batch_size: int,
+        seed: int,
+        world: int = 1,
+        per_query: int | None = None,
     ) -> None:
         super().__init__(range(len(keys)), batch_size=batch_size, drop_last=False, seed=seed)
         self.keys = keys
+        self.per_query = per_query
         self.world = world
         self._planned: tuple[int, list[list[int]]] | None = None
 
@@ -42,14 +50,21 @@ class ExampleBatches(DefaultBatchSampler):  # type: ignore[misc]
             self._planned = (self.epoch, planned[: self.count])
         return self._planned[1]
 
+    @property
+    def examples(self) -> int:
+        """Examples an epoch."""
+        return sum(len(batch) for batch in self.batches())
+
     @cached_property
     def count(self) -> int:
         """Batches an epoch: those of the first one."""
         return len(self._plan(0))
 
     def _plan(self, epoch: int) -> list[list[int]]:
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.keys))
-        batches = _without_duplicates(order.tolist(), self.keys, self.batch_size)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.keys)).tolist()
+        if self.per_query is not None:
+            order = _first_of_each(order, [key[0] for key in self.keys], self.per_query)
+        batches = _without_duplicates(order, self.keys, self.batch_size)
         full = [batch for batch in batches if len(batch) >= max(self.batch_size // 4, self.world, 2)]
         return full or batches[:1]
 
@@ -60,6 +75,17 @@ class ExampleBatches(DefaultBatchSampler):  # type: ignore[misc]
 
     def __len__(self) -> int:
         return self.count * self.world
+
+
+def _first_of_each(order: list[int], groups: Sequence[Hashable], most: int) -> list[int]:
+    """The first ``most`` of each group, in order."""
+    seen: Counter[Hashable] = Counter()
+    kept = []
+    for index in order:
+        seen[groups[index]] += 1
+        if seen[groups[index]] <= most:
+            kept.append(index)
+    return kept
 
 
 def _without_duplicates(order: list[int], keys: Sequence[tuple[Hashable, ...]], size: int) -> list[list[int]]:

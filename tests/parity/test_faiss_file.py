@@ -51,7 +51,7 @@ def test_plain_faiss_gives_the_same_hits(workspace, factory, parameter, weak):
     found = Searcher(workspace.root).search(texts, k=10)
 
     index = faiss.read_index(str(parts["index"].file("index.faiss")))
-    settings = parts["index"].json("index.json")["settings"]
+    settings = parts["index"].read_json("index.json")["settings"]
     assert settings["parameter"] == parameter
     if parameter:
         faiss.ParameterSpace().set_index_parameter(index, parameter, settings["value"])

@@ -148,7 +148,7 @@ def test_bad_row_is_skipped_counted_and_listed(case: Case, tmp_path: Path, inges
     corpus = ingest(source, **options)
     assert len(Corpus(corpus.path)) == case.kept
     listed = rows(corpus, "rejected.jsonl")
-    assert len(listed) == case.rejected == corpus.json("profile.json")["rejected"]
+    assert len(listed) == case.rejected == corpus.read_json("profile.json")["rejected"]
     assert case.words in listed[0]["reason"]
 
 
@@ -214,7 +214,7 @@ def test_escaped_nul_and_controls_are_cleaned_away(jsonl, ingest) -> None:
     )
     corpus = ingest(path)
     assert [d.text for d in Corpus(corpus.path).documents()] == ["abc", "ok"]
-    assert corpus.json("profile.json")["empty"] == 1
+    assert corpus.read_json("profile.json")["empty"] == 1
     assert "'b' has no text" in corpus.file("rejected.jsonl").read_text()
 
 
@@ -276,7 +276,7 @@ def test_links_that_go_round_in_a_folder(tmp_path: Path, ingest, rows) -> None:
 def test_deeply_nested_html_is_read(tmp_path: Path, ingest) -> None:
     folder = _folder({"a.html": "<div>" * 20_000 + "deep words" + "</div>" * 20_000, "b.txt": "x"}, tmp_path)
     corpus = ingest(folder, on_bad_row="skip")
-    profile = corpus.json("profile.json")
+    profile = corpus.read_json("profile.json")
     assert profile["documents"] + profile["rejected"] + profile["empty"] == 2
 
 

@@ -141,7 +141,7 @@ def test_a_beir_folder_keeps_duplicates_that_labels_may_name(jsonl, ingest) -> N
     folder = jsonl({"_id": "a", "title": "t", "text": "x"}, {"_id": "b", "title": "t", "text": "x"}).parent
     corpus = ingest(folder)
     assert list(_documents(corpus)) == ["a", "b"]
-    assert corpus.json("profile.json")["duplicates"] == 1
+    assert corpus.read_json("profile.json")["duplicates"] == 1
     assert list(_documents(ingest(folder, duplicates="drop"))) == ["a"]
 
 

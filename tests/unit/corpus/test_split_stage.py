@@ -106,7 +106,7 @@ def test_official_splits_are_kept_and_overlaps_leave_train(beir, ingest, split) 
     assert test.qrels["t2"] == {"d0001": 2, "d0009": 0}
     assert set(test.origins.values()) == {"human"}
     assert test.labels == {"t1": None, "t2": None}
-    report = ref.json("report.json")
+    report = ref.read_json("report.json")
     assert report["made_by"] == "official"
     overlaps = {pair: (o["exact"], o["near"], o["removed"]) for pair, o in report["overlaps"].items()}
     assert overlaps == {"train/test": (2, 0, 2), "train/dev": (0, 1, 1), "dev/test": (0, 0, 0)}
@@ -120,7 +120,7 @@ def test_unread_judgement_files_are_named(beir, ingest, split) -> None:
         _documents(20), {"q": "where is the market"}, test=[("q", "d0001")], train_small=[("q", "d0002")]
     )
     ref = split(ingest(folder), {"type": "beir", "path": folder})
-    assert ref.json("report.json")["unread_files"] == ["train_small.tsv"]
+    assert ref.read_json("report.json")["unread_files"] == ["train_small.tsv"]
 
 
 def test_only_test_labels_get_a_derived_dev(beir, ingest, split, rows) -> None:
@@ -169,7 +169,7 @@ def test_without_labels_test_and_dev_are_derived_and_their_documents_held_out(
         (doc_id,) = query
         assert normalised(text) not in normalised(read_withheld(ref.path)[doc_id])
     assert body_of(by_id["d0009"]) == f"It {BODY} 9 63."
-    assert ref.json("report.json")["made_by"] == "derived"
+    assert ref.read_json("report.json")["made_by"] == "derived"
 
 
 def test_no_document_left_for_training_resembles_a_derived_query(jsonl, ingest, split, rows) -> None:
@@ -264,7 +264,7 @@ def test_labels_without_splits_are_divided_by_component(tmp_path: Path, jsonl, i
     (tmp_path / "r.tsv").write_text("\n".join(f"{q}\t{d}\t1" for q, d in judged))
     labels = {"type": "files", "queries": tmp_path / "q.jsonl", "qrels": tmp_path / "r.tsv"}
     ref = split(corpus, labels)
-    report = ref.json("report.json")
+    report = ref.read_json("report.json")
     assert (report["made_by"], report["judgements_cut"]) == ("components", 0)
     names = _names(ref)
     assert {name: len(found) for name, found in names.items()} == {"test": 100, "dev": 50, "train": 290}
@@ -294,7 +294,7 @@ def test_few_labels_are_all_test(beir, ingest, split) -> None:
     folder = beir(_documents(100), queries, dev=judged)
     ref = split(ingest(folder), {"type": "beir", "path": folder})
     assert len(_names(ref)["test"]) == 40
-    assert "renamed" in ref.json("report.json")
+    assert "renamed" in ref.read_json("report.json")
     assert set(read_judgements(ref.path, "dev").origins.values()) == {"derived:title"}
 
 

@@ -88,7 +88,7 @@ def test_every_system_has_a_row_for_every_query_and_measure(store, inputs):
 def test_the_same_model_twice_is_never_promoted(store, inputs):
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
     decision = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
-    record = decision.json("decision.json")
+    record = decision.read_json("decision.json")
     assert record["verdict"] == "do-not-fine-tune"
     assert record["numbers"]["comparisons"][0]["difference"]["mean"] == 0
 
@@ -138,7 +138,7 @@ def test_a_split_without_queries_decides_nothing(store, inputs):
         store, "queries", "dev only", lambda out: write_queries(out, queries_of(split="dev"))
     )
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
-    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.json("decision.json")
+    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.read_json("decision.json")
     assert (record["verdict"], record["decided_on"]) == ("not-enough-evidence", None)
     alone = {k: v for k, v in inputs.items() if not k.startswith("candidate")}
     with pytest.raises(DataError, match="no judged query in the test split"):
@@ -150,7 +150,7 @@ def test_human_and_derived_queries_stay_apart(store, inputs):
     inputs["queries"] = artifact(
         store, "queries", "both", lambda out: write_queries(out, queries_of() + derived)
     )
-    record = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.json("comparisons.json")
+    record = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.read_json("comparisons.json")
     assert {name: d["queries"] for name, d in record["datasets"].items()} == {"human": 24, "derived": 3}
     assert record["decides"] == "human"
 
@@ -159,7 +159,7 @@ def test_any_models_are_compared_with_the_first(store, inputs):
     models = {"corpus": inputs["corpus"], "queries": inputs["queries"]}
     for name in ("one", "two"):
         models |= {name: inputs["base"], f"{name}_vectors": inputs["base_vectors"]}
-    record = run_stage(store, EVALUATE, EVALUATION, **models).ref.json("comparisons.json")
+    record = run_stage(store, EVALUATE, EVALUATION, **models).ref.read_json("comparisons.json")
     assert {(c["system"], c["baseline"]) for c in record["comparisons"]} >= {("two", "one"), ("bm25", "one")}
 
 
@@ -185,7 +185,7 @@ def test_a_given_run_stands_beside_the_models(store, inputs, tmp_path):
     path = tmp_path / "mine.trec"
     path.write_text("".join(f"q{i:02} Q0 {sorted(DOCUMENTS)[i % 6]} 1 1.0 mine\n" for i in range(24)))
     config = EVALUATION.model_copy(update={"runs": (path,)})
-    record = run_stage(store, EVALUATE, config, **inputs).ref.json("comparisons.json")
+    record = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")
     assert record["datasets"]["human"]["systems"]["mine"]["nDCG@10"]["mean"] == 1.0
     path.write_text("q00 Q0 nowhere 1 1.0 mine\n")
     with pytest.raises(DataError, match="'nowhere'"):
@@ -203,7 +203,7 @@ def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, m
         ),
     )
     config = EVALUATION.model_copy(update={"dimensions": (8, 64), "rerank": "any"})
-    systems = run_stage(store, EVALUATE, config, **inputs).ref.json("comparisons.json")["datasets"]["human"][
+    systems = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")["datasets"]["human"][
         "systems"
     ]
     assert {"candidate@8", "rerank:candidate", "rerank:bm25"} <= set(systems)
@@ -212,7 +212,7 @@ def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, m
 
 
 def test_examples_show_what_a_person_needs(store, inputs):
-    examples = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.json("examples.json")
+    examples = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.read_json("examples.json")
     assert examples["differences"] == [0.0] * 24
     assert examples["gained"] == examples["lost"] == []
     assert json.loads(json.dumps(examples)) == examples

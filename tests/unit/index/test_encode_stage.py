@@ -42,7 +42,7 @@ def test_base_fixes_the_options_in_the_folder(store, tiny_model):
     ref = run_stage(store, base_model.STAGE, config).ref
     encoder = load_encoder(ref.path, device="cpu")
     assert (encoder.prompts.query, encoder.max_length, encoder.dimension) == ("q: ", 32, 16)
-    assert ref.json("provenance.json")["source"] == tiny_model.name  # no path of this machine
+    assert ref.read_json("provenance.json")["source"] == tiny_model.name  # no path of this machine
     assert run_stage(store, base_model.STAGE, config).reused
 
 

@@ -284,6 +284,15 @@ def test_a_new_release_that_cannot_be_opened_is_left_alone(shop, searcher, caplo
     assert caplog.text == ""  # it is not tried again at every search
 
 
+def test_a_release_that_follows_lexical_searches_opens_its_words_beforehand(shop, searcher, monkeypatch):
+    searcher.search("zebra", mode="bm25")
+    shop.publish(shop.parts({"n1": "apple", "n2": "new zebra"}))
+    searcher.search("zebra")
+    until(lambda: searcher.release.number == 2)
+    monkeypatch.setattr("embedlib.index.snapshot.open_bm25", lambda folder: pytest.fail("opened too late"))
+    assert ids(searcher.search("zebra", mode="bm25")) == ["n2"]
+
+
 def test_a_spoiled_current_does_not_stop_a_running_searcher(shop, searcher, caplog):
     link = shop.root / "releases" / "current"
     link.unlink()

@@ -81,7 +81,7 @@ def test_near_copies_of_a_positive_are_taken_out_by_the_near_duplicate_filter(
     unfiltered = run(store, world, miners=("bm25",), near_duplicate=1.0, **LOOSE)
     assert "x3" not in examples(filtered)[0]["negative_ids"]
     assert "x3" in examples(unfiltered)[0]["negative_ids"]
-    assert filtered.json("report.json")["candidates"]["near_duplicate"]["bm25"] >= 1
+    assert filtered.read_json("report.json")["candidates"]["near_duplicate"]["bm25"] >= 1
 
 
 def test_an_example_holds_aligned_lists_and_pairs_keep_their_order(
@@ -114,14 +114,14 @@ def test_the_margin_holds_for_the_lowest_positive(store: Store, world: dict[str,
 
 def test_the_report_adds_up(store: Store, world: dict[str, Any]) -> None:
     ref = run(store, world, miners=("dense",), relative_margin=0.02, negatives=3, minimum=3, teacher="none")
-    report, rows = ref.json("report.json"), examples(ref)
+    report, rows = ref.read_json("report.json"), examples(ref)
     drawn = sum(len(r["negative_ids"]) for r in rows)
     assert report["examples"] == len(rows)
     assert report["negatives"] == drawn == sum(report["margins"]["counts"])
     assert report["candidates"]["drawn"] == {"dense": drawn}
     assert report["candidates"]["judged_relevant"]["dense"] > 0
     assert report["too_few"]["examples"] == sum(len(r["negative_ids"]) < 3 for r in rows)
-    assert len(ref.json("samples.json")) == len(PAIRS)
+    assert len(ref.read_json("samples.json")) == len(PAIRS)
 
 
 def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, 
     ref = run(store, world)
     rows, teacher = examples(ref), HybridTeacher.load(ref.file("teacher"))
     row_of = Corpus(world["corpus"].path).row_of
-    assert ref.json("report.json")["teacher"] == "hybrid"
+    assert ref.read_json("report.json")["teacher"] == "hybrid"
     for at, row in enumerate(rows):
         documents = np.array([row_of[d] for d in (row["positive_id"], *row["negative_ids"])])
         expected = teacher.scores(np.array([at]), documents)[0]

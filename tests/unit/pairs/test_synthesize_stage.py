@@ -47,7 +47,7 @@ def test_labels_alone_when_there_are_enough(run) -> None:
         ("q1", "d000", 2.0),
         ("q1", "d001", 1.0),
     ]
-    assert ref.json("report.json")["origins"]["label"] == {
+    assert ref.read_json("report.json")["origins"]["label"] == {
         "made": 4,
         "like_dev_or_test": 1,
         "held_out": 1,
@@ -60,7 +60,7 @@ def test_few_labels_join_the_label_free_mix(run) -> None:
     ref = run(Synthesize(label_minimum=3))
     origins = {r["origin"] for r in pairs(ref)}
     assert origins == {"label", "title", "sentence"}
-    report = ref.json("report.json")
+    report = ref.read_json("report.json")
     assert report["pairs"] == len(pairs(ref)) == ref.manifest.summary["pairs"]
     for row in report["origins"].values():
         removed = sum(v for k, v in row.items() if k not in ("made", "kept", "kept_share"))
@@ -75,7 +75,7 @@ def test_no_pair_resembles_a_test_query_or_comes_from_a_held_out_document(run) -
 
 
 def test_samples_show_the_positive_without_the_query(run) -> None:
-    samples = run(Synthesize(origins=("sentence",))).json("samples.json")
+    samples = run(Synthesize(origins=("sentence",))).read_json("samples.json")
     assert len(samples) == 10
     assert all(s["query"] not in s["positive"] for s in samples)
 

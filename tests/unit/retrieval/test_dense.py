@@ -23,14 +23,21 @@ def test_ties_are_ordered_by_row_across_blocks() -> None:
     assert hits.scores.tolist() == [[2.0] * 4]
 
 
+@pytest.mark.parametrize("first_pass", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
 @pytest.mark.parametrize("k", [1, 10, 100])
-def test_same_hits_for_every_block_size(size: int, k: int) -> None:
+def test_same_hits_for_every_block_size(
+    size: int, k: int, first_pass: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedlib.retrieval.dense.BLOCK", 128)  # several blocks, joined and cut
     rng = np.random.default_rng(1)
     # whole numbers: sums are exact, so ties are many and real
     vectors = rng.integers(-2, 3, (500, 6)).astype(np.float32)
     queries = rng.integers(-2, 3, (20, 6)).astype(np.float32)
-    assert (exact_search(queries, blocks(vectors, size), k).rows == naive(queries, vectors, k)).all()
+    assert (
+        exact_search(queries, blocks(vectors, size), k, first_pass=first_pass).rows
+        == naive(queries, vectors, k)
+    ).all()
 
 
 def test_fewer_documents_than_k_leaves_empty_places() -> None:
@@ -64,3 +71,55 @@ def test_blocks_out_of_order_are_refused() -> None:
     block = np.ones((2, 2), np.float32)
     with pytest.raises(DataError, match="out of order"):
         exact_search(np.ones((1, 2), np.float32), [(2, block), (0, block)], 1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 300.0])
+def test_the_first_pass_in_bf16_changes_nothing(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedlib.retrieval.dense.BLOCK", 2000)
+    rng = np.random.default_rng(3)
+    # narrow scores: many documents lie within bf16's rounding of the k-th best
+    vectors = (rng.standard_normal((10_000, 32)) * 0.1 + 1).astype(np.float32) * np.float32(scale)
+    queries = rng.standard_normal((40, 32)).astype(np.float32)
+    with_pass = exact_search(queries, blocks(vectors, 2000), 20, first_pass=True)
+    without = exact_search(queries, blocks(vectors, 2000), 20, first_pass=False)
+    np.testing.assert_allclose(with_pass.scores, without.scores, rtol=1e-5, atol=1e-5 * scale)
+    assert (with_pass.rows == without.rows).mean() > 0.999
+
+
+def test_the_first_pass_is_used_and_leaves_little_to_score_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedlib.retrieval.coarse import Coarse
+
+    monkeypatch.setattr("embedlib.retrieval.dense.BLOCK", 2000)
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((10_000, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: list[int] = []
+    above = Coarse.above
+
+    def counting(self, part, bar):
+        result = above(self, part, bar)
+        found.append(len(result[0]))
+        return result
+
+    monkeypatch.setattr(Coarse, "above", counting)
+    exact_search(vectors[:50], blocks(vectors, 2000), 10, first_pass=True)
+    assert len(found) == 4  # all blocks but the first
+    assert 0 < sum(found) < 50 * 10 * 4
+
+
+def test_the_coarse_bound_holds_for_the_worst_rounding() -> None:
+    import torch
+
+    from embedlib.retrieval.coarse import ROUNDING
+
+    half_way = np.float32(1 + 2**-8)  # bf16 steps are 2^-7 here: the largest relative error
+    query, document = np.full((1, 64), half_way, np.float32), np.full((1, 64), half_way, np.float32)
+    coarse = float((torch.from_numpy(query).bfloat16() @ torch.from_numpy(document).bfloat16().T)[0, 0])
+    exact = float(query[0] @ document[0])
+    assert 0 < abs(coarse - exact) <= ROUNDING * np.linalg.norm(query) * np.linalg.norm(document)
+
+
+def test_negative_zero_ties_with_zero() -> None:
+    vectors = np.array([[-1.0, 0.0], [0.0, 0.0]], np.float32)
+    hits = exact_search(np.array([[0.0, 1.0]], np.float32) * np.float32(-0.0), blocks(vectors, 1), 2)
+    assert hits.rows.tolist() == [[0, 1]]

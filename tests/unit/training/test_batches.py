@@ -45,6 +45,16 @@ def test_epochs_differ_and_come_again():
     assert list(sampler) == first
 
 
+def test_a_query_gives_few_examples_an_epoch_and_others_in_the_next():
+    keys = [(i // 10, 100 + i) for i in range(100)]  # 10 queries with 10 positives each
+    sampler = ExampleBatches(keys, batch_size=5, seed=0, per_query=3)
+    first = {i for batch in sampler for i in batch}
+    assert sampler.examples == len(first) == 30
+    assert all(len([i for i in first if i // 10 == q]) == 3 for q in range(10))
+    sampler.set_epoch(1)
+    assert {i for batch in sampler for i in batch} != first
+
+
 def test_every_process_gets_each_global_batch():
     keys = [(i,) for i in range(64)]
     alone = list(ExampleBatches(keys, batch_size=16, seed=0))
