@@ -53,7 +53,7 @@ def _evaluation(ref: ArtifactRef) -> str:
 def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
     def render(ref: ArtifactRef) -> str:
         rows = ref.read_json("samples.json") if ref.file("samples.json").is_file() else []
-        return f"{table(ref.json(report))}\n\n{samples(rows)}"
+        return f"{table(ref.read_json(report))}\n\n{samples(rows)}"
 
     return render
 

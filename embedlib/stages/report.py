@@ -59,7 +59,7 @@ def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
 
 
 def _optional(ref: ArtifactRef | None, file: str) -> Any:
-    return ref.json(file) if ref is not None and ref.file(file).is_file() else None
+    return ref.read_json(file) if ref is not None and ref.file(file).is_file() else None
 
 
 def external(config: Report) -> dict[str, str]:

@@ -125,7 +125,7 @@ def test_a_planted_leak_stops_the_decision(store, inputs):
 
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
     examples = artifact(store, "examples", "leaked", leaked)
-    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref.json(
+    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref.read_json(
         "decision.json"
     )
     assert record["verdict"] == "not-enough-evidence"
