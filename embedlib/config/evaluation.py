@@ -131,8 +131,9 @@ class Decide(Section):
     min_queries: int = Field(20, ge=2)
     """Fewer answerable test queries than this decide nothing."""
 
-    level: float = Field(0.95, gt=0.5, lt=1)
-    """Two-sided confidence: the randomization test must give p at most 1 - level."""
+    level: float = Field(0.965, gt=0.5, lt=1)
+    """Two-sided confidence: the randomization test must give p at most 1 - level. A little above the
+    intervals' 95%, so that at most 2.5% of candidates without any gain are promoted, with room."""
 
     slice_floor: float = Field(0.03, ge=0, le=1)
     """Most that a slice of the test queries may lose."""

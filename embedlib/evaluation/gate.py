@@ -31,7 +31,8 @@ class Policy:
     Args:
         min_effect: Least gain of the primary measure over what it replaces.
         min_queries: Fewer answerable queries decide nothing.
-        level: Two-sided confidence; the randomization test must give p <= 1 - level.
+        level: Two-sided confidence; the randomization test must give p <= 1 - level. The test is exact, so
+            that a candidate without any gain passes it with probability (1 - level) / 2.
         slice_floor: Most that a slice may lose.
         slice_queries: Smaller slices are shown and not judged.
         min_index_recall: Least measured recall of an index, where one is given.
@@ -39,7 +40,7 @@ class Policy:
 
     min_effect: float = 0.01
     min_queries: int = 20
-    level: float = 0.95
+    level: float = 0.965
     slice_floor: float = 0.03
     slice_queries: int = 30
     min_index_recall: float = 0.95

@@ -50,6 +50,23 @@ def guards_table(guards: Sequence[GuardFigure]) -> str:
     return "\n".join(lines)
 
 
+def evaluation_markdown(record: Mapping[str, Any]) -> str:
+    """Each judged set's systems and comparisons on the primary measure.
+
+    Args:
+        record: Content of ``comparisons.json``.
+    """
+    parts = []
+    primary = record["primary"]
+    for name, dataset in record["datasets"].items():
+        systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
+        comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
+        mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
+        heading = f"### {KINDS.get(name, name)} (n = {dataset['queries']})"
+        parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
+    return "\n\n".join(parts)
+
+
 def summary_markdown(
     decision: Mapping[str, Any], record: Mapping[str, Any], guards: Sequence[GuardFigure]
 ) -> str:
@@ -63,13 +80,7 @@ def summary_markdown(
     parts = [f"## {decision['headline']}", "\n".join(f"- {r}" for r in decision["reasons"])]
     if decision["advice"]:
         parts.append("**Advice**\n\n" + "\n".join(f"- {a}" for a in decision["advice"]))
-    primary = record["primary"]
-    for name, dataset in record["datasets"].items():
-        systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
-        comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
-        mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
-        heading = f"### {KINDS.get(name, name)} (n = {dataset['queries']})"
-        parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
+    parts.append(evaluation_markdown(record))
     if guards:
         parts += ["### Guards", guards_table(guards)]
     return "\n\n".join(parts) + "\n"

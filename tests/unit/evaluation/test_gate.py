@@ -167,7 +167,7 @@ def test_promotion_needs_every_condition_at_once():
     """All combinations of one met or missed condition each: only the full set promotes."""
     conditions = {
         "low": (0.03, -0.001),
-        "p": (0.001, 0.06),
+        "p": (0.001, 0.036),
         "effect": (0.05, 0.009),
         "guard": (True, False),
         "slice": (-0.01, -0.1),

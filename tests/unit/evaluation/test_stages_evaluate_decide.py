@@ -203,9 +203,9 @@ def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, m
         ),
     )
     config = EVALUATION.model_copy(update={"dimensions": (8, 64), "rerank": "any"})
-    systems = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")["datasets"]["human"][
-        "systems"
-    ]
+    systems = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")["datasets"][
+        "human"
+    ]["systems"]
     assert {"candidate@8", "rerank:candidate", "rerank:bm25"} <= set(systems)
     assert "candidate@64" not in systems
     assert systems["rerank:candidate"]["nDCG@10"]["mean"] == 1.0
