@@ -65,6 +65,11 @@ def exact_search(
     return to_hits(best)
 
 
+def block_of(vectors: Floats) -> list[tuple[int, Floats]]:
+    """Vectors in memory as the single block that ``exact_search`` takes."""
+    return [(0, vectors)]
+
+
 def _merge(best: Keys, scores: Floats, start: int) -> None:
     """Put a block's scores [q, b] into the best so far, in place.
 

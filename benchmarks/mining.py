@@ -1,0 +1,353 @@
+"""Hard-negative mining against sentence-transformers, and BM25 against rank-bm25, on the same inputs.
+
+Each miner runs in a process of its own on the same stored vectors; the two take turns, and the
+figures are medians. Fails when negatives or scores differ, not when something is slow.
+
+    python benchmarks/mining.py                       # made-up vectors: 20,000 queries, 64,000 documents
+    python benchmarks/mining.py --data nl2bash        # its train pairs (encodes with the base model first)
+    python benchmarks/mining.py --data scale-debian   # 20,000 titles
+    python benchmarks/mining.py --bm25                # queries a second at 50,000 documents
+    python benchmarks/mining.py --curve               # 4,000, 16,000, 64,000 documents
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("EMBEDLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
+SYSTEMS = ("sentence-transformers", "embedlib")
+NEGATIVES, RANGE_MAX, MARGIN = 7, 100, 0.05
+#: Scores are sums of 384 products in float32: two that differ by less are a tie in either system.
+TIE = 2e-6
+
+
+def main() -> int:
+    """Run what was asked for; 1 when results are wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", choices=("synthetic", "nl2bash", "scale-debian"), default="synthetic")
+    parser.add_argument("--queries", type=int, default=20_000)
+    parser.add_argument("--documents", type=int, default=64_000)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--bm25", action="store_true")
+    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if options.worker:
+        return worker(options.worker, options.folder)
+    print(machine())
+    if options.bm25:
+        return bm25()
+    sizes = [4_000, 16_000, 64_000] if options.curve else [options.documents]
+    return max(compare(options.data, options.queries, size, options.turns) for size in sizes)
+
+
+def machine() -> str:
+    """Machine, threads and versions."""
+    names = ("torch", "sentence-transformers", "numpy", "bm25s", "rank-bm25")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    threads = len(os.sched_getaffinity(0))
+    return f"{platform.machine()}, {threads} threads; Python {platform.python_version()}, {versions}"
+
+
+# --- mining -------------------------------------------------------------------------------------
+
+
+def compare(data: str, queries: int, documents: int, turns: int) -> int:
+    """Mine with both systems in turn; print medians, ratios and agreement."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        {"synthetic": synthetic, "nl2bash": nl2bash, "scale-debian": debian}[data](folder, queries, documents)
+        size = [len(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("queries", "documents")]
+        seconds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
+        memory: dict[str, list[float]] = {system: [] for system in SYSTEMS}
+        for _ in range(turns):
+            for system in SYSTEMS:
+                measured = run_worker(system, folder)
+                seconds[system].append(measured["seconds"])
+                memory[system].append(measured["memory_mb"])
+        print(
+            f"{data}: {size[0]} queries, {size[1]} documents, {NEGATIVES} negatives of the first {RANGE_MAX}"
+        )
+        for system in SYSTEMS:
+            middle = statistics.median(seconds[system])
+            peak = statistics.median(memory[system])
+            print(f"  {system:22} {middle:7.2f} s  {peak:7.0f} MiB more at the peak")
+        ratio = statistics.median(seconds[SYSTEMS[0]]) / statistics.median(seconds[SYSTEMS[1]])
+        print(f"  {ratio:.1f} times as fast")
+        return agreement(folder)
+
+
+def run_worker(system: str, folder: Path) -> dict[str, float]:
+    """One system in a fresh process."""
+    command = [sys.executable, __file__, "--worker", system, "--folder", str(folder)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    measured: dict[str, float] = json.loads(out.splitlines()[-1])
+    return measured
+
+
+def worker(system: str, folder: Path) -> int:
+    """Mine, write the negatives, and print seconds and peak memory above the loaded libraries."""
+    from embedlib.memory import peak_memory_mb, reset_peak_memory
+
+    mine = mine_oracle if system == SYSTEMS[0] else mine_ours
+    mine(load(folder, warm_up=True))  # libraries are imported and threads started
+    inputs = load(folder)
+    reset_peak_memory()
+    before = peak_memory_mb()
+    started = time.perf_counter()
+    table = mine(inputs)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"seconds": seconds, "memory_mb": peak_memory_mb() - before}))
+    np.save(folder / f"{system}.npy", table)
+    return 0
+
+
+def load(folder: Path, warm_up: bool = False) -> dict[str, Any]:
+    """Vectors (float32), one positive a query; the first 100 of each to warm up."""
+    queries, documents = (np.load(folder / f"{name}.npy") for name in ("queries", "documents"))
+    positives = np.load(folder / "positives.npy")
+    if warm_up:
+        queries, documents, positives = queries[:100], documents[:1000], np.arange(100)
+    return {"queries": queries, "documents": documents, "positives": positives}
+
+
+def mine_ours(inputs: dict[str, Any]) -> np.ndarray:
+    """The miner and sampler of embedlib over blocks of queries."""
+    from embedlib.mining.filters import Thresholds
+    from embedlib.mining.miner import Rules, Sources, mine
+    from embedlib.mining.sampling import sample
+
+    vectors = inputs["documents"]
+    step = 4096
+
+    def blocks() -> Iterator[tuple[int, np.ndarray]]:
+        return ((low, vectors[low : low + step]) for low in range(0, len(vectors), step))
+
+    sources = Sources(blocks, lambda rows: vectors[rows], np.arange(len(vectors)))
+    rules = Rules(("dense",), RANGE_MAX + 1, 1.0, Thresholds(relative_margin=MARGIN))
+    out = np.full((len(inputs["queries"]), NEGATIVES), -1, dtype=np.int64)
+    for low in range(0, len(out), 4096):
+        part = slice(low, low + 4096)
+        block = inputs["queries"][part]
+        mined = mine([""] * len(block), block, inputs["positives"][part, None], sources, rules)
+        rng = np.random.default_rng(0)
+        places = sample(mined.keep, mined.candidates.ranking, NEGATIVES, "top", sample_from=1, rng=rng)
+        rows = np.take_along_axis(mined.candidates.rows, np.maximum(places, 0), axis=1)
+        out[part] = np.where(places < 0, -1, rows)
+    return out
+
+
+class Encoded:
+    """Stored vectors behind the methods that ``mine_hard_negatives`` calls; texts are row numbers."""
+
+    device = "cpu"
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        self.inputs = inputs
+        self.model_card_data = type("Card", (), {"base_model": None})()
+
+    def encode_query(self, texts: list[str], **_: Any) -> np.ndarray:
+        """Query vectors."""
+        return self.inputs["queries"][[int(text[1:]) for text in texts]]
+
+    def encode_document(self, texts: list[str], **_: Any) -> np.ndarray:
+        """Document vectors."""
+        return self.inputs["documents"][[int(text) for text in texts]]
+
+    def similarity(self, a: Any, b: Any) -> Any:
+        """Inner products, as for a model that normalises."""
+        from sentence_transformers.util import dot_score
+
+        return dot_score(a, b)
+
+    def similarity_pairwise(self, a: Any, b: Any) -> Any:
+        """Inner products of pairs."""
+        from sentence_transformers.util import pairwise_dot_score
+
+        return pairwise_dot_score(a, b)
+
+
+def mine_oracle(inputs: dict[str, Any]) -> np.ndarray:
+    """``mine_hard_negatives``, with a query batch whose scores fit in memory."""
+    from datasets import Dataset
+    from sentence_transformers.util import mine_hard_negatives
+
+    queries, documents, positives = (inputs[name] for name in ("queries", "documents", "positives"))
+    pairs = {"anchor": [f"q{i}" for i in range(len(queries))], "positive": [str(p) for p in positives]}
+    mined = mine_hard_negatives(
+        Dataset.from_dict(pairs),
+        Encoded(inputs),  # type: ignore[arg-type]
+        corpus=[str(i) for i in range(len(documents))],
+        range_max=RANGE_MAX,
+        relative_margin=MARGIN,
+        num_negatives=NEGATIVES,
+        output_format="triplet",
+        faiss_batch_size=512,
+        verbose=False,
+    )
+    out = np.full((len(queries), NEGATIVES), -1, dtype=np.int64)
+    filled = np.zeros(len(queries), dtype=np.int64)
+    for anchor, negative in zip(mined["anchor"], mined["negative"], strict=True):
+        at = int(anchor[1:])
+        out[at, filled[at]] = int(negative)
+        filled[at] += 1
+    return out
+
+
+def agreement(folder: Path) -> int:
+    """Compare the negatives; only ties may differ."""
+    inputs = load(folder)
+    theirs, ours = (np.load(folder / f"{system}.npy") for system in SYSTEMS)
+    scores = [table_scores(inputs, table) for table in (theirs, ours)]
+    differs = np.flatnonzero((np.sort(theirs, axis=1) != np.sort(ours, axis=1)).any(axis=1))
+    wrong = [q for q in differs if not np.allclose(scores[0][q], scores[1][q], atol=TIE)]
+    print(
+        f"  same negatives for {1 - len(differs) / len(ours):.2%} of queries, wrong beyond ties: {len(wrong)}"
+    )
+    return int(bool(wrong))
+
+
+def table_scores(inputs: dict[str, Any], table: np.ndarray) -> np.ndarray:
+    """Scores of the negatives in descending order, -1 where there are fewer."""
+    out = np.empty(table.shape)
+    for low in range(0, len(table), 1024):
+        rows = table[low : low + 1024]
+        vectors = inputs["documents"][np.maximum(rows, 0)]
+        out[low : low + 1024] = np.einsum("qd,qnd->qn", inputs["queries"][low : low + 1024], vectors)
+    out[table < 0] = -1
+    return -np.sort(-out, axis=1)
+
+
+# --- inputs -------------------------------------------------------------------------------------
+
+
+def synthetic(folder: Path, queries: int, documents: int) -> None:
+    """Clustered unit vectors of 384 components; a query lies near its positive."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((200, 384)).astype(np.float32)
+    vectors = unit(centres[rng.integers(0, 200, documents)] + rng.standard_normal((documents, 384)))
+    positives = rng.integers(0, documents, queries)
+    asked = unit(vectors[positives] + 0.8 * unit(rng.standard_normal((queries, 384))))
+    store(folder, asked, vectors, positives)
+
+
+def nl2bash(folder: Path, queries: int, documents: int) -> None:
+    """Its 9,071 train queries with their first relevant document."""
+    texts = {row["_id"]: row["text"] for row in read(DATA / "nl2bash" / "queries.jsonl")}
+    corpus = read(DATA / "nl2bash" / "corpus.jsonl")
+    row_of = {row["_id"]: i for i, row in enumerate(corpus)}
+    first: dict[str, int] = {}
+    for line in (DATA / "nl2bash" / "qrels" / "train.tsv").read_text().splitlines()[1:]:
+        query, document, relevance = line.split("\t")
+        if int(relevance) > 0:
+            first.setdefault(query, row_of[document])
+    asked = list(first)[:queries]
+    bodies = [f"{row.get('title', '')} {row['text']}".strip() for row in corpus]
+    encode(folder, [texts[q] for q in asked], bodies, np.array([first[q] for q in asked]))
+
+
+def debian(folder: Path, queries: int, documents: int) -> None:
+    """The first 20,000 titles as queries for their descriptions."""
+    corpus = [row for row in read(DATA / "scale-debian" / "corpus.jsonl.gz") if row["title"] and row["text"]]
+    asked = corpus[:queries]
+    encode(folder, [row["title"] for row in asked], [row["text"] for row in corpus], np.arange(len(asked)))
+
+
+def encode(folder: Path, queries: list[str], documents: list[str], positives: np.ndarray) -> None:
+    """Encode texts with the base model."""
+    from embedlib.models.local import load_encoder
+
+    encoder = load_encoder("all-MiniLM-L6-v2", dtype="auto")
+    store(folder, unit(encoder.encode_queries(queries)), unit(encoder.encode_documents(documents)), positives)
+
+
+def store(folder: Path, queries: np.ndarray, documents: np.ndarray, positives: np.ndarray) -> None:
+    """Write what both workers read."""
+    for name, array in (("queries", queries), ("documents", documents)):
+        np.save(folder / f"{name}.npy", array.astype(np.float32))
+    np.save(folder / "positives.npy", positives)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file, plain or compressed."""
+    raw = path.read_bytes()
+    text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows at unit length."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+# --- BM25 ---------------------------------------------------------------------------------------
+
+
+def bm25(documents: int = 50_000, queries: int = 500, reference_queries: int = 20) -> int:
+    """Queries a second of rank-bm25 and of ours on one corpus; both searches give the top 100."""
+    from rank_bm25 import BM25Okapi
+
+    from embedlib.retrieval.bm25 import K1, B, build_bm25, lucene_idf
+    from embedlib.retrieval.tokens import words
+
+    texts, asked = bm25_texts(documents, queries)
+    started = time.perf_counter()
+    index = build_bm25(texts, engine="bm25s")
+    built = time.perf_counter() - started
+    tokens = [words(text) for text in texts]
+    oracle = BM25Okapi(tokens, k1=K1, b=B)
+    oracle.idf = {term: lucene_idf(index.engine.document_frequency(term), documents) for term in oracle.idf}
+    started = time.perf_counter()
+    hits = index.search(asked, 100)
+    ours = (time.perf_counter() - started) / queries
+    times, worst = [], 0.0
+    for i in range(reference_queries):
+        started = time.perf_counter()
+        scores = oracle.get_scores(words(asked[i]))
+        np.argsort(-scores, kind="stable")[:100]
+        times.append(time.perf_counter() - started)
+        found = hits.rows[i] >= 0
+        expected = np.sort(scores)[::-1][: int(found.sum())] / (K1 + 1)
+        worst = max(worst, float(np.abs(hits.scores[i][found] - expected).max(initial=0)))
+    theirs = statistics.median(times)
+    print(f"BM25 at {documents} documents (ours is built in {built:.1f} s):")
+    print(f"  rank-bm25 {theirs * 1e3:8.2f} ms a query\n  embedlib  {ours * 1e3:8.2f} ms a query")
+    print(f"  {theirs / ours:.0f} times as many queries a second; scores differ by at most {worst:.1e}")
+    return int(worst > 1e-4)
+
+
+def bm25_texts(documents: int, queries: int) -> tuple[list[str], list[str]]:
+    """Debian's descriptions and titles, or made-up text of Zipf's law where they are absent."""
+    path = DATA / "scale-debian" / "corpus.jsonl.gz"
+    if path.is_file():
+        rows = read(path)[:documents]
+        return [f"{r['title']} {r['text']}" for r in rows], [r["title"] for r in rows[:queries]]
+    rng = np.random.default_rng(0)
+    vocabulary = np.array([f"w{i}" for i in range(50_000)])
+    draw = np.minimum(rng.zipf(1.3, (documents, 60)) - 1, len(vocabulary) - 1)
+    texts = [" ".join(vocabulary[row]) for row in draw]
+    return texts, [" ".join(text.split()[:6]) for text in texts[:queries]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
