@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from embedlib.evaluation.markdown import comparison_table
+from embedlib.evaluation.markdown import evaluation_markdown
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
 
@@ -47,7 +47,7 @@ def _decision(ref: ArtifactRef) -> str:
 
 
 def _evaluation(ref: ArtifactRef) -> str:
-    return comparison_table(ref.read_json("comparisons.json"))
+    return evaluation_markdown(ref.read_json("comparisons.json"))
 
 
 def _with_samples(report: str) -> Callable[[ArtifactRef], str]:

@@ -14,6 +14,8 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     DO_NOT_TRACK="1",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
+    TQDM_DISABLE="1",
     PREFECT_HOME=tempfile.mkdtemp(prefix="prefect-home-"),
 )
 sys.path.insert(0, str(Path(__file__).parent))

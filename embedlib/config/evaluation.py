@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import field_validator, model_validator
 
-from embedlib.config.base import Field, Section
+from embedlib.config.base import OPERATIONAL, Field, Section
 
 
 class RetrievalGuard(Section):
@@ -124,6 +124,12 @@ class Evaluate(Section):
 
 class Decide(Section):
     """The promotion gate's policy."""
+
+    approval: Literal["none", "human"] = Field("none", json_schema_extra=OPERATIONAL)
+    """``human``: a promotion waits for a person's word in the Prefect UI before it is published."""
+
+    approval_timeout_s: int = Field(7 * 86_400, ge=60, json_schema_extra=OPERATIONAL)
+    """How long it waits; then the run fails and nothing is published."""
 
     min_effect: float = Field(0.01, ge=0, le=1)
     """Least gain of the primary measure over the base (and over the incumbent: above 0)."""
