@@ -12,8 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from orchestra import Orchestra  # noqa: E402
-from published import publish_base, save_bag_model, small_config, write_beir  # noqa: E402
+from orchestra import Orchestra
+from published import publish_base, save_bag_model, small_config, write_beir
 
 
 @pytest.fixture(scope="session")
