@@ -305,3 +305,38 @@ def test_json_numbers_that_are_none(jsonl, tmp_path: Path, ingest) -> None:
     corpus = ingest({"type": "jsonl", "path": path, "fields": {"metadata": ["score"]}})
     (document,) = Corpus(corpus.path).documents()
     assert json.loads(document.metadata) == {"score": "nan"}
+
+
+@pytest.mark.parametrize("stage", ["ingest", "split"])
+def test_a_file_that_may_not_be_read(stage: str, tmp_path: Path, ingest, split, monkeypatch) -> None:
+    from embedlib.stages import sources
+    from embedlib.stages import split as split_stage
+
+    (tmp_path / "c.jsonl").write_text(GOOD + '{"_id": "b", "text": "more"}\n')
+    corpus = ingest(tmp_path / "c.jsonl")
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sources if stage == "ingest" else split_stage, "file_sha256", refuse)
+    with pytest.raises(DataError, match="a file cannot be read") as error:
+        if stage == "ingest":
+            ingest(tmp_path / "c.jsonl")
+        else:
+            split(corpus, {"type": "log", "path": tmp_path / "c.jsonl"})
+    assert error.value.where == str(tmp_path / "c.jsonl")
+    assert error.value.found == "Permission denied"
+
+
+def test_progress_is_told(tmp_path: Path, store) -> None:
+    from embedlib.config.data import Ingest
+    from embedlib.stages.base import run_stage
+    from embedlib.stages.ingest import STAGE
+
+    lines = "".join(f'{{"_id": "{i}", "text": "text number {i}"}}\n' for i in range(2500))
+    (tmp_path / "c.jsonl").write_text(lines)
+    told: list[tuple[int, int | None, str]] = []
+    config = Ingest(source={"type": "jsonl", "path": tmp_path / "c.jsonl"})
+    run_stage(store, STAGE, config, progress=lambda done, total, what: told.append((done, total, what)))
+    assert (2000, None, "documents read") in told
+    assert {what for _, _, what in told} == {"documents read", "near-duplicates sought", "tokens counted"}
