@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.mining.candidates import MINERS, ORIGINS, Candidates, dense_scores, unite
+from embedlib.mining.candidates import MINERS, ORIGINS, Bits, Candidates, dense_scores, unite
 from embedlib.mining.filters import (
     Mask,
     Thresholds,
@@ -139,7 +139,7 @@ def _propose(
         if "bm25" in rules.miners:
             found.append((MINERS["bm25"], lexical.hits))
     rows, miners = unite(found)
-    dense = dense_scores(queries, rows, sources.vectors_of)
+    dense = _dense(queries, rows, miners, dict(found).get(MINERS["dense"]), sources)
     positive_dense = dense_scores(queries, positives, sources.vectors_of)
     if lexical is None or sources.moments is None:
         return Candidates(rows, miners, dense, dense).ordered(), None, positive_dense
@@ -155,6 +155,17 @@ def _propose(
         positive_ranking = moments.lexical.standardise(at) + moments.dense.standardise(positive_dense)
     positive_ranking = np.where(positives == NO_ROW, np.float32(-np.inf), positive_ranking)
     return Candidates(rows, miners, dense, ranking).ordered(), moments, positive_ranking
+
+
+def _dense(queries: Floats, rows: Rows, miners: Bits, hits: Hits | None, sources: Sources) -> Floats:
+    """Dense scores of candidates: known for the dense miner's hits, computed for the rest."""
+    if hits is None:
+        return dense_scores(queries, rows, sources.vectors_of)
+    known = (miners & MINERS["dense"]) > 0
+    scores = _look_up(np.where(known, rows, NO_ROW), hits.rows, hits.scores)
+    if (missing := np.where(known, NO_ROW, rows)).max(initial=NO_ROW) > NO_ROW:
+        scores = np.where(known, scores, dense_scores(queries, missing, sources.vectors_of))
+    return np.where(rows == NO_ROW, np.float32(-np.inf), scores)
 
 
 def _look_up(rows: Rows, known: Rows, values: Floats) -> Floats:

@@ -17,6 +17,8 @@ from embedlib.retrieval.keys import EMPTY, Keys, keep_best, no_keys, to_hits, to
 QUERY_CHUNK = 512
 #: Documents scored at once; smaller blocks are put together up to this many.
 BLOCK = 16384
+#: Queries whose scores are partly sorted at once.
+SORT_CHUNK = 64
 #: Below this many products, fp32 alone is quicker than a first pass in bf16.
 WORTH_A_FIRST_PASS = 1 << 24
 
@@ -79,9 +81,11 @@ def _merge(best: Keys, scores: Floats, start: int) -> None:
     k, bar = best.shape[1], to_scores(best.min(axis=1))
     above = scores > bar[:, None]
     many = np.flatnonzero(np.count_nonzero(above, axis=1) > k)
-    if len(many):  # raise the bar to the k-th best of the block, ties included
-        place = scores.shape[1] - k
-        above[many] = scores[many] >= np.partition(scores[many], place, axis=1)[:, place, None]
+    place = scores.shape[1] - k
+    for low in range(0, len(many), SORT_CHUNK):  # raise the bar to the k-th best of the block, ties included
+        some = many[low : low + SORT_CHUNK]
+        own = scores[some]
+        above[some] = own >= np.partition(own, place, axis=1)[:, place, None]
     query, column = np.divmod(np.flatnonzero(above), scores.shape[1])
     _merge_some(best, query, column, scores[query, column], start)
 
