@@ -63,6 +63,7 @@ def build_corpus(
     rejects: Rejects,
     drop_duplicates: bool,
     cut: Cut | None = None,
+    max_characters: int | None = None,
     progress: Progress = silent,
 ) -> Counts:
     """Write ``corpus.parquet`` and ``aliases.parquet``.
@@ -75,6 +76,7 @@ def build_corpus(
         drop_duplicates: Keep the first id only of documents with equal title and text; the others
             become aliases of it, which labels follow.
         cut: Cuts a document (title, text) into pieces; None keeps documents whole.
+        max_characters: Longer texts are rejected.
         progress: Told of rows read and written.
 
     Returns:
@@ -85,7 +87,7 @@ def build_corpus(
     """
     counts = Counts()
     rows, hashes = ExternalSorter(scratch / "rows", _ROWS), ExternalSorter(scratch / "hashes", _HASHES, 16)
-    for row in _prepared(items, rejects, cut, counts, progress):
+    for row in _prepared(_of_length(items, max_characters), rejects, cut, counts, progress):
         rows.add(row)
         hashes.add((row[5], row[0]))
     dropped = _duplicates(hashes, counts, drop_duplicates)
@@ -131,6 +133,14 @@ def _prepared(
         if not text:
             title, text = "", title
         yield from _rows(item, title, text, cut, counts)
+
+
+def _of_length(items: Iterable[Item], longest: int | None) -> Iterator[Item]:
+    for item in items:
+        if longest and isinstance(item, Record) and len(item.text) > longest:
+            yield Rejected(item.where, f"a text of {len(item.text)} characters (ingest.max_document_mb)")
+        else:
+            yield item
 
 
 def _rows(item: Record, title: str, text: str, cut: Cut | None, counts: Counts) -> Iterator[tuple[str, ...]]:

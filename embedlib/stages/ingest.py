@@ -45,6 +45,7 @@ def run(job: Job, config: Ingest) -> dict[str, Any]:
             drop_duplicates=config.duplicates == "drop"
             or (config.duplicates == "auto" and not source.labelled),
             cut=Cutter(counter, chunk.max_tokens, chunk.overlap_tokens) if cuts else None,
+            max_characters=int(config.max_document_mb * 1e6),
             progress=job.progress,
         )
     _require_documents(counts, rejects, source)

@@ -91,6 +91,8 @@ ROWS = [
     Case("csv: latin-1", GOOD_CSV.encode() + b"b,t,caf\xe9\n", "not utf-8", "c.csv:3", 1, file="c.csv"),
     Case("parquet: null text", _parquet(id=["a", "b"], text=["x", None]), "not a text but missing", "row 2", 1,
          file="c.parquet"),
+    Case("parquet: endless text", _parquet(id=["a", "b"], text=["x", "y" * 4_000_001]), "a text of 4000001 characters", "row 2", 1,
+         file="c.parquet"),
     Case("parquet: null id", _parquet(id=["a", None], text=["x", "y"]), "no identifier", "row 2", 1, file="c.parquet"),
     Case("parquet: float id", _parquet(id=[1.0, 2.5], text=["x", "y"]), "no identifier but float", "row 1", None,
          file="c.parquet", rejected=2),
