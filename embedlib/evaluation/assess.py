@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from embedlib.evaluation.examples import gains
 from embedlib.evaluation.figures import figure_json
 from embedlib.evaluation.judged import JudgedSet, primary_set
 from embedlib.evaluation.slices import slice_figures, slices_of
+from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem, Evaluated, Options, evaluate_systems
 from embedlib.evaluation.twins import twins
 from embedlib.progress import Progress, silent
@@ -24,15 +24,6 @@ JUDGED = pa.schema(
     [(n, pa.string()) for n in ("dataset", "query_id", "query")]
     + [(n, pa.list_(pa.string())) for n in ("relevant_ids", "twin_ids")]
 )
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """How sure: the primary measure, two-sided confidence, resamples."""
-
-    primary: str = "nDCG@10"
-    level: float = 0.95
-    draws: int = 10_000
 
 
 def assess(
@@ -106,7 +97,6 @@ def _record(
         "primary": statistics.primary,
         "level": statistics.level,
         "decides": deciding.name if deciding else None,
-        "merged": False,
         "datasets": datasets,
         "comparisons": [c.as_json() for c in comparisons],
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,15 @@ from embedlib.corpus.records import Record
 from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.dev import DevSet
 from embedlib.evaluation.figures import GuardFigure
-from embedlib.evaluation.significance import Interval, bootstrap_means
-from embedlib.evaluation.similarity import SentencePairs, cosines, read_pairs, spearman_difference
+from embedlib.evaluation.significance import Interval, bootstrap_mean, paired_bootstrap
+from embedlib.evaluation.similarity import (
+    SentencePairs,
+    correlations,
+    cosines,
+    read_pairs,
+    spearman_difference,
+)
+from embedlib.evaluation.statistics import Statistics
 from embedlib.models.encoder import Encoder
 
 Values = npt.NDArray[np.float64]
@@ -57,13 +65,7 @@ def guard_values(guard: GuardSet, encoder: Encoder) -> Values:
 
 
 def guard_figure(
-    guard: GuardSet,
-    candidate: Values,
-    base: Values,
-    *,
-    rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
+    guard: GuardSet, candidate: Values, base: Values, sure: Statistics, *, rng: np.random.Generator
 ) -> GuardFigure:
     """Non-inferiority: the guard holds when the whole interval of the difference lies above -margin.
 
@@ -71,33 +73,59 @@ def guard_figure(
         guard: The set.
         candidate: ``guard_values`` of the candidate.
         base: ``guard_values`` of the base.
+        sure: Confidence and resamples.
         rng: Source of randomness.
-        draws: Resamples.
-        level: Two-sided confidence.
     """
     if isinstance(guard.content, SentencePairs):
         after, before, difference = spearman_difference(
-            candidate, base, guard.content.scores, rng=rng, draws=draws, level=level
+            candidate, base, guard.content.scores, rng=rng, draws=sure.draws, level=sure.level
         )
         return _figure(guard, "Spearman", before, after, difference)
-    difference = bootstrap_means((candidate - base)[:, None], rng=rng, draws=draws, level=level)[0]
+    difference = paired_bootstrap(candidate, base, rng=rng, draws=sure.draws, level=sure.level)
     return _figure(guard, guard.measure, float(base.mean()), float(candidate.mean()), difference)
 
 
 def guard_figures(
     guards: Sequence[GuardSet],
     values_of: ValuesOf,
+    sure: Statistics,
+    systems: tuple[str, str] = ("candidate", "base"),
     *,
     rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
-    systems: tuple[str, str] = ("candidate", "base"),
 ) -> list[GuardFigure]:
     """Every guard's figures, ``systems`` being what is judged and what it is compared with."""
-    return [
-        guard_figure(g, values_of(g, systems[0]), values_of(g, systems[1]), rng=rng, draws=draws, level=level)
-        for g in guards
-    ]
+    candidate, base = systems
+    found = [guard_figure(g, values_of(g, candidate), values_of(g, base), sure, rng=rng) for g in guards]
+    return found if candidate == "candidate" else [replace(f, name=f"{f.name}, {candidate}") for f in found]
+
+
+def general_figures(
+    guards: Sequence[GuardSet],
+    values_of: ValuesOf,
+    systems: Sequence[str],
+    sure: Statistics,
+    *,
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
+    """What each system reaches on each set, with intervals: Spearman and Pearson, or the set's measure.
+
+    Returns:
+        Rows with ``set``, ``system``, ``measure``, ``mean``, ``low``, ``high`` and ``n``.
+    """
+    rows = []
+    for guard in guards:
+        for system in systems:
+            values = values_of(guard, system)
+            if isinstance(guard.content, SentencePairs):
+                found = correlations(
+                    values, guard.content.scores, rng=rng, draws=sure.draws, level=sure.level
+                )
+            else:
+                found = {guard.measure: bootstrap_mean(values, rng=rng, draws=sure.draws, level=sure.level)}
+            rows += [
+                {"set": guard.name, "system": system, "measure": m, **i._asdict()} for m, i in found.items()
+            ]
+    return rows
 
 
 def _figure(guard: GuardSet, measure: str, before: float, after: float, difference: Interval) -> GuardFigure:

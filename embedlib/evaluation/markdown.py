@@ -50,6 +50,15 @@ def guards_table(guards: Sequence[GuardFigure]) -> str:
     return "\n".join(lines)
 
 
+def general_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One row a general set, system and measure, each mean with its interval."""
+    lines = ["| set | system | measure | mean | interval | n |", "|---|---|---|---:|---:|---:|"]
+    for r in rows:
+        names = " | ".join(_cell(r[name]) for name in ("set", "system", "measure"))
+        lines.append(f"| {names} | {r['mean']:.4f} | {r['low']:.4f} to {r['high']:.4f} | {r['n']} |")
+    return "\n".join(lines)
+
+
 def evaluation_markdown(record: Mapping[str, Any]) -> str:
     """Each judged set's systems and comparisons on the primary measure.
 
@@ -64,6 +73,8 @@ def evaluation_markdown(record: Mapping[str, Any]) -> str:
         mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
         heading = f"### {KINDS.get(name, name)} (n = {dataset['queries']})"
         parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
+    if general := record.get("general"):
+        parts += ["### General sets", general_table(general)]
     return "\n\n".join(parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from embedlib.config.evaluation import Evaluate, MtebGuard, RetrievalGuard, SimilarityGuard
 from embedlib.contracts import Corpus, Vectors, document_text, read_rows, write_json
 from embedlib.errors import DataError
-from embedlib.evaluation.assess import Statistics, assess
+from embedlib.evaluation.assess import assess
 from embedlib.evaluation.cached import GuardCache
 from embedlib.evaluation.efficiency import BATCHES, measure_efficiency
 from embedlib.evaluation.figures import GuardFigure, figure_json
@@ -18,6 +18,7 @@ from embedlib.evaluation.guards import (
     GuardSet,
     beir_guard,
     default_guard,
+    general_figures,
     guard_figures,
     package_version,
     similarity_guard,
@@ -26,6 +27,7 @@ from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.measures import Run, parse_measures
 from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.runs import read_run
+from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem, Options
 from embedlib.fingerprint import tree_digest
 from embedlib.models.local import LocalEncoder, load_encoder
@@ -77,10 +79,9 @@ def run(
         rng=rng,
         progress=job.progress,
     )
-    if merged(models):
-        record["merged"] = True
-        write_json(job.out / "comparisons.json", record)
-    figures = _guards(job, config, documents, systems, models)
+    figures, general = _guards(job, config, documents, systems, models)
+    record |= {"merged": merged(models), "general": general}
+    write_json(job.out / "comparisons.json", record)
     write_json(job.out / "guards.json", [figure_json(f) for f in figures])
     guards = {f"guard.{f.name}".replace("/", "-"): f.difference.mean for f in figures}
     return {**summary_of(record), **guards, **_efficiency(config, systems, documents)}
@@ -128,24 +129,24 @@ def _guards(
     corpus: Corpus,
     systems: Sequence[DenseSystem],
     models: Mapping[str, ArtifactRef],
-) -> list[GuardFigure]:
-    """The candidate against the base; without a candidate, the last model against the first."""
-    by_name = {s.name: s for s in systems}
-    pair = ("candidate", "base") if "candidate" in by_name else (systems[-1].name, systems[0].name)
-    if len(systems) < 2:
-        return []
+) -> tuple[list[GuardFigure], list[dict[str, Any]]]:
+    """Guards of the candidate against the base, and what every model reaches on the guard sets.
+
+    Without a candidate, every model is held against the first, on configured guards only.
+    """
+    names = [s.name for s in systems]
+    if "candidate" not in names and config.guards == "default":
+        return [], []
     identities = {
-        name: f"{models[name].digest} {precision_of(Vectors(models[f'{name}_vectors'].path))}"
-        for name in pair
+        n: f"{models[n].digest} {precision_of(Vectors(models[f'{n}_vectors'].path))}" for n in names
     }
-    return guard_figures(
-        guard_sets(config, corpus),
-        GuardCache(job.store, by_name, identities),
-        rng=job.generator("guards"),
-        draws=config.draws,
-        level=config.level,
-        systems=pair,
-    )
+    values_of = GuardCache(job.store, {s.name: s for s in systems}, identities)
+    sets = guard_sets(config, corpus)
+    pairs = [("candidate", "base")] if "candidate" in names else [(n, names[0]) for n in names[1:]]
+    rng = job.generator("guards")
+    sure = Statistics(config.primary, config.level, config.draws)
+    figures = [f for pair in pairs for f in guard_figures(sets, values_of, sure, pair, rng=rng)]
+    return figures, general_figures(sets, values_of, names, sure, rng=rng)
 
 
 def precision_of(vectors: Vectors) -> Precision:

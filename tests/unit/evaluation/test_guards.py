@@ -18,13 +18,17 @@ from embedlib.evaluation.guards import (
     GuardSet,
     beir_guard,
     default_guard,
+    general_figures,
     guard_figure,
     guard_figures,
     guard_values,
     similarity_guard,
 )
 from embedlib.evaluation.mteb import load_task
+from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem
+
+SURE = Statistics(draws=200)
 
 
 @pytest.fixture
@@ -71,7 +75,9 @@ def test_a_missing_guard_is_refused(beir, tmp_path):
 
 
 def figure_of(guard, a, b):
-    return guard_figure(guard, np.asarray(a), np.asarray(b), rng=np.random.default_rng(0), draws=500)
+    return guard_figure(
+        guard, np.asarray(a), np.asarray(b), Statistics(draws=500), rng=np.random.default_rng(0)
+    )
 
 
 def test_a_guard_holds_only_if_the_whole_interval_lies_above_the_margin(beir):
@@ -98,6 +104,16 @@ def test_a_similarity_guard_compares_rank_correlations(tmp_path):
     reversed_ = figure_of(guard, -gold, gold)
     assert (reversed_.base, reversed_.candidate) == pytest.approx((1.0, -1.0))
     assert not reversed_.passed
+    found = general_figures([guard], lambda *_: gold, ["one"], SURE, rng=np.random.default_rng(0))
+    assert [(r["measure"], round(r["mean"], 9)) for r in found] == [("Spearman", 1.0), ("Pearson", 1.0)]
+
+
+def test_without_a_candidate_a_guards_name_says_whom_it_judges(beir):
+    guard = beir_guard(beir, "test", "RR@10", 0.01)
+    (figure,) = guard_figures(
+        [guard], lambda *_: np.ones(4), SURE, ("two", "one"), rng=np.random.default_rng(0)
+    )
+    assert figure.name == "guard, two"
 
 
 def test_the_default_guard_leaves_out_what_the_corpus_holds(tmp_path):
@@ -120,16 +136,18 @@ def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     systems = {name: DenseSystem(name, encoder, None) for name in ("base", "candidate")}
     cache = GuardCache(store, systems, {"base": "same", "candidate": "same"})
     guard = beir_guard(beir, "test", "RR@10", 0.01)
-    first = guard_figures([guard], cache, rng=np.random.default_rng(0), draws=200)
+    first = guard_figures([guard], cache, SURE, rng=np.random.default_rng(0))
     assert encoder.calls == 2  # one model under two names: its documents and its queries, once
-    guard_figures(
-        [guard],
-        GuardCache(store, systems, {"base": "same", "candidate": "same"}),
-        rng=np.random.default_rng(0),
-        draws=200,
-    )
+    again = GuardCache(store, systems, {"base": "same", "candidate": "same"})
+    guard_figures([guard], again, SURE, rng=np.random.default_rng(0))
     assert encoder.calls == 2
     assert first[0].base == first[0].candidate == 0.75
+    rows = general_figures([guard], cache, ["base", "candidate"], SURE, rng=np.random.default_rng(0))
+    assert [(r["system"], r["measure"], r["mean"], r["n"]) for r in rows] == [
+        ("base", "RR@10", 0.75, 2),
+        ("candidate", "RR@10", 0.75, 2),
+    ]
+    assert encoder.calls == 2
     (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "xx"}\n{"_id": "q2", "text": "bb"}\n')
     changed = beir_guard(beir, "test", "RR@10", 0.01)
     assert guard_digest(changed) != guard_digest(guard)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from evaluation_data import DOCUMENTS, write_corpus, write_queries
 
-from embedlib.config.evaluation import Decide, Evaluate
+from embedlib.config.evaluation import Decide, Evaluate, SimilarityGuard
 from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_json, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
 from embedlib.models.local import load_encoder
@@ -216,3 +216,58 @@ def test_examples_show_what_a_person_needs(store, inputs):
     assert examples["differences"] == [0.0] * 24
     assert examples["gained"] == examples["lost"] == []
     assert json.loads(json.dumps(examples)) == examples
+
+
+def similarity(tmp_path, margin=0.01):
+    path = tmp_path / "pairs.tsv"
+    words = [text.split()[0] for text in DOCUMENTS.values()]
+    lines = [
+        f"{a} {i}\t{b} pie\t{i % 5}" for i, (a, b) in enumerate(zip(words * 4, words[::-1] * 4, strict=True))
+    ]
+    path.write_text("sentence1\tsentence2\tscore\n" + "\n".join(lines) + "\n")
+    return SimilarityGuard(file=path, margin=margin)
+
+
+def test_guards_stand_in_the_evaluation_and_their_values_are_kept(store, inputs, tmp_path):
+    config = EVALUATION.model_copy(update={"guards": (similarity(tmp_path),)})
+    ref = run_stage(store, EVALUATE, config, **inputs).ref
+    (guard,) = ref.read_json("guards.json")
+    assert (guard["measure"], guard["passed"], guard["difference"]["mean"]) == ("Spearman", True, 0)
+    assert len(list(store.artifacts("guard"))) == 1  # one model under two names
+    general = ref.read_json("comparisons.json")["general"]
+    assert {(r["system"], r["measure"]) for r in general} == {
+        (s, m) for s in ("base", "candidate") for m in ("Spearman", "Pearson")
+    }
+    similarity(tmp_path).file.unlink()
+    with pytest.raises(DataError, match="do not exist"):
+        run_stage(store, EVALUATE, config, **inputs)
+
+
+def test_one_model_alone_is_measured_on_general_sets_too(store, inputs, tmp_path):
+    config = EVALUATION.model_copy(update={"guards": (similarity(tmp_path),)})
+    given = {k: inputs[k] for k in ("corpus", "queries", "base", "base_vectors")}
+    ref = run_stage(store, EVALUATE, config, **given).ref
+    assert ref.read_json("guards.json") == []
+    assert len(ref.read_json("comparisons.json")["general"]) == 2
+
+
+def test_a_merged_candidate_is_known_as_one(store, inputs):
+    assert (
+        run_stage(store, EVALUATE, EVALUATION, **inputs).ref.read_json("comparisons.json")["merged"] is False
+    )
+
+    def merged(out):
+        shutil.copytree(inputs["base"].path, out, dirs_exist_ok=True)
+        (out / "artifact.json").unlink()
+        write_json(out / "merge.json", {"chosen": 0.5})
+
+    model = artifact(store, "model", "merged", merged)
+
+    def vectors(out):
+        shutil.copytree(inputs["base_vectors"].path, out, dirs_exist_ok=True)
+        (out / "artifact.json").unlink()
+        info = json.loads((out / "vectors.json").read_text())
+        write_json(out / "vectors.json", {**info, "model_digest": model.digest})
+
+    given = {**inputs, "candidate": model, "candidate_vectors": artifact(store, "vectors", "merged", vectors)}
+    assert run_stage(store, EVALUATE, EVALUATION, **given).ref.read_json("comparisons.json")["merged"] is True
