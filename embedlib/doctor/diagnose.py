@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from embedlib.doctor import installation, leftovers, machine
 from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine
+from embedlib.doctor.runs import check_orphans, is_loopback, running_runs
 from embedlib.errors import EmbedlibError
 from embedlib.index.catalog import Release, current
 
@@ -27,18 +30,34 @@ def diagnose(root: Path, *, seed: int = 0, try_alternatives: bool = True) -> lis
             few hundred documents several times).
 
     Returns:
-        Findings of every check, the worst first within none: in the order examined.
+        Findings of every check, in the order examined.
     """
     root = Path(root)
     release, findings = _live(root)
     return [
         *installation.check_versions(installation.own_requirements()),
-        *(installation.check_service(n, u) for n, u in installation.service_urls(os.environ).items()),
+        *_services(),
         *_workspace(root, release),
         *_machine(root),
         *findings,
         *(_released(root, release, seed, try_alternatives) if release else ()),
     ]
+
+
+def _services() -> Iterator[Finding]:
+    for name, url in installation.service_urls(os.environ).items():
+        found = installation.check_service(name, url)
+        yield found
+        if name == "Prefect" and found.severity == Severity.OK:
+            yield from _guarded(partial(_runs, url))
+
+
+def _runs(api_url: str) -> list[Finding]:
+    import psutil
+
+    runs = running_runs(api_url)
+    local = is_loopback(api_url)
+    return [check_orphans(runs, now=datetime.now(UTC), alive=psutil.pid_exists, local=local)]
 
 
 def _live(root: Path) -> tuple[Release | None, list[Finding]]:
@@ -92,7 +111,7 @@ def _released(root: Path, release: Release, seed: int, try_alternatives: bool) -
 
 def _guarded(subject: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """A subject's findings; what stops it from being examined is a finding too."""
-    name = getattr(subject, "__name__", "release")
+    name = getattr(subject, "__name__", "services")
     try:
         yield from subject()
     except Exception as error:  # noqa: BLE001 - damaged files raise anything; the diagnosis goes on

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from orchestra import wait_for
+from orchestra import PATIENCE, Orchestra, wait_for
 
 from embedlib.index.catalog import current
 from embedlib.monitoring.history import Event, History
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(900 * PATIENCE),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -74,8 +74,6 @@ def test_a_failed_retraining_is_noted_so_that_the_event_is_not_lost(orchestra, s
 
 def test_a_planted_secret_is_found_nowhere(tmp_path, settings, material):
     """A database URL with a password-like token: in parameters, logs, artifacts, MLflow, the store."""
-    from orchestra import Orchestra
-
     table = sqlite3.connect(tmp_path / "documents.db")
     table.execute("create table documents (id text, title text, body text)")
     rows = [json.loads(line) for line in (material / "data" / "corpus.jsonl").read_text().splitlines()]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from orchestra import Orchestra, is_alive, wait_for
+from orchestra import PATIENCE, Orchestra, is_alive, wait_for
 
 from embedlib.doctor.leftovers import lock_holders
 from embedlib.index.catalog import current, releases
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(900 * PATIENCE),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -117,10 +117,8 @@ def test_cancel_in_mid_training_leaves_no_process_behind_in_15_s(orchestra, sett
     trainers = wait_for(lambda: training_of(process), 200, "a training process", poll_s=0.05)
     state = {"type": "CANCELLING", "name": "Cancelling"}
     orchestra.call("POST", f"/flow_runs/{run_id}/set_state", state=state)
-    started = time.monotonic()
     pids = [process.pid, *(t.pid for t in trainers)]
-    wait_for(lambda: not any(map(is_alive, pids)), 15, "flow and training processes gone")
-    assert time.monotonic() - started < 15
+    wait_for(lambda: not any(map(is_alive, pids)), 15, "flow and training processes gone", strict=True)
     assert orchestra.wait(run_id, timeout_s=60)["type"] == "CANCELLED"
     assert_sound(Path(settings["workspace"]), {})
 

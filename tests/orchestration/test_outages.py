@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from orchestra import free_port, wait_for
+from orchestra import PATIENCE, free_port, wait_for
 
 from embedlib.cli.services import mlflow_command
 from embedlib.index.catalog import current
@@ -17,7 +17,7 @@ from embedlib.tracking import Tracker
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(900 * PATIENCE),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]

@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
-from orchestra import wait_for
+from orchestra import PATIENCE, wait_for
 
 pytestmark = [
+    pytest.mark.timeout(120 * PATIENCE),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
