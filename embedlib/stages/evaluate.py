@@ -221,6 +221,8 @@ def external(config: Evaluate) -> dict[str, str]:
         }
         paths += [g.folder for g in config.guards if isinstance(g, RetrievalGuard)]
         paths += [g.file for g in config.guards if isinstance(g, SimilarityGuard)]
+    if config.rerank and Path(config.rerank).is_dir():
+        paths.append(Path(config.rerank))
     missing = [str(p) for p in paths if not p.exists()]
     if missing:
         raise DataError(f"evaluation files that do not exist: {', '.join(missing)}")
