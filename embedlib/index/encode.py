@@ -180,7 +180,9 @@ def encode_corpus(
         "encoded": len(hashes) - reused,
         "dropped": _dropped(store, encoding, hashes),
         "dimension": dimension,
-        **_work(made, started),
+        "encoded_here": sum(ref.manifest.summary["documents"] for ref in made),
+        **_work(list(of_encoding(store, "shard", encoding.identity))),
+        "total_s": round(time.monotonic() - started, 3),
     }
 
 
@@ -259,17 +261,15 @@ def _dropped(store: Store, encoding: Encoding, hashes: Hashes) -> int:
     return 0
 
 
-def _work(made: Sequence[ArtifactRef], started: float) -> dict[str, Any]:
-    """Tokens, cut documents and speed over the shards encoded in this call."""
-    totals = [ref.manifest.summary for ref in made]
+def _work(shards: Sequence[ArtifactRef]) -> dict[str, Any]:
+    """Tokens, cut documents and speed over the shards of this corpus, whichever worker encoded them."""
+    totals = [ref.manifest.summary for ref in shards]
     documents, tokens, cut = (sum(t[n] for t in totals) for n in ("documents", "tokens", "truncated"))
     seconds = sum(t["encode_s"] for t in totals)
     return {
-        "encoded_here": documents,
         "truncated_share": round(cut / documents, 4) if documents else 0.0,
         "tokens": tokens,
         "tokens_per_s": round(tokens / seconds, 1) if seconds else 0.0,
         "docs_per_s": round(documents / seconds, 1) if seconds else 0.0,
-        "shard_peak_memory_mb": max((ref.manifest.peak_memory_mb for ref in made), default=0.0),
-        "total_s": round(time.monotonic() - started, 3),
+        "shard_peak_memory_mb": max((ref.manifest.peak_memory_mb for ref in shards), default=0.0),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from embedlib.contracts import Floats
-from embedlib.errors import ModelError
+from embedlib.errors import ModelError, OutOfMemory
 from embedlib.models.encoder import check_texts, check_vectors, unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import effective_max_length, load_module, set_max_length, set_pooling
@@ -75,7 +75,8 @@ class LocalEncoder:
         self.tokens = 0
         self._tokenizing = Tokenizing(module.tokenizer, self.max_length) if _plain_text(module) else None
         self._fused = fused
-        self._streams = Streams(torch.get_num_threads() if module.device.type == "cpu" else 1)
+        # on a GPU, a second stream prepares a batch while the first one's is computed
+        self._streams = Streams(torch.get_num_threads() if module.device.type == "cpu" else 2)
 
     @property
     def tokenizer(self) -> Any:
@@ -143,7 +144,7 @@ class LocalEncoder:
             self.tokens += int(tokens.lengths.sum())
 
             def run(batch: Ints, ids: list[list[int]] = tokens.ids) -> Floats:
-                return self._forward(tokenizing.features([ids[i] for i in batch], self.module.device))
+                return self._halving(tokenizing, [ids[i] for i in batch])
 
             def cost(batch: Ints, lengths: Ints = tokens.lengths) -> int:
                 return int(lengths[batch].sum())
@@ -153,6 +154,23 @@ class LocalEncoder:
                 done += len(batch)
                 progress(done, len(texts), "encoding")
         return out
+
+    def _halving(self, tokenizing: Tokenizing, ids: list[list[int]]) -> Floats:
+        """Token ids of one batch to vectors, [b, full]; a batch that does not fit the device is halved."""
+        import torch
+
+        try:
+            return self._forward(tokenizing.features(ids, self.module.device))
+        except torch.OutOfMemoryError as error:
+            if len(ids) == 1:
+                raise OutOfMemory(
+                    "a single text does not fit the device's memory",
+                    where=self.name,
+                    found=f"{len(ids[0])} tokens on {self.module.device}",
+                    remedy="lower model.max_length, or use a smaller model or a larger device",
+                ) from error
+        half = len(ids) // 2
+        return np.concatenate([self._halving(tokenizing, part) for part in (ids[:half], ids[half:])])
 
     def _forward(self, features: dict[str, Any]) -> Floats:
         """Model inputs of one batch to vectors, float32 [b, full]; overflow in bf16 falls back to fp32."""

@@ -151,6 +151,7 @@ def test_finished_shards_are_found_by_the_next_run(store, toy, encoding):
     assert len(toy.texts) == 2
     assert summary["encoded"] == 10
     assert summary["encoded_here"] == 2
+    assert summary["tokens"] == 20  # of every worker's shards: two words a document
 
 
 def test_shards_go_once_assembled(store, toy, encoding):

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedlib.errors import DataError, ModelError
+from embedlib.errors import DataError, ModelError, OutOfMemory
 from embedlib.models import local
 from embedlib.models.local import load_encoder
 from embedlib.models.prompts import Prompts
@@ -74,6 +74,30 @@ def test_batches_partition_within_the_budget(lengths, budget):
     assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
     for batch in found:
         assert len(batch) == 1 or lengths[batch].max() * len(batch) <= budget
+
+
+def test_a_batch_that_does_not_fit_is_halved(encoder, monkeypatch):
+    expected = encoder.encode(TEXTS)
+    inner, rows = encoder._forward, []
+
+    def forward(features):
+        rows.append(len(features["input_ids"]))
+        if rows[-1] > 2:
+            raise torch.OutOfMemoryError("no room")
+        return inner(features)
+
+    monkeypatch.setattr(encoder, "_forward", forward)
+    assert np.allclose(encoder.encode(TEXTS), expected, atol=1e-6)
+    assert max(rows) > 2
+
+
+def test_a_text_that_never_fits_is_a_typed_error(encoder, monkeypatch):
+    def forward(features):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(encoder, "_forward", forward)
+    with pytest.raises(OutOfMemory, match="single text"):
+        encoder.encode(TEXTS)
 
 
 def test_progress_reaches_the_total(encoder):
