@@ -54,20 +54,23 @@ class Train(Section):
     """Passes over the examples; null: 3 under 1,000 examples, 2 under 10,000, else 1."""
     max_steps: int | None = Field(default=None, ge=1)
     """Upper bound of optimiser steps; null: none."""
-    batch_size: int = Field(default=64, ge=2, le=65536)
-    """Queries a step over all processes; every other document of the batch is a negative."""
+    batch_size: int | None = Field(default=None, ge=2, le=65536)
+    """Queries a step over all processes; all documents of the batch are candidates of each. null: 16
+    with a teacher, where each query brings eight of its own, else 64."""
     mini_batch_tokens: int | None = Field(default=None, ge=64)
     """Tokens embedded at once; null: what fits the memory."""
     learning_rate: float | None = Field(default=None, gt=0, le=1)
-    """Peak learning rate; null: 2e-5, with LoRA 2e-4."""
+    """Peak learning rate; null: 2e-5 for distillation and for models of 50 million weights or more,
+    5e-5 for smaller ones, 2e-4 with LoRA."""
     warmup: float = Field(default=0.1, ge=0, le=0.9)
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.01, ge=0, le=1)
     """AdamW weight decay."""
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradient clipping norm; 0 is off."""
-    negatives: int = Field(default=4, ge=0, le=64)
-    """Hard negatives an example, at most."""
+    negatives: int | None = Field(default=None, ge=0, le=64)
+    """Hard negatives an example, at most; null: 7 with a teacher, whose scores say how relevant they
+    are, else 1: labels are rarely complete, and a false negative costs more than a true one brings."""
     per_query: int | None = Field(default=8, ge=1)
     """Examples of one query an epoch, at most, chosen anew in each epoch; null: all. Its other known
     positives still count as positives wherever they stand in a batch."""
@@ -85,6 +88,8 @@ class Train(Section):
     """Documents searched in on dev: the judged ones, filled up with others."""
     dev_queries: int = Field(default=300, ge=10)
     """Dev queries used to choose the checkpoint, at most."""
+    checkpoint_s: float = Field(default=60.0, ge=0, json_schema_extra=OPERATIONAL)
+    """Seconds between checkpoints; a killed run goes on from the last one."""
     processes: int = Field(default=1, ge=1, le=64, json_schema_extra=OPERATIONAL)
     """Training processes on this machine (torchrun), one a GPU."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)

@@ -32,6 +32,7 @@ def run(
             "examples_digest": examples.digest,
             "corpus_digest": corpus.digest,
         },
+        checkpoint_s=config.checkpoint_s,
     )
     return launch(
         training,

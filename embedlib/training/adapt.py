@@ -82,7 +82,17 @@ def _train(job: TrainingJob, encoder: LocalEncoder, bf16: bool) -> dict[str, Any
     emit("plan", text=f"{options['method']}: {len(texts)} documents, {steps} steps")
     positions = list(range(len(texts)))
     names = [f"document {i}" for i in positions]
-    recipe = Recipe(loss, positions, sampler, collate, names, steps, options["learning_rate"], bf16=False)
+    recipe = Recipe(
+        loss,
+        positions,
+        sampler,
+        collate,
+        names,
+        steps,
+        options["learning_rate"],
+        bf16=False,
+        checkpoint_s=job.checkpoint_s,
+    )
     watch = train(module, recipe, Path(job.scratch), seed=job.seed)
     module.max_seq_length = length
     return {"documents": len(texts), "steps": steps, "loss_last": watch.losses[-1]["loss"]}

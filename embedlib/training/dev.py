@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from embedlib.store import write_atomic
+from embedlib.training.trainer import shared
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class DevWatch(TrainerCallback):  # type: ignore[misc]
             self.model.load_state_dict(load_file(self._weights(self.best.step)))
 
     def _add(self, step: int) -> None:
-        value = _shared(self.score() if self.main else math.nan)
+        value = shared(self.score() if self.main else math.nan)
         self.points.append(DevPoint(step, value))
         if self.main:
             write_atomic(self.scratch / "dev.json", json.dumps(self.points))
@@ -107,15 +108,6 @@ class DevWatch(TrainerCallback):  # type: ignore[misc]
 
     def _weights(self, step: int) -> Path:
         return self.scratch / f"best-{step}.safetensors"
-
-
-def _shared(value: float) -> float:
-    """The first process's value, in every process."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return value
-    values = [value]
-    torch.distributed.broadcast_object_list(values, src=0)
-    return values[0]
 
 
 def evaluation_steps(total: int, evaluations: int) -> list[int]:

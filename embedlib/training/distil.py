@@ -71,6 +71,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
         steps,
         options["learning_rate"],
         bf16,
+        checkpoint_s=job.checkpoint_s,
     )
     losses = train(student.module, recipe, scratch, seed=job.seed, dev=watch).losses
     if watch is not None and watch.best is not None:

@@ -25,7 +25,16 @@ from embedlib.training.loop import Recipe, dev_watch, read_dev, train
 from embedlib.training.lora import add_adapters, merge_adapters
 from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
 from embedlib.training.options import TrainingJob, TrainOptions, train_options
-from embedlib.training.plan import Plan, count_steps, default_epochs, estimated_seconds, training_bytes
+from embedlib.training.plan import (
+    Plan,
+    count_steps,
+    default_batch_size,
+    default_epochs,
+    default_learning_rate,
+    default_negatives,
+    estimated_seconds,
+    training_bytes,
+)
 from embedlib.training.sizing import (
     Sizing,
     activation_bytes,
@@ -110,17 +119,20 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     encoder = load_encoder(job.model, device=device)
     torch.manual_seed(job.seed)
     examples = Path(job.inputs["examples"])
-    data = load_training_set(
-        Corpus(Path(job.inputs["corpus"])), examples, Path(job.inputs["queries"]), negatives=options.negatives
-    )
     teacher = load_teacher(examples)
     loss = choose_loss(options.loss, teacher=teacher is not None)
+    data = load_training_set(
+        Corpus(Path(job.inputs["corpus"])),
+        examples,
+        Path(job.inputs["queries"]),
+        negatives=default_negatives(loss) if options.negatives is None else options.negatives,
+    )
     data = fit_data(loss, data, teacher=teacher is not None)
     batches = make_batches(
         loss,
         data,
         encoder,
-        batch_size=options.batch_size,
+        batch_size=options.batch_size or default_batch_size(loss),
         seed=job.seed,
         teacher=teacher,
         per_query=options.per_query,
@@ -130,7 +142,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
     steps = count_steps(batches.sampler.count, epochs, options.max_steps)
     sizing = size_step(
-        activation_bytes(encoder.module.config, bf16=bf16),
+        activation_bytes(encoder.module.config, encoder.max_length or 512, bf16=bf16),
         batches.step_tokens // world.size,
         free_bytes(torch.device(device)),
         wanted=options.mini_batch_tokens,
@@ -191,6 +203,7 @@ def recipe_of(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> Re
         guide=guide,
         gather=prepared.world.size > 1,
     )
+    parameters = sum(p.numel() for p in prepared.encoder.module.parameters())
     return Recipe(
         loss,
         prepared.batches.positions,
@@ -198,11 +211,13 @@ def recipe_of(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> Re
         prepared.batches.collate,
         prepared.data.names,
         prepared.steps,
-        options.learning_rate or (2e-4 if options.lora else 2e-5),
+        options.learning_rate
+        or default_learning_rate(prepared.loss, parameters, lora=options.lora is not None),
         prepared.bf16,
         options.warmup,
         options.weight_decay,
         options.max_grad_norm,
+        job.checkpoint_s,
     )
 
 

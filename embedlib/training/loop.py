@@ -21,11 +21,11 @@ from embedlib.training.checkpoints import latest_sound
 from embedlib.training.dev import DevWatch, evaluation_steps
 from embedlib.training.events import emit, report_progress
 from embedlib.training.sampler import ExampleBatches
-from embedlib.training.trainer import EmbeddingTrainer, Watch
+from embedlib.training.trainer import Checkpoints, EmbeddingTrainer, Watch
 from embedlib.training.world import World
 
-#: Checkpoints and logged losses a run.
-CHECKPOINTS, LOGS = 10, 50
+#: Logged losses a run.
+LOGS = 50
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Recipe:
         warmup: Share of the steps with rising rate.
         weight_decay: AdamW's weight decay.
         max_grad_norm: Clipping norm; 0 is off.
+        checkpoint_s: Seconds between checkpoints; None takes none.
     """
 
     loss: torch.nn.Module
@@ -57,6 +58,7 @@ class Recipe:
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
+    checkpoint_s: float | None = None
 
 
 def train(
@@ -86,6 +88,8 @@ def train(
     """
     watch = Watch(report_progress)
     callbacks = [watch, *([dev] if dev else [])]
+    if recipe.checkpoint_s is not None:
+        callbacks.append(Checkpoints(recipe.checkpoint_s))
     trainer = build_trainer(module, recipe, scratch, seed=seed, callbacks=callbacks, world=world)
     checkpoint = latest_sound(scratch)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -134,8 +138,7 @@ def _arguments(
         optim="adamw_torch_fused",
         logging_steps=max(1, recipe.steps // LOGS),
         logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=max(1, math.ceil(recipe.steps / CHECKPOINTS)),
+        save_strategy="no",  # when to save is the callback's to say
         save_total_limit=2,
         eval_strategy="no",
         disable_tqdm=True,

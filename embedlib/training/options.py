@@ -51,13 +51,13 @@ class TrainOptions:
         guide: Model that filters false negatives of the GIST losses; None is the model itself.
         epochs: Passes over the examples; None chooses by their number.
         max_steps: Upper bound of optimiser steps; None is no bound.
-        batch_size: Queries a step, over all processes.
+        batch_size: Queries a step, over all processes; None chooses by the loss.
         mini_batch_tokens: Tokens embedded at once; None fits memory.
-        learning_rate: Peak rate; None is 2e-5, or 2e-4 with LoRA.
+        learning_rate: Peak rate; None chooses by model size and loss.
         warmup: Share of the steps with rising rate.
         weight_decay: AdamW's decay of weight matrices.
         max_grad_norm: Gradient clipping norm; 0 is off.
-        negatives: Hard negatives an example, at most.
+        negatives: Hard negatives an example, at most; None chooses by the loss.
         per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
         matryoshka: Dimensions trained besides the full one.
         lora: Train adapters instead of all weights.
@@ -75,13 +75,13 @@ class TrainOptions:
     guide: str | None = None
     epochs: float | None = None
     max_steps: int | None = None
-    batch_size: int = 64
+    batch_size: int | None = None
     mini_batch_tokens: int | None = None
     learning_rate: float | None = None
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
-    negatives: int = 4
+    negatives: int | None = None
     per_query: int | None = 8
     matryoshka: tuple[int, ...] = ()
     lora: LoraOptions | None = None
@@ -108,6 +108,7 @@ class TrainingJob:
         inputs: Folders of the artifacts it reads, by name (corpus, queries, examples, teacher …).
         options: The kind's options as JSON values.
         provenance: What goes into the model's ``provenance.json`` besides the options.
+        checkpoint_s: Seconds between checkpoints.
     """
 
     kind: JobKind
@@ -118,6 +119,7 @@ class TrainingJob:
     inputs: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    checkpoint_s: float = 60.0
 
     def write(self, path: Path) -> None:
         """Write the job as JSON."""

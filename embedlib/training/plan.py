@@ -11,6 +11,10 @@ from typing import Any
 FLOPS_FORWARD, FLOPS_STEP = 2, 6
 
 
+#: Weights of a model that counts as small.
+SMALL = 50_000_000
+
+
 @dataclass(frozen=True)
 class Plan:
     """A run before it starts.
@@ -65,6 +69,27 @@ def default_epochs(examples: int) -> float:
     [3.0, 2.0, 1.0]
     """
     return 3.0 if examples < 1000 else 2.0 if examples < 10_000 else 1.0
+
+
+def default_learning_rate(loss: str, parameters: int, *, lora: bool) -> float:
+    """Peak rate: small models bear more; distillation to a teacher less than labels (measured).
+
+    >>> [default_learning_rate("mnrl", n, lora=False) for n in (22_700_000, 109_000_000)]
+    [5e-05, 2e-05]
+    """
+    if lora:
+        return 2e-4
+    return 5e-5 if parameters < SMALL and loss != "kl" else 2e-5
+
+
+def default_negatives(loss: str) -> int:
+    """Hard negatives an example: seven with a teacher's scores, else one, or what pairs need."""
+    return 7 if loss in ("kl", "margin-mse") else 1
+
+
+def default_batch_size(loss: str) -> int:
+    """Examples a step: 16 with a teacher, where each brings its own candidates; else 64."""
+    return 16 if loss == "kl" else 64
 
 
 def count_steps(batches: int, epochs: float, most: int | None) -> int:

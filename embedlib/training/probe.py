@@ -121,7 +121,8 @@ def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> di
     if base.scores is None:
         base.scores = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
     before = base.scores
-    train(prepared.encoder.module, recipe_of(one, options, prepared), examples, seed=job.seed)
+    recipe = dataclasses.replace(recipe_of(one, options, prepared), checkpoint_s=None)
+    train(prepared.encoder.module, recipe, examples, seed=job.seed)
     after = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
     interval = paired_bootstrap(after, before, rng=np.random.default_rng([job.seed, *b"probe"]))
     result = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -149,3 +151,33 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if logs and "loss" in logs:
             entry = {"step": float(state.global_step), "loss": logs["loss"]}
             self.losses = [e for e in self.losses if e["step"] < entry["step"]] + [entry]
+
+
+class Checkpoints(TrainerCallback):  # type: ignore[misc]
+    """Asks for a checkpoint when the last one is old enough; when it is taken changes no result.
+
+    Args:
+        every_s: Seconds between checkpoints; 0 takes one at every step.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self.every_s = every_s
+        self._last = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A step is done; processes of a distributed run go by the first one's clock."""
+        due = shared(time.monotonic() - self._last >= self.every_s)
+        if due and state.global_step < state.max_steps:
+            self._last = time.monotonic()
+            control.should_save = True
+
+
+def shared(value: Any) -> Any:
+    """The first process's value, in every process."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]

@@ -45,6 +45,7 @@ def job(tmp_path, collection, tiny_model):
             seed=3,
             inputs={**{k: str(v) for k, v in collection.items()}, **(inputs or {})},
             options={**FAST, **options},
+            checkpoint_s=0.0,
         )
 
     return make

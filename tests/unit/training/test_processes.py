@@ -31,7 +31,10 @@ def job(tmp_path, collection, tiny_model):
         scratch.mkdir(parents=True, exist_ok=True)
         inputs = {k: str(v) for k, v in collection.items()}
         out = str(tmp_path / name / "out")
-        return TrainingJob("fine-tune", str(tiny_model), out, str(scratch), 3, inputs, {**OPTIONS, **options})
+        given = {**OPTIONS, **options}
+        return TrainingJob(
+            "fine-tune", str(tiny_model), out, str(scratch), 3, inputs, given, checkpoint_s=0.0
+        )
 
     return make
 
@@ -47,9 +50,10 @@ def test_an_error_of_the_child_is_the_same_error_here(job):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_kill_9_in_mid_training_then_the_same_again_gives_the_same_weights(job):
     whole, broken = job("whole"), job("broken")
-    launch(whole, timeout_s=110, env=ENV)
+    launch(whole, timeout_s=280, env=ENV)
 
     def kill(done: int, total: int | None, what: str) -> None:
         if what == "training steps" and done >= 3:
@@ -65,18 +69,19 @@ def test_kill_9_in_mid_training_then_the_same_again_gives_the_same_weights(job):
                     time.sleep(0.2)
 
     with pytest.raises(OutOfMemory, match="memory"):
-        launch(broken, timeout_s=110, env=ENV, progress=kill)
+        launch(broken, timeout_s=280, env=ENV, progress=kill)
     assert list(Path(broken.scratch).glob("checkpoint-*"))
-    launch(broken, timeout_s=110, env=ENV)
+    launch(broken, timeout_s=280, env=ENV)
     left, right = weights(whole.out), weights(broken.out)
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_processes_give_the_result_of_one(job):
     one, two = job("one", max_steps=4, loss="cached-mnrl"), job("two", max_steps=4, loss="cached-mnrl")
-    launch(one, timeout_s=110, env=ENV)
-    launch(two, processes=2, timeout_s=110, env=ENV)
+    launch(one, timeout_s=280, env=ENV)
+    launch(two, processes=2, timeout_s=280, env=ENV)
     start, left, right = weights(one.model), weights(one.out), weights(two.out)
     moved = max(float((left[n] - start[n]).abs().max()) for n in left if left[n].is_floating_point())
     apart = max(float((left[n] - right[n]).abs().max()) for n in left if left[n].is_floating_point())
@@ -85,6 +90,7 @@ def test_two_processes_give_the_result_of_one(job):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_stage_reuses_its_result(store, refs):
     config = Train(max_steps=2, batch_size=16, evaluations=1, dev_documents=60)
     first = run_stage(store, STAGE, config, **refs)
