@@ -118,3 +118,44 @@ def test_origins_are_chosen_by_what_there_is() -> None:
 def test_a_generator_without_its_section_is_a_mistake_of_the_configuration(origin: str) -> None:
     with pytest.raises(ValueError, match=f"needs the section synthesize.{origin}"):
         Synthesize(origins=(origin,))
+
+
+LLM = {"model": "any", "base_url": "http://localhost:1/v1", "queries_per_document": 2, "domain": "otters"}
+
+
+@pytest.mark.parametrize("spent", [False, True])
+def test_queries_of_a_language_model_join_the_pairs_also_when_the_budget_ends(
+    run, monkeypatch: pytest.MonkeyPatch, spent: bool
+) -> None:
+    from embedlib.errors import BudgetExhausted
+    from embedlib.pairs import llm
+
+    asked: dict[str, object] = {}
+
+    def generate(documents, settings, writer, *, n, ledger, report):
+        asked.update(base_url=settings.base_url, writer=writer, n=n, ledger=ledger)
+        for doc_id, text in list(documents)[: 5 if spent else 40]:
+            yield doc_id, f"why is {text.split()[1]} number {doc_id} here"
+        if spent:
+            raise BudgetExhausted("all tokens are used")
+
+    monkeypatch.setattr(llm, "generate_queries", generate)
+    ref = run(Synthesize(origins=("llm",), llm=LLM, round_trip_k=0, near_identical=1.0))
+    assert {r["origin"] for r in pairs(ref)} == {"llm"}
+    assert ref.read_json("report.json")["origins"]["llm"]["made"] == (5 if spent else 39)  # one is held out
+    assert ref.read_json("report.json").get("llm_budget_exhausted", False) is spent
+    assert "llm_cost" in ref.manifest.summary
+    assert (asked["n"], asked["writer"].domain) == (2, "otters")
+
+
+def test_a_budget_spent_before_the_first_query_ends_the_run(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedlib.errors import BudgetExhausted
+    from embedlib.pairs import llm
+
+    def generate(*args, **kwargs):
+        raise BudgetExhausted("all tokens are used")
+        yield
+
+    monkeypatch.setattr(llm, "generate_queries", generate)
+    with pytest.raises(BudgetExhausted):
+        run(Synthesize(origins=("llm",), llm=LLM))
