@@ -181,9 +181,7 @@ def test_postgresql_rows_are_streamed(filled: str, ingest) -> None:
 
 
 def test_postgresql_rows_stay_on_the_server_until_they_are_read(filled: str) -> None:
-    stream = sql_rows(
-        filled, "select generate_series(1, 100000000) as id, repeat('x', 1000) as body"
-    )
+    stream = sql_rows(filled, "select generate_series(1, 100000000) as id, repeat('x', 1000) as body")
     assert next(stream)["id"] == 1
     stream.close()
 
