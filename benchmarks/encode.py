@@ -39,6 +39,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--chunks", type=int, default=6, help="turns each system gets")
+    parser.add_argument("--documents", type=int, help="a random part of the documents, for a quick look")
     parser.add_argument("--no-quality", action="store_true", help="leave out nfcorpus")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of speed")
     parser.add_argument("--sizes", type=int, nargs="+", default=[4000, 16000, 63905])
@@ -52,16 +53,16 @@ def main() -> int:
     print(machine())
     if options.memory:
         return memory(options.sizes, options.max_length, options.synthetic)
-    return speed(options.chunks, quality=not options.no_quality)
+    return speed(options.chunks, options.documents, quality=not options.no_quality)
 
 
 # --- speed --------------------------------------------------------------------------------------
 
 
-def speed(chunks: int, *, quality: bool) -> int:
+def speed(chunks: int, limit: int | None, *, quality: bool) -> int:
     """All systems in turn over the same chunks of documents."""
     texts = documents()
-    order = np.random.default_rng(0).permutation(len(texts))
+    order = np.random.default_rng(0).permutation(len(texts))[:limit]
     parts = [[texts[i] for i in part] for part in np.array_split(order, chunks)]
     workers = {name: Worker(name) for name in (*SYSTEMS, "gemm")}
     missing = [name for name, w in workers.items() if not w.ready]
