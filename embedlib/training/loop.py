@@ -147,7 +147,7 @@ def _arguments(
         dataloader_num_workers=0,  # a forked child of a process with Prefect or CUDA in it dies
         dataloader_pin_memory=cuda,
         use_cpu=not cuda,
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=True,  # a pooler that sentence embeddings leave out
     )
 
 

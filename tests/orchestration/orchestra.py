@@ -135,6 +135,10 @@ class Orchestra:
         body = {"flows": {"name": {"any_": [flow]}}, "limit": 200}
         return sorted(self.call("POST", "/flow_runs/filter", **body), key=lambda r: r["created"])
 
+    def triggered(self, flow: str) -> list[dict[str, Any]]:
+        """Runs of a flow that no schedule made."""
+        return [r for r in self.runs(flow) if not r["auto_scheduled"]]
+
     def state(self, run_id: str) -> dict[str, Any]:
         """A run's state."""
         return dict(self.call("GET", f"/flow_runs/{run_id}")["state"])

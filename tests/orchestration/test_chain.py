@@ -44,7 +44,7 @@ def test_an_event_triggers_a_retraining_whose_outcome_is_an_event(orchestra, set
     event = degraded(released)
     History(released).append(event)
     orchestra.emit(event.name, event.resource, event.payload())
-    (run,) = wait_for(lambda: orchestra.runs("lifecycle"), 60, "a triggered lifecycle")
+    (run,) = wait_for(lambda: orchestra.triggered("lifecycle"), 60, "a triggered lifecycle")
     assert run["parameters"]["event"]["event"] == event.name
     assert run["parameters"]["event"]["evidence"]["id"] == event.id
     assert orchestra.wait(run["id"], timeout_s=400)["type"] == "COMPLETED"
@@ -67,7 +67,7 @@ def test_a_failed_retraining_is_noted_so_that_the_event_is_not_lost(orchestra, s
     orchestra.start_worker()
     event = degraded(released)
     orchestra.emit(event.name, event.resource, event.payload())
-    (run,) = wait_for(lambda: orchestra.runs("lifecycle"), 60, "a triggered lifecycle")
+    (run,) = wait_for(lambda: orchestra.triggered("lifecycle"), 60, "a triggered lifecycle")
     assert orchestra.wait(run["id"], timeout_s=120)["type"] == "FAILED"
     assert [o.state for o in History(released).read().outcomes] == ["started", "failed"]
 
