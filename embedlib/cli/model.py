@@ -28,6 +28,8 @@ def recommend(
     fine_tunable: Annotated[
         bool, typer.Option("--fine-tunable", help="It is to be fine-tuned here.")
     ] = False,
+    commercial: Annotated[bool, typer.Option("--commercial", help="The licence must allow it.")] = False,
+    max_dimension: Annotated[int | None, typer.Option(help="Most components a vector.")] = None,
     prefer: Annotated[str, typer.Option(help="quality, speed, memory or price.")] = "quality",
     as_json: AsJson = False,
 ) -> None:
