@@ -122,12 +122,14 @@ class DenseIndex:
         """Components of a query: those of the full vectors."""
         return self.rows.vectors.dimension
 
-    def search(self, queries: Floats, k: int) -> Hits:
+    def search(self, queries: Floats, k: int, *, complete: bool = True) -> Hits:
         """The k nearest rows of each query by inner product.
 
         Args:
             queries: [q, dimension].
             k: Hits a query; the corpus size when it is larger.
+            complete: Answer a query exactly where the lists or the beam held fewer than k; tuning
+                measures without, or too little effort would look perfect.
 
         Returns:
             Hits [q, k], ordered by (-score, row).
@@ -141,11 +143,15 @@ class DenseIndex:
         searched = truncate(queries, self.index.d, self.normalized)
         with faiss_threads(1 if len(queries) < FEW else None):
             scores, rows = self.index.search(searched, min(wanted + 1, len(self)))
-        if (rows[:, :wanted] < 0).any() or self._cuts_a_tie(scores, wanted):
+        if self._cuts_a_tie(scores, wanted):
             return self.exact(queries, k)
+        short = (rows[:, :wanted] < 0).any(axis=1) & complete
         if self.settings.rescore:
             scores = self._score(queries, rows)
-        return sort_hits(rows, scores, k)
+        hits = sort_hits(rows, scores, k)
+        if short.any():
+            hits.rows[short], hits.scores[short] = self.exact(queries[short], k)
+        return hits
 
     def exact(self, queries: Floats, k: int) -> Hits:
         """Exact search over the stored vectors, for any k."""

@@ -156,6 +156,20 @@ def test_tuning_reaches_the_target_with_the_least_effort(factory, rng, stored):
     assert all(p.recall < 0.95 for p in lesser)
 
 
+def test_lists_too_short_for_k_do_not_look_perfect_to_tuning(rng, stored):
+    """With one of many tiny lists searched, most of the ten nearest are missed and must count as missed."""
+    vectors, queries = stored(unit(2000, 32)), unit(40, 32, seed=7)
+    truth = exact_search(queries, block_of(vectors.load()), 10).rows
+    index = build_index("IVF256,Flat", vectors, 32, rng=rng)
+    tuned = tune(index, VectorRows(vectors), queries, truth, normalized=True, target=0.9)
+    assert tuned.curve[0].settings.value == 1
+    assert tuned.curve[0].recall < 0.5
+    assert (tuned.settings.value or 0) > 4
+    weak = DenseIndex(index, VectorRows(vectors), Settings(parameter="nprobe", value=1), True)
+    found = weak.search(queries, 200).rows  # no list holds 200: those queries are answered exactly
+    np.testing.assert_array_equal(found, exact_search(queries, block_of(vectors.load()), 200).rows)
+
+
 def test_a_target_out_of_reach_gives_the_best_setting(rng, stored):
     vectors, queries = stored(unit(2000, 32)), unit(40, 32, seed=7)
     truth = exact_search(queries, block_of(vectors.load()), 10).rows
