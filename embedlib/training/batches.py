@@ -39,6 +39,10 @@ class Batches:
         size = min(self.sampler.batch_size, len(self.tokens))
         return int(size * self.tokens.mean() + 2 * np.sqrt(size) * self.tokens.std())
 
+    def longest(self, limit: int) -> int:
+        """Tokens of a long text, at most ``limit``: no text is longer than its item."""
+        return min(limit, int(self.tokens.max()))
+
     @property
     def mean_step_tokens(self) -> float:
         """Tokens of a mean step."""

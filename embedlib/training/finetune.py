@@ -142,7 +142,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
     steps = count_steps(batches.sampler.count, epochs, options.max_steps)
     sizing = size_step(
-        activation_bytes(encoder.module.config, encoder.max_length or 512, bf16=bf16),
+        activation_bytes(encoder.module.config, batches.longest(encoder.max_length or 512), bf16=bf16),
         batches.step_tokens // world.size,
         free_bytes(torch.device(device)),
         wanted=options.mini_batch_tokens,
