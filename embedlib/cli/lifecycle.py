@@ -41,7 +41,11 @@ def demo(
     """
     from embedlib.config.root import load_config
 
-    values = {"workspace": str(workspace), "ingest": {"source": {"type": "docstrings"}}}
+    values: dict[str, Any] = {
+        "workspace": str(workspace),
+        "ingest": {"source": {"type": "docstrings"}},
+        "train": {"negatives": 2},  # minutes on two cores; the default is 7
+    }
     config = load_config(values=values, overrides=overrides or ())
     _lifecycle(config, as_json)
     if not as_json:

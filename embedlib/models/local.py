@@ -83,6 +83,10 @@ class LocalEncoder:
         """The model's tokenizer."""
         return self.module.tokenizer
 
+    def accelerate(self) -> None:
+        """Encode in bf16 by the fused pass where the model allows it; its weights stay and may be trained."""
+        self._fused = fused_pass(self.module)
+
     def encode_queries(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
         """Vectors of queries, float32 [n, dimension], with the model's query prompt."""
         return self._encode(texts, self.prompts.query, "query", progress)
@@ -259,15 +263,23 @@ def fuse(module: SentenceTransformer) -> FusedBert | None:
     """bf16 on the CPU: packed for the BERT family (the module stays fp32), else a plain conversion."""
     import torch
 
+    fused = fused_pass(module)
+    if fused is None:
+        module.to(torch.bfloat16)
+    return fused
+
+
+def fused_pass(module: SentenceTransformer) -> FusedBert | None:
+    """The fused bf16 pass of a model of the BERT family, None for others; the module stays as it is."""
     from embedlib.models.fused import FusedBert, agrees, supports
 
     backbone = getattr(module[0], "auto_model", None)
-    if _plain_text(module) and module.tokenizer.padding_side == "right" and supports(backbone):
-        fused = FusedBert(backbone)
-        if agrees(fused, backbone):
-            return fused
-        logger.warning("the fused pass disagrees with %s: using the library's", type(backbone).__name__)
-    module.to(torch.bfloat16)
+    if not (_plain_text(module) and module.tokenizer.padding_side == "right" and supports(backbone)):
+        return None
+    fused = FusedBert(backbone)
+    if agrees(fused, backbone):
+        return fused
+    logger.warning("the fused pass disagrees with %s: using the library's", type(backbone).__name__)
     return None
 
 

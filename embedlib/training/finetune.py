@@ -19,6 +19,7 @@ from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import Teacher
 from embedlib.training.data import TrainingSet, load_training_set
 from embedlib.training.dev import DevWatch
+from embedlib.training.dropout import set_dropout
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.loop import Recipe, dev_watch, read_dev, train
@@ -117,6 +118,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     """Load the model and the examples, check that they fit, and size the steps."""
     device = f"cuda:{world.local_rank}" if default_device() == "cuda" else "cpu"
     encoder = load_encoder(job.model, device=device)
+    set_dropout(encoder.module, options.dropout)
     torch.manual_seed(job.seed)
     examples = Path(job.inputs["examples"])
     teacher = load_teacher(examples)
@@ -139,6 +141,8 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         world=world,
     )
     bf16 = resolve_precision(options.precision, device) == "bf16"
+    if bf16 and device == "cpu" and options.lora is None:
+        encoder.accelerate()  # dev evaluations: adapters would be missing in the packed weights
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
     steps = count_steps(batches.sampler.count, epochs, options.max_steps)
     sizing = size_step(

@@ -56,6 +56,7 @@ class TrainOptions:
         learning_rate: Peak rate; None chooses by model size and loss.
         warmup: Share of the steps with rising rate.
         weight_decay: AdamW's decay of weight matrices.
+        dropout: Share of activations dropped in training.
         max_grad_norm: Gradient clipping norm; 0 is off.
         negatives: Hard negatives an example, at most; None chooses by the loss.
         per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
@@ -81,6 +82,7 @@ class TrainOptions:
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
+    dropout: float = 0.0
     negatives: int | None = None
     per_query: int | None = 8
     matryoshka: tuple[int, ...] = ()
