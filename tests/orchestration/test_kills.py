@@ -46,6 +46,11 @@ def training_of(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
+def describe(pids: list[int]) -> list[str]:
+    """Those that still run, and as what."""
+    return [f"{p}: {psutil.Process(p).status()} {psutil.Process(p).cmdline()}" for p in pids if is_alive(p)]
+
+
 def kill_while(process: psutil.Process, pattern: str, workspace: Path, timeout_s: float = 240) -> None:
     """kill -9 a flow process as soon as something in the workspace matches ``pattern``."""
     wait_for(lambda: any(workspace.glob(pattern)), timeout_s, pattern, poll_s=0.002)
@@ -92,7 +97,8 @@ def test_training_killed_for_memory_is_tried_again_from_its_checkpoint(orchestra
     victims[-1].kill()
     assert orchestra.wait(run_id, timeout_s=300)["type"] == "COMPLETED"
     said = "\n".join(orchestra.logs(run_id))
-    assert "killed from outside (SIGKILL)" in said
+    assert "OutOfMemory" in said
+    assert "SIGKILL" in said
     assert orchestra.tasks(run_id)["train"] == "Completed"
 
 
@@ -118,7 +124,10 @@ def test_cancel_in_mid_training_leaves_no_process_behind_in_15_s(orchestra, sett
     state = {"type": "CANCELLING", "name": "Cancelling"}
     orchestra.call("POST", f"/flow_runs/{run_id}/set_state", state=state)
     pids = [process.pid, *(t.pid for t in trainers)]
-    wait_for(lambda: not any(map(is_alive, pids)), 15, "flow and training processes gone", strict=True)
+    until = time.monotonic() + 15
+    while (left := describe(pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
     assert orchestra.wait(run_id, timeout_s=60)["type"] == "CANCELLED"
     assert_sound(Path(settings["workspace"]), {})
 
