@@ -61,7 +61,7 @@ def run_supervised(
     with log.open("ab") as sink, log.open("rb") as source:
         source.seek(0, os.SEEK_END)
         lines = _Lines(source, on_line)
-        child = subprocess.Popen(  # noqa: S603 (the caller's command, no shell)
+        child = subprocess.Popen(
             [sys.executable, "-m", "embedlib.process", str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=sink,

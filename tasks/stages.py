@@ -1,9 +1,6 @@
 """One task a stage: the rows of the DAG's table, in its order."""
 
 from embedlib.stages.adapt import STAGE as ADAPT
-from embedlib.stages.mine import STAGE as MINE
-from embedlib.stages.report import STAGE as REPORT
-
 from embedlib.stages.base_model import STAGE as BASE_MODEL
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.encode import STAGE as ENCODE
@@ -11,7 +8,9 @@ from embedlib.stages.evaluate import STAGE as EVALUATE
 from embedlib.stages.index import STAGE as INDEX
 from embedlib.stages.ingest import STAGE as INGEST
 from embedlib.stages.merge import STAGE as MERGE
+from embedlib.stages.mine import STAGE as MINE
 from embedlib.stages.probe import STAGE as PROBE
+from embedlib.stages.report import STAGE as REPORT
 from embedlib.stages.split import STAGE as SPLIT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
 from embedlib.stages.train import STAGE as TRAIN

@@ -125,7 +125,8 @@ class FusedBert:
         self._model = model
         self.longest = LONGEST
         self.heads = int(model.config.num_attention_heads)
-        self._pack()
+        with torch.no_grad():
+            self._copy_weights()
 
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token ids and right-padded mask, both [b, l], to hidden states, float32 [b, l, d]."""
@@ -137,19 +138,6 @@ class FusedBert:
             x = layer.after_attention(layer.out.plus(buffers.attend(layer.qkv(x)), x))
             x = layer.after_feed_forward(layer.down.plus(layer.up.gelu(x), x))
         return x.view(b, l, d).float()
-
-    def refresh(self) -> None:
-        """Pack the weights anew if they changed since, as they do while the model is trained."""
-        if self._version() != self._packed_version:
-            self._pack()
-
-    def _version(self) -> int:
-        return sum(parameter._version for parameter in self._model.parameters())
-
-    def _pack(self) -> None:
-        with torch.no_grad():
-            self._copy_weights()
-        self._packed_version = self._version()
 
     def _copy_weights(self) -> None:
         embeddings = self._model.embeddings

@@ -83,8 +83,16 @@ class LocalEncoder:
         """The model's tokenizer."""
         return self.module.tokenizer
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether texts go through the fused bf16 pass."""
+        return self._fused is not None
+
     def accelerate(self) -> None:
-        """Encode in bf16 by the fused pass where the model allows it; its weights stay and may be trained."""
+        """Encode in bf16 by the fused pass where the model allows it; its weights stay and may be trained.
+
+        The pass works on copies: call it again after the weights have changed.
+        """
         self._fused = fused_pass(self.module)
 
     def encode_queries(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
@@ -140,8 +148,6 @@ class LocalEncoder:
     def _encode_in_batches(self, tokenizing: Tokenizing, texts: list[str], progress: Progress) -> Floats:
         """Windows of texts, tokenized ahead, sorted by length, in batches, put back in order; [n, full]."""
         out = np.empty((len(texts), self.full_dimension), dtype=np.float32)
-        if self._fused is not None:
-            self._fused.refresh()
         done = 0
         for start, tokens in _tokenized_ahead(tokenizing, texts):
             self.truncated += tokens.truncated

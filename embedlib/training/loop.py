@@ -170,6 +170,8 @@ def read_dev(corpus: str, queries: str, *, documents: int, most_queries: int, se
 def dev_score(dev: DevSet, encoder: LocalEncoder, *, bf16: bool) -> tuple[float, Any]:
     """Mean dev nDCG@10 and its value a query, of a model in training, under autocast where it trains so."""
     encoder.module.eval()
+    if encoder.accelerated:
+        encoder.accelerate()  # the packed copy is of the weights before training
     with torch.autocast(encoder.module.device.type, dtype=torch.bfloat16, enabled=bf16):
         return dev.score(encoder)
 

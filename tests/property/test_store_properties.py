@@ -11,7 +11,11 @@ from embedlib.fingerprint import digest, recipe_fingerprint
 from embedlib.store import Recipe, Store
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -32,7 +36,11 @@ def test_a_changed_option_changes_the_fingerprint(config: dict[str, object], key
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,8}\.bin", fullmatch=True), st.binary(max_size=64), min_size=1, max_size=4))
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z]{1,8}\.bin", fullmatch=True), st.binary(max_size=64), min_size=1, max_size=4
+    )
+)
 def test_round_trip_and_content_identity(files: dict[str, bytes]) -> None:
     def make(work):
         for name, data in files.items():

@@ -86,6 +86,7 @@ def test_changed_weights_are_seen(fast):
     before = fast.encode(["one two three"])
     with torch.no_grad():
         fast.module[0].auto_model.encoder.layer[0].output.dense.weight.mul_(-3)
+    fast.accelerate()
     changed = fast.encode(["one two three"])
     expected = fast.module.encode(["one two three"])
     assert cosines(changed, expected)[0] > 0.999 > cosines(before, expected)[0]
@@ -94,7 +95,7 @@ def test_changed_weights_are_seen(fast):
 def test_overflow_falls_back_to_the_library(fast, monkeypatch):
     with torch.no_grad():  # scores beyond 2^128
         fast.module[0].auto_model.encoder.layer[0].attention.self.query.weight.mul_(1e5)
-    fast._fused.refresh()
+    fast.accelerate()
     features = fast._tokenizing.features([[101, 2000, 3000, 102]], "cpu")
     with torch.inference_mode():
         assert not torch.isfinite(fast._fused(features["input_ids"], features["attention_mask"])).all()

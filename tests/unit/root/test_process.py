@@ -17,7 +17,12 @@ from embedlib.process import run_supervised
 
 def run(code: str, log: Path, *, timeout_s=30.0, stall_s=None, on_line=lambda line: None, env=None) -> None:
     run_supervised(
-        [sys.executable, "-u", "-c", code], log=log, timeout_s=timeout_s, stall_s=stall_s, on_line=on_line, env=env
+        [sys.executable, "-u", "-c", code],
+        log=log,
+        timeout_s=timeout_s,
+        stall_s=stall_s,
+        on_line=on_line,
+        env=env,
     )
 
 
