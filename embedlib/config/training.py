@@ -55,7 +55,7 @@ class Train(Section):
     max_steps: int | None = Field(default=None, ge=1)
     """Upper bound of optimiser steps; null: none."""
     batch_size: int | None = Field(default=None, ge=2, le=65536)
-    """Queries a step over all processes; all documents of the batch are candidates of each. null: 16
+    """Queries a step over all processes; all documents of the batch are candidates of each. null: 32
     with a teacher, where each query brings eight of its own, else 64."""
     mini_batch_tokens: int | None = Field(default=None, ge=64)
     """Tokens embedded at once; null: what fits the memory."""

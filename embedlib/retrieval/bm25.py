@@ -13,6 +13,7 @@ the query counts as often as it stands there. A document that shares no term is 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -210,8 +211,7 @@ class SparseEngine:
     @classmethod
     def build(cls, tokens: list[Any], terms: dict[str, int]) -> SparseEngine:
         """Index documents given as arrays of term numbers."""
-        import bm25s
-
+        bm25s = _bm25s()
         index = bm25s.BM25(k1=K1, b=B, method="lucene")
         index.index((tokens, terms), create_empty_token=False, show_progress=False)
         return cls(index)
@@ -250,11 +250,18 @@ class SparseEngine:
     @classmethod
     def load(cls, folder: Path) -> SparseEngine:
         """Read what ``save`` wrote, arrays mapped from disk."""
-        import bm25s
-
+        bm25s = _bm25s()
         return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False, verbosity=0))
 
 
 def lucene_idf(df: int, n: int) -> float:
     """Lucene's idf: ln(1 + (N - df + 0.5) / (df + 0.5)), positive for every df <= N."""
     return math.log(1 + (n - df + 0.5) / (df + 0.5))
+
+
+def _bm25s() -> Any:
+    """The library, which turns its own debug log on when it is imported."""
+    import bm25s
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return bm25s

@@ -6,8 +6,6 @@ from embedlib.config.training import Merge
 from embedlib.contracts import write_json
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
-from embedlib.training.loop import dev_score, read_dev
-from embedlib.training.merge import choose_share, merge_weights, merged_encoder
 
 
 def run(
@@ -20,6 +18,9 @@ def run(
     tuned: ArtifactRef,
 ) -> Summary:
     """Score each share on dev and write the model of the chosen one, with ``merge.json``."""
+    from embedlib.training.loop import dev_score, read_dev
+    from embedlib.training.merge import choose_share, merge_weights, merged_encoder
+
     dev = read_dev(
         str(corpus.path),
         str(queries.path),

@@ -11,6 +11,7 @@ import pytest
 from orchestra import PATIENCE, wait_for
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(120 * PATIENCE),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -1,6 +1,5 @@
 """Bad labels, a table: each is a typed error, or a counted and listed skip, as ``on_bad_row`` says."""
 
-# ruff: noqa: E501 - a case a line
 from __future__ import annotations
 
 import json

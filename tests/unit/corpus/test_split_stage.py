@@ -201,7 +201,7 @@ def test_untitled_documents_are_asked_by_their_first_sentence(jsonl, ingest, spl
 
 
 def test_short_untitled_documents_are_asked_by_their_first_half(jsonl, ingest, split) -> None:
-    documents = [{"_id": f"{i}", "text": f"find {noun} -name {noun}.txt -size {i} print {i} lines"} for i, noun in enumerate(NOUNS)]  # fmt: skip  # noqa: E501
+    documents = [{"_id": f"{i}", "text": f"find {noun} -name {noun}.txt -size {i} print {i} lines"} for i, noun in enumerate(NOUNS)]  # fmt: skip
     test = read_judgements(split(ingest(jsonl(*documents, name="plain.jsonl"))).path, "test")
     assert set(test.origins.values()) == {"derived:half"}
 
