@@ -55,9 +55,10 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
     """
     with flow_context(config, "lifecycle", event) as run:
         live = live_release(run)
+        model = stages.base_model(run, config.model)
         corpus = stages.ingest(run, config.ingest)
         data = Data(corpus, stages.split(run, config.split, corpus=corpus))
-        base = encoded(run, config, data, stages.base_model(run, config.model), "base")
+        base = encoded(run, config, data, model, "base")
         incumbent = encoded(run, config, data, live["model"], "incumbent") if live else None
         start = incumbent if incumbent and config.train.start == "incumbent" else base
 

@@ -22,11 +22,13 @@ json_values = st.recursive(
 configs = st.dictionaries(st.text(min_size=1, max_size=6), json_values, max_size=5)
 
 
+@settings(deadline=None)
 @given(configs)
 def test_key_order_does_not_count(config: dict[str, object]) -> None:
     assert digest(config) == digest(dict(reversed(config.items())))
 
 
+@settings(deadline=None)
 @given(configs, st.text(min_size=1, max_size=6), json_values)
 def test_a_changed_option_changes_the_fingerprint(config: dict[str, object], key: str, value: object) -> None:
     changed = {**config, key: value}
