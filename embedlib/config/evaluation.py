@@ -103,9 +103,6 @@ class Evaluate(Section):
     draws: int = Field(10_000, ge=100, le=1_000_000)
     """Resamples of the bootstrap and of the randomization test."""
 
-    efficiency: bool = True
-    """Measure the models' speed and memory; kept beside the result, not part of it."""
-
     @field_validator("dimensions")
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.evaluation import Evaluate, MtebGuard, RetrievalGuard, SimilarityGuard
-from embedlib.contracts import Corpus, Vectors, document_text, read_rows, write_json
+from embedlib.contracts import Corpus, Vectors, read_rows, write_json
 from embedlib.errors import DataError
 from embedlib.evaluation.assess import assess
 from embedlib.evaluation.cached import GuardCache
-from embedlib.evaluation.efficiency import BATCHES, measure_efficiency
 from embedlib.evaluation.figures import GuardFigure, figure_json
 from embedlib.evaluation.guards import (
     PACKAGES,
@@ -30,7 +29,7 @@ from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem, Options
 from embedlib.fingerprint import tree_digest
-from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.models.local import load_encoder
 from embedlib.models.options import Precision
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.stages.base import Job, Stage
@@ -84,22 +83,12 @@ def run(
     write_json(job.out / "comparisons.json", record)
     write_json(job.out / "guards.json", [figure_json(f) for f in figures])
     guards = {f"guard.{f.name}".replace("/", "-"): f.difference.mean for f in figures}
-    return {**summary_of(record), **guards, **_efficiency(config, systems, documents)}
+    return {**summary_of(record), **guards}
 
 
 def merged(models: Mapping[str, ArtifactRef]) -> bool:
     """Whether the candidate is already an interpolation with the base."""
     return "candidate" in models and models["candidate"].file("merge.json").is_file()
-
-
-def _efficiency(config: Evaluate, systems: Sequence[DenseSystem], corpus: Corpus) -> dict[str, Any]:
-    """Speed and size of each model, by name; nothing for corpora too small to measure on."""
-    wanted = 4 * max(BATCHES)
-    if not config.efficiency or len(corpus) < wanted:
-        return {}
-    texts = [document_text(d.title, d.text) for d in corpus.take(range(wanted))]
-    measured = {s.name: s.encoder for s in systems if isinstance(s.encoder, LocalEncoder)}
-    return {f"{name}.efficiency": measure_efficiency(e, texts) for name, e in measured.items()}
 
 
 def guard_sets(config: Evaluate, corpus: Corpus) -> list[GuardSet]:

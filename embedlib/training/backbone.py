@@ -39,5 +39,5 @@ def plain_attention(module: Any) -> None:
         module: The sentence-transformers model, changed in place.
     """
     backbone = getattr(module[0], "auto_model", None)
-    if hasattr(backbone, "set_attn_implementation"):
+    if backbone is not None and hasattr(backbone, "set_attn_implementation"):
         backbone.set_attn_implementation("eager")

@@ -4,7 +4,7 @@ LM-Cocktail, arXiv 2311.13534): much of the gain, little of the forgetting.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,16 +90,3 @@ def choose_share(figures: Mapping[float, float], *, tolerance: float) -> float:
     """
     best = max(figures.values())
     return min(share for share, value in figures.items() if value >= best - tolerance)
-
-
-def allowed_shares(
-    guards: Mapping[float, Mapping[str, float]], floors: Mapping[str, float], shares: Sequence[float]
-) -> list[float]:
-    """Shares at which every guard's change is at or above its floor.
-
-    Args:
-        guards: Change of each guard's figure against the base, by share and guard.
-        floors: Lowest change allowed, by guard.
-        shares: Shares in question.
-    """
-    return [s for s in shares if all(guards[s][name] >= floor for name, floor in floors.items())]

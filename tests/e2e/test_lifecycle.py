@@ -67,7 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[st
         "model": {"name": str(tiny_model)},
         "probe": {"enabled": False},
         "train": {"epochs": 1, "batch_size": 16},
-        "evaluate": {"guards": [], "efficiency": False},
+        "evaluate": {"guards": []},
     }
     config = load_config(values=values)
     return {"config": config, "folder": folder, "outcome": lifecycle(config)}

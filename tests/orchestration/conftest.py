@@ -35,7 +35,7 @@ def settings(material: Path, tmp_path: Path) -> dict[str, Any]:
         "encode": {"precision": "fp32"},
         "probe": {"enabled": False},
         "train": {"epochs": 1, "batch_size": 16, "precision": "fp32"},
-        "evaluate": {"guards": [], "efficiency": False},
+        "evaluate": {"guards": []},
         "tracking": {"register_model": False},
     }
 

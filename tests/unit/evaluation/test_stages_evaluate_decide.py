@@ -18,7 +18,7 @@ from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.evaluate import STAGE as EVALUATE
 from embedlib.store import Recipe
 
-EVALUATION = Evaluate(draws=200, guards=(), efficiency=False, measures=("nDCG@10", "R@5"))
+EVALUATION = Evaluate(draws=200, guards=(), measures=("nDCG@10", "R@5"))
 
 
 def artifact(store, kind, name, fill):

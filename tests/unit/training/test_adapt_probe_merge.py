@@ -18,7 +18,7 @@ from embedlib.stages.base import run_stage
 from embedlib.training import adapt as adapting
 from embedlib.training.adapt import adapt
 from embedlib.training.distil import distil, make_student
-from embedlib.training.merge import allowed_shares, choose_share, interpolate, merge_weights
+from embedlib.training.merge import choose_share, interpolate, merge_weights
 from embedlib.training.options import TrainingJob
 from embedlib.training.probe import probe as probing
 from embedlib.training.probe import verdict
@@ -205,14 +205,7 @@ def test_models_of_other_shapes_are_not_interpolated(other):
     assert caught.value.where in ("tensor a", "tensor b")
 
 
-def test_shares_are_allowed_by_every_guard():
-    guards = {
-        0.25: {"sts": -0.001, "ir": 0.0},
-        0.5: {"sts": -0.005, "ir": -0.02},
-        0.75: {"sts": -0.05, "ir": 0.1},
-    }
-    assert allowed_shares(guards, {"sts": -0.01, "ir": -0.01}, [0.25, 0.5, 0.75]) == [0.25]
-    assert allowed_shares(guards, {"sts": -0.01}, [0.25, 0.5, 0.75]) == [0.25, 0.5]
+def test_the_smallest_share_within_tolerance_is_chosen():
     assert choose_share({0.25: 0.4, 0.5: 0.6, 0.75: 0.58}, tolerance=0.0) == 0.5
 
 
