@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,6 +28,11 @@ app = typer.Typer(
 
 Workspace = Annotated[
     Path,
+    typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE"),
+]
+#: The same where there is a configuration: its workspace counts when none is given here.
+ConfiguredWorkspace = Annotated[
+    Path | None,
     typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE"),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see `embedlib config`.")]
@@ -52,6 +59,11 @@ def settings(
     if workspace is not None:
         values["workspace"] = str(workspace)
     return load_config(config, values=values, overrides=overrides or ())
+
+
+def invocation() -> str:
+    """The command line that was given, as it can be given again to a shell."""
+    return shlex.join(["embedlib", *sys.argv[1:]])
 
 
 def start_flow(name: str, **parameters: Any) -> Any:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embedlib.cli.app import AsJson, ConfigFile, Data, Overrides, Workspace, app, emit_json, settings
+from embedlib.cli.app import (
+    AsJson,
+    ConfigFile,
+    ConfiguredWorkspace,
+    Data,
+    Overrides,
+    app,
+    emit_json,
+    settings,
+)
 
 if TYPE_CHECKING:
     from embedlib.evaluation.compare_models import ModelComparison
@@ -78,7 +86,7 @@ def compare(
     ] = None,
     split: Annotated[str, typer.Option(help="Split whose queries are scored.")] = "test",
     config: ConfigFile = None,
-    workspace: Workspace = Path("workspace"),
+    workspace: ConfiguredWorkspace = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 from embedlib.cli.app import (
     AsJson,
     ConfigFile,
+    ConfiguredWorkspace,
     Data,
     Overrides,
     Workspace,
@@ -46,7 +47,7 @@ def config_(
 def monitor(
     config: ConfigFile = None,
     data: Data = None,
-    workspace: Workspace = Path("workspace"),
+    workspace: ConfiguredWorkspace = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:

@@ -203,7 +203,7 @@ class Ingest(Section):
     chunk: Chunking = Chunking()
     """How long documents are cut."""
     tokenizer: str = "all-MiniLM-L6-v2"
-    """Model whose tokenizer measures and cuts (name or folder)."""
+    """Model whose tokenizer measures and cuts (name or folder); the base model's unless given."""
     max_document_mb: float = Field(4.0, gt=0, le=1024)
     """Longest line, file or text that is taken for a document, in MB of UTF-8."""
     profile_documents: int = Field(5_000, ge=1)

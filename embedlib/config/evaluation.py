@@ -85,6 +85,9 @@ class Evaluate(Section):
     rerank_depth: int = Field(100, ge=1, le=1000)
     """Hits a query that are re-ranked."""
 
+    baseline: str = ""
+    """Model that the others are compared with where there is no candidate; empty: the first."""
+
     runs: tuple[Path, ...] = ()
     """TREC run files of other systems to stand beside the models."""
 
@@ -103,6 +106,11 @@ class Evaluate(Section):
     draws: int = Field(10_000, ge=100, le=1_000_000)
     """Resamples of the bootstrap and of the randomization test."""
 
+    @property
+    def chosen_guards(self) -> tuple[Guard, ...]:
+        """The guards that were chosen, without the default one, which needs a corpus to stay clear of."""
+        return () if self.guards == "default" else self.guards
+
     @field_validator("dimensions")
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -117,6 +125,25 @@ class Evaluate(Section):
         if self.hybrid and not self.bm25:
             raise ValueError("hybrid needs bm25")
         return self
+
+
+class General(Section):
+    """General sets that models are measured on without any documents of one's own."""
+
+    baseline: str
+    """Model that the others are compared with."""
+
+    sets: tuple[Guard, ...] = ()
+    """Sets that are measured; their margins do not count."""
+
+    guards: tuple[Guard, ...] = ()
+    """Sets on which no model may lose more than the margin against the baseline."""
+
+    level: float = Field(0.95, gt=0.5, lt=1)
+    """Two-sided confidence of all intervals."""
+
+    draws: int = Field(10_000, ge=100, le=1_000_000)
+    """Resamples of the bootstrap."""
 
 
 class Decide(Section):

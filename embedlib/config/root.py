@@ -94,6 +94,19 @@ class Config(Section):
     run: Run = Run()
     """Execution engine."""
 
+    def on(self, documents: Path) -> Config:
+        """The same options on other documents, with the labels that lie beside them unless told where."""
+        values = self.model_dump()
+        values["ingest"]["source"] = {"type": "auto", "path": documents}
+        if self.split.labels.type in ("none", "auto"):
+            del values["split"]["labels"]
+        return Config.model_validate(values)
+
+    def with_runs(self, paths: Sequence[Path]) -> Config:
+        """The same options with further TREC run files to measure."""
+        runs = (*self.evaluate.runs, *paths)
+        return self.model_copy(update={"evaluate": self.evaluate.model_copy(update={"runs": runs})})
+
     @model_validator(mode="before")
     @classmethod
     def _labels_beside_documents(cls, values: Any) -> Any:
@@ -106,6 +119,17 @@ class Config(Section):
             labels = {"type": "auto", "path": source["path"]}
             return {**values, "split": {"labels": labels, **split}} if isinstance(split, dict) else values
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_the_model(cls, values: Any) -> Any:
+        """Documents are measured and cut with the base model's tokenizer unless another one is named."""
+        if not isinstance(values, dict):
+            return values
+        model, ingest = values.get("model"), values.get("ingest") or {}
+        if not isinstance(model, dict) or "name" not in model or not isinstance(ingest, dict):
+            return values
+        return {**values, "ingest": {"tokenizer": model["name"], **ingest}}
 
 
 def load_config(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 import yaml
 
+import embedlib.cli.main  # noqa: F401 (registers the commands)
+from embedlib.cli.app import app, settings
 from embedlib.config.base import Section
 from embedlib.config.example import annotated_example
 from embedlib.config.root import Config, load_config
@@ -54,6 +57,22 @@ def test_overrides_win_over_file_and_values(tmp_path: Path) -> None:
     file.write_text("seed: 1\nworkspace: here\n")
     config = load_config(file, values={"workspace": "there"}, overrides=["seed=3"])
     assert (config.seed, config.workspace) == (3, Path("there"))
+
+
+def test_documents_are_cut_with_the_base_models_tokenizer_unless_told_otherwise() -> None:
+    assert load_config(overrides=["model.name=other"]).ingest.tokenizer == "other"
+    assert load_config(overrides=["model.name=other", "ingest.tokenizer=x"]).ingest.tokenizer == "x"
+    assert load_config().ingest.tokenizer == load_config().model.name
+
+
+def test_a_workspace_named_in_the_file_is_used_by_every_command_that_reads_one(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("workspace: here\n")
+    assert settings(file, None, None, None).workspace == Path("here")
+    signatures = [inspect.signature(command.callback).parameters for command in app.registered_commands]
+    configured = [found for found in signatures if {"config", "workspace"} <= set(found)]
+    assert len(configured) >= 4
+    assert all(found["workspace"].default is None for found in configured)
 
 
 def test_the_printed_example_is_the_default_configuration() -> None:
