@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
 from prefect import flow
 
+from embedlib.config.evaluation import General
+from embedlib.config.given import short_name, sort_given
 from embedlib.config.root import Config
 from embedlib.store import ArtifactRef
 from flows.context import flow_context
 from tasks import stages
+from tasks.context import RunContext
 from tasks.encode import encode
 
 
+class Measured(NamedTuple):
+    """An evaluation for each labelled collection by its name, and what was reached on general sets."""
+
+    collections: dict[str, ArtifactRef]
+    general: ArtifactRef | None
+
+
 @flow(name="evaluate", flow_run_name="evaluate-{config.workspace.name}", persist_result=False)
-def evaluate(config: Config, models: list[str] | None = None) -> ArtifactRef:
-    """Measure models on the configured documents and labels; trains and publishes nothing.
+def evaluate(
+    config: Config,
+    models: list[str] | None = None,
+    data: list[Path] | None = None,
+    mteb: list[str] | None = None,
+    runs: dict[str, list[Path]] | None = None,
+) -> Measured:
+    """Measure models on labelled collections and general sets; trains and publishes nothing.
 
     Args:
-        config: Documents, labels, measures, guards.
+        config: Measures, guards, and the documents where ``data`` names none.
         models: Names or folders; none = the configured base model. The first is the baseline.
+        data: Labelled collections, and similarity sets (TSV with sentence1, sentence2, score).
+        mteb: MTEB tasks by name; they need the optional package.
+        runs: TREC run files by the name of the collection that they are of.
     """
+    given = sort_given(config, data or (), mteb or (), runs)
     with flow_context(config, "evaluate") as run:
-        corpus = stages.ingest(run, config.ingest)
-        queries = stages.split(run, config.split, corpus=corpus)
-        systems: dict[str, ArtifactRef] = {}
-        for name in models or [config.model.name]:
-            short = system_name(name, systems)
-            model = stages.base_model(run, config.model.model_copy(update={"name": name}), label=short)
-            systems[short] = model
-            systems[f"{short}_vectors"] = encode(run, config, label=short, corpus=corpus, model=model)
-        return stages.evaluate(run, config.evaluate, corpus=corpus, queries=queries, **systems)
+        named: dict[str, ArtifactRef] = {}
+        for model in models or [config.model.name]:
+            name = short_name(model, named)
+            named[name] = stages.base_model(run, config.model.model_copy(update={"name": model}), label=name)
+        baseline = next(iter(named))
+        general = General(
+            baseline=baseline,
+            sets=given.sets,
+            guards=config.evaluate.chosen_guards,
+            level=config.evaluate.level,
+            draws=config.evaluate.draws,
+        )
+        return Measured(
+            general=stages.general(run, general, **named) if general.sets or general.guards else None,
+            collections={
+                name: on_collection(run, options, named, name) for name, options in given.collections.items()
+            },
+        )
 
 
-def system_name(model: str, taken: dict[str, ArtifactRef]) -> str:
-    """A short name for a model's column: the last part of its path, numbered if it is taken."""
-    short = model.rstrip("/").rsplit("/", 1)[-1].removesuffix("_vectors")
-    number = sum(1 for name in taken if name == short or name.startswith(f"{short}-"))
-    return f"{short}-{number + 1}" if number else short
+def on_collection(
+    run: RunContext, config: Config, models: Mapping[str, ArtifactRef], name: str
+) -> ArtifactRef:
+    """Every model on one labelled collection; guards are judged apart from it."""
+    corpus = stages.ingest(run, config.ingest, label=name)
+    queries = stages.split(run, config.split, label=name, corpus=corpus)
+    vectors = {
+        f"{model}_vectors": encode(run, config, label=f"{model} {name}", corpus=corpus, model=ref)
+        for model, ref in models.items()
+    }
+    options = config.evaluate.model_copy(update={"guards": (), "baseline": next(iter(models))})
+    return stages.evaluate(run, options, label=name, corpus=corpus, queries=queries, **models, **vectors)

@@ -5,6 +5,7 @@ from embedlib.stages.base_model import STAGE as BASE_MODEL
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.encode import STAGE as ENCODE
 from embedlib.stages.evaluate import STAGE as EVALUATE
+from embedlib.stages.general import STAGE as GENERAL
 from embedlib.stages.index import STAGE as INDEX
 from embedlib.stages.ingest import STAGE as INGEST
 from embedlib.stages.merge import STAGE as MERGE
@@ -27,6 +28,7 @@ adapt = stage_task(ADAPT)
 train = stage_task(TRAIN)
 merge = stage_task(MERGE)
 evaluate = stage_task(EVALUATE)
+general = stage_task(GENERAL)
 decide = stage_task(DECIDE)
 index = stage_task(INDEX)
 report = stage_task(REPORT)

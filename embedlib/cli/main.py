@@ -7,11 +7,11 @@ import sys
 
 from rich.console import Console
 
-from embedlib.cli import lifecycle, live, model, service
+from embedlib.cli import lifecycle, live, measure, model, service
 from embedlib.cli.app import app
 from embedlib.errors import EmbedlibError
 
-COMMANDS = (lifecycle, live, model, service)
+COMMANDS = (lifecycle, live, measure, model, service)
 
 
 def main() -> None:

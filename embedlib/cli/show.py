@@ -88,7 +88,33 @@ def monitor_table(report: Mapping[str, Any]) -> None:
             Console().print(f"{kind}: {escape(', '.join(map(str, report[kind])))}", highlight=False)
 
 
-def scores_table(comparisons: Mapping[str, Any]) -> None:
+def general_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """General sets by systems, each figure with its interval."""
+    systems = list(dict.fromkeys(row["system"] for row in rows))
+    table: dict[tuple[str, str, int], dict[str, str]] = {}
+    for row in rows:
+        figure = f"{row['mean']:.4f} ({row['low']:.4f} … {row['high']:.4f})"
+        table.setdefault((row["set"], row["measure"], row["n"]), {})[row["system"]] = figure
+    cells = [(*key, *(figures[s] for s in systems)) for key, figures in table.items()]
+    print_table(("set", "measure", "n", *systems), cells)
+
+
+def guards_table(guards: Sequence[Mapping[str, Any]]) -> None:
+    """Each guard with what may be lost and what was."""
+    rows = [
+        (
+            g["name"],
+            g["measure"],
+            *_interval(g["difference"]),
+            g["margin"],
+            "holds" if g["passed"] else "fails",
+        )
+        for g in guards
+    ]
+    print_table(("guard", "measure", "difference", "interval", "may lose", ""), rows)
+
+
+def scores_table(comparisons: Mapping[str, Any], collection: str = "") -> None:
     """Systems by measures, and each difference on the primary measure with its interval."""
     primary = comparisons["primary"]
     for name, dataset in comparisons["datasets"].items():
@@ -96,8 +122,8 @@ def scores_table(comparisons: Mapping[str, Any]) -> None:
         rows = [
             (system, *(means[m]["mean"] for m in measures)) for system, means in dataset["systems"].items()
         ]
-        title = f"{name}: {dataset['answerable']} queries, {dataset['documents']} documents"
-        print_table(("system", *measures), rows, title=title)
+        title = f"{collection} {name}: {dataset['answerable']} queries, {dataset['documents']} documents"
+        print_table(("system", *measures), rows, title=title.strip())
     rows = [
         (
             f"{c['system']} − {c['baseline']}",

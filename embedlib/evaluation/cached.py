@@ -12,8 +12,8 @@ import numpy as np
 from embedlib.contracts import write_json
 from embedlib.evaluation.guards import GuardSet, Values, guard_values
 from embedlib.evaluation.similarity import SentencePairs
-from embedlib.evaluation.systems import DenseSystem
 from embedlib.fingerprint import code_digest, digest
+from embedlib.models.encoder import Encoder
 from embedlib.store import Recipe, Store, Work
 
 
@@ -22,20 +22,18 @@ class GuardCache:
 
     Args:
         store: The workspace.
-        systems: The dense systems by name.
-        identities: Each system's identity: its model's digest and the precision it is run in.
+        encoders: The models by name.
+        identities: Each model's identity: its digest and the precision it is run in.
     """
 
-    def __init__(
-        self, store: Store, systems: Mapping[str, DenseSystem], identities: Mapping[str, str]
-    ) -> None:
-        self.store, self.systems, self.identities = store, systems, identities
+    def __init__(self, store: Store, encoders: Mapping[str, Encoder], identities: Mapping[str, str]) -> None:
+        self.store, self.encoders, self.identities = store, encoders, identities
 
     def __call__(self, guard: GuardSet, system: str) -> Values:
         """Each query's value, or each pair's cosine, [n]."""
 
         def make(work: Work) -> dict[str, int]:
-            values = guard_values(guard, self.systems[system].encoder)
+            values = guard_values(guard, self.encoders[system])
             write_json(work.out / "values.json", values.tolist())
             return {"values": len(values)}
 

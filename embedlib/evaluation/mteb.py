@@ -16,6 +16,23 @@ from embedlib.evaluation.dev import DevSet
 from embedlib.evaluation.similarity import SentencePairs
 
 
+def require_mteb(name: str) -> Any:
+    """The package, for the task ``name``.
+
+    Raises:
+        DataError: It is not installed.
+    """
+    try:
+        import mteb
+    except ImportError as error:
+        raise DataError(
+            f"the MTEB task {name!r} needs the package mteb",
+            found=str(error),
+            remedy="pip install 'embedlib[mteb]', or give a BEIR folder or a TSV file instead",
+        ) from error
+    return mteb
+
+
 def load_task(name: str) -> DevSet | SentencePairs:
     """A retrieval or similarity task's evaluation split.
 
@@ -23,13 +40,7 @@ def load_task(name: str) -> DevSet | SentencePairs:
         DataError: The package is missing, the task is unknown or cannot be loaded, has several
             languages, or is neither retrieval nor similarity.
     """
-    try:
-        import mteb
-    except ImportError as error:
-        raise DataError(
-            f"the MTEB task {name!r} needs the package mteb",
-            remedy="pip install 'embedlib[mteb]', or give a BEIR folder or a TSV file as a guard",
-        ) from error
+    mteb = require_mteb(name)
     try:
         task = mteb.get_task(name)
         task.load_data()
@@ -38,7 +49,8 @@ def load_task(name: str) -> DevSet | SentencePairs:
         raise DataError(
             f"the MTEB task {name!r} cannot be loaded",
             found=first,
-            remedy="check the name, and that its data are cached or the hub can be reached",
+            remedy="check the name; its data must be in the Hugging Face cache, or the hub in reach "
+            "(HF_HUB_OFFLINE not set)",
         ) from error
     return task_content(name, task)
 

@@ -34,6 +34,21 @@ class SentencePairs:
     scores: Values
 
 
+def similarity_file(path: Path, split: str) -> Path | None:
+    """The similarity set at a path: the file itself, or a folder's file of the split; None if it is none.
+
+    Args:
+        path: File or folder.
+        split: Name of the file in a folder, without ``.tsv``.
+    """
+    file = path / f"{split}.tsv" if path.is_dir() else path
+    if file.suffix != ".tsv" or not file.is_file():
+        return None
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        header = {name.strip() for name in stream.readline(1000).split("\t")}
+    return file if header >= set(COLUMNS) else None
+
+
 def read_pairs(path: Path) -> SentencePairs:
     """Read a TSV file with the columns sentence1, sentence2 and score.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embedlib.config.evaluation import Evaluate, MtebGuard, RetrievalGuard, SimilarityGuard
+from embedlib.config.evaluation import Evaluate
 from embedlib.contracts import Corpus, Vectors, read_rows, write_json
 from embedlib.errors import DataError
 from embedlib.evaluation.assess import assess
@@ -15,16 +15,14 @@ from embedlib.evaluation.figures import GuardFigure, figure_json
 from embedlib.evaluation.guards import (
     PACKAGES,
     GuardSet,
-    beir_guard,
     default_guard,
     general_figures,
     guard_figures,
     package_version,
-    similarity_guard,
 )
 from embedlib.evaluation.judged import read_judged
+from embedlib.evaluation.lineage import model_line
 from embedlib.evaluation.measures import Run, parse_measures
-from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem, Options
@@ -33,7 +31,8 @@ from embedlib.models.local import load_encoder
 from embedlib.models.options import Precision
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
+from embedlib.stages.guards import guard_digests, guard_set
+from embedlib.store import ArtifactRef, Store
 
 
 def run(
@@ -42,11 +41,12 @@ def run(
     """Evaluate the named models: ``NAME`` (model) with ``NAME_vectors`` (the corpus by it).
 
     With the names ``base`` and ``candidate`` the result is one that ``decide`` can judge; any
-    other names are compared with the first.
+    other names are compared with the baseline.
     """
     parse_measures(config.measures)
     documents = Corpus(corpus.path)
-    systems = dense_systems(models, documents, config.dimensions)
+    dimensions = sorted({*config.dimensions, *trained_dimensions(job.store, models)})
+    systems = dense_systems(_baseline_first(models, config.baseline), documents, dimensions)
     sets = read_judged(documents, queries.path, config.split)
     if not sets and "candidate" not in models:
         raise DataError(
@@ -86,6 +86,16 @@ def run(
     return {**summary_of(record), **guards}
 
 
+def trained_dimensions(store: Store, models: Mapping[str, ArtifactRef]) -> set[int]:
+    """The shorter vectors (Matryoshka) that any of the models was trained to give."""
+    line = (ref for model in models.values() if model.kind == "model" for ref in model_line(store, model))
+    return {d for ref in line for d in ref.manifest.config.get("matryoshka", ())}
+
+
+def _baseline_first(models: Mapping[str, ArtifactRef], baseline: str) -> dict[str, ArtifactRef]:
+    return {name: models[name] for name in sorted(models, key=lambda name: name != baseline)}
+
+
 def merged(models: Mapping[str, ArtifactRef]) -> bool:
     """Whether the candidate is already an interpolation with the base."""
     return "candidate" in models and models["candidate"].file("merge.json").is_file()
@@ -100,16 +110,7 @@ def guard_sets(config: Evaluate, corpus: Corpus) -> list[GuardSet]:
     if config.guards == "default":
         guard = default_guard(corpus, config.default_margin)
         return [guard] if guard is not None else []
-    return [_guard_set(g) for g in config.guards]
-
-
-def _guard_set(guard: RetrievalGuard | SimilarityGuard | MtebGuard) -> GuardSet:
-    if isinstance(guard, RetrievalGuard):
-        parse_measures([guard.measure])
-        return beir_guard(guard.folder, guard.split, guard.measure, guard.margin)
-    if isinstance(guard, SimilarityGuard):
-        return similarity_guard(guard.file, guard.margin)
-    return GuardSet(guard.task, load_task(guard.task), guard.margin)
+    return [guard_set(g) for g in config.guards]
 
 
 def _guards(
@@ -119,23 +120,20 @@ def _guards(
     systems: Sequence[DenseSystem],
     models: Mapping[str, ArtifactRef],
 ) -> tuple[list[GuardFigure], list[dict[str, Any]]]:
-    """Guards of the candidate against the base, and what every model reaches on the guard sets.
-
-    Without a candidate, every model is held against the first, on configured guards only.
-    """
-    names = [s.name for s in systems]
-    if "candidate" not in names and config.guards == "default":
+    """Guards of the candidate against the base, and what every model reaches on the guard sets."""
+    if "candidate" not in models:
         return [], []
+    names = [s.name for s in systems]
     identities = {
         n: f"{models[n].digest} {precision_of(Vectors(models[f'{n}_vectors'].path))}" for n in names
     }
-    values_of = GuardCache(job.store, {s.name: s for s in systems}, identities)
+    values_of = GuardCache(job.store, {s.name: s.encoder for s in systems}, identities)
     sets = guard_sets(config, corpus)
-    pairs = [("candidate", "base")] if "candidate" in names else [(n, names[0]) for n in names[1:]]
     rng = job.generator("guards")
     sure = Statistics(config.primary, config.level, config.draws)
-    figures = [f for pair in pairs for f in guard_figures(sets, values_of, sure, pair, rng=rng)]
-    return figures, general_figures(sets, values_of, names, sure, rng=rng)
+    return guard_figures(sets, values_of, sure, rng=rng), general_figures(
+        sets, values_of, names, sure, rng=rng
+    )
 
 
 def precision_of(vectors: Vectors) -> Precision:
@@ -201,21 +199,17 @@ def external(config: Evaluate) -> dict[str, str]:
     Raises:
         DataError: A file is missing.
     """
-    paths = list(config.runs)
     if config.guards == "default":
-        versions = {f"package {name}": package_version(name) for name in PACKAGES}
+        guards = {f"package {name}": package_version(name) for name in PACKAGES}
     else:
-        versions = {
-            f"mteb {g.task}": package_version("mteb") for g in config.guards if isinstance(g, MtebGuard)
-        }
-        paths += [g.folder for g in config.guards if isinstance(g, RetrievalGuard)]
-        paths += [g.file for g in config.guards if isinstance(g, SimilarityGuard)]
+        guards = guard_digests(config.guards)
+    paths = list(config.runs)
     if config.rerank and Path(config.rerank).is_dir():
         paths.append(Path(config.rerank))
     missing = [str(p) for p in paths if not p.exists()]
     if missing:
         raise DataError(f"evaluation files that do not exist: {', '.join(missing)}")
-    return {**versions, **{str(path): tree_digest(path) for path in paths}}
+    return {**guards, **{str(path): tree_digest(path) for path in paths}}
 
 
 STAGE = Stage("evaluate", "evaluation", run, external)

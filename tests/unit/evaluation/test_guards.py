@@ -26,7 +26,6 @@ from embedlib.evaluation.guards import (
 )
 from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.statistics import Statistics
-from embedlib.evaluation.systems import DenseSystem
 
 SURE = Statistics(draws=200)
 
@@ -133,12 +132,12 @@ def test_the_default_guard_is_left_out_when_there_is_too_little_of_it(tmp_path, 
 
 def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     encoder = ToyEncoder()
-    systems = {name: DenseSystem(name, encoder, None) for name in ("base", "candidate")}
-    cache = GuardCache(store, systems, {"base": "same", "candidate": "same"})
+    encoders = {"base": encoder, "candidate": encoder}
+    cache = GuardCache(store, encoders, {"base": "same", "candidate": "same"})
     guard = beir_guard(beir, "test", "RR@10", 0.01)
     first = guard_figures([guard], cache, SURE, rng=np.random.default_rng(0))
     assert encoder.calls == 2  # one model under two names: its documents and its queries, once
-    again = GuardCache(store, systems, {"base": "same", "candidate": "same"})
+    again = GuardCache(store, encoders, {"base": "same", "candidate": "same"})
     guard_figures([guard], again, SURE, rng=np.random.default_rng(0))
     assert encoder.calls == 2
     assert first[0].base == first[0].candidate == 0.75

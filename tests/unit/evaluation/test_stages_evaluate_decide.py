@@ -243,12 +243,32 @@ def test_guards_stand_in_the_evaluation_and_their_values_are_kept(store, inputs,
         run_stage(store, EVALUATE, config, **inputs)
 
 
-def test_one_model_alone_is_measured_on_general_sets_too(store, inputs, tmp_path):
-    config = EVALUATION.model_copy(update={"guards": (similarity(tmp_path),)})
-    given = {k: inputs[k] for k in ("corpus", "queries", "base", "base_vectors")}
-    ref = run_stage(store, EVALUATE, config, **given).ref
-    assert ref.read_json("guards.json") == []
-    assert len(ref.read_json("comparisons.json")["general"]) == 2
+def test_the_baseline_is_part_of_what_an_evaluation_is(store, inputs):
+    models = {"corpus": inputs["corpus"], "queries": inputs["queries"]}
+    for name in ("one", "two"):
+        models |= {name: inputs["base"], f"{name}_vectors": inputs["base_vectors"]}
+    for baseline, other in (("one", "two"), ("two", "one")):
+        config = EVALUATION.model_copy(update={"baseline": baseline})
+        record = run_stage(store, EVALUATE, config, **models).ref.read_json("comparisons.json")
+        assert {c["baseline"] for c in record["comparisons"]} == {baseline}
+        assert other in {c["system"] for c in record["comparisons"]}
+
+
+def test_a_model_trained_for_shorter_vectors_is_evaluated_at_them(store, inputs, tiny_model):
+    def make(work):
+        shutil.copytree(tiny_model, work.out, dirs_exist_ok=True)
+        return {}
+
+    trained = Recipe(
+        stage="train", kind="model", code="", config={"matryoshka": [8]}, inputs={"m": inputs["base"]}
+    )
+    merged = Recipe(stage="merge", kind="model", code="", inputs={"tuned": store.build(trained, make).ref})
+    given = {**inputs, "candidate": store.build(merged, make).ref}
+    assert given["candidate"].digest == inputs["base"].digest  # the vectors are this model's too
+    record = run_stage(store, EVALUATE, EVALUATION, **given).ref.read_json("comparisons.json")
+    assert {"base@8", "candidate@8"} <= set(record["datasets"]["human"]["systems"])
+    plain = run_stage(store, EVALUATE, EVALUATION.model_copy(update={"draws": 300}), **inputs).ref
+    assert "base@8" not in plain.read_json("comparisons.json")["datasets"]["human"]["systems"]
 
 
 def test_a_merged_candidate_is_known_as_one(store, inputs):

@@ -1,0 +1,186 @@
+"""The command that measures models on labelled data: evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from embedlib.cli.app import (
+    AsJson,
+    ConfigFile,
+    ConfiguredWorkspace,
+    Overrides,
+    app,
+    emit_json,
+    settings,
+    start_flow,
+)
+from embedlib.errors import UserError
+
+Result = Mapping[str, Any]
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Name or folder; repeat it. The first is the baseline."),
+    ] = None,
+    config: ConfigFile = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="Labelled documents as for `embedlib run`, or a TSV of sentence1, sentence2, score; "
+            "repeat it.",
+        ),
+    ] = None,
+    mteb: Annotated[
+        str, typer.Option(help="MTEB tasks, such as SciFact,STSBenchmark; needs embedlib\\[mteb].")
+    ] = "",
+    split: Annotated[str, typer.Option(help="Split whose queries are scored.")] = "test",
+    bm25: Annotated[bool, typer.Option("--bm25", help="Also BM25.")] = False,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Also BM25 fused with each model.")] = False,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", help="TREC run FILE, or NAME=FILE for --data of that name; repeat it."),
+    ] = None,
+    workspace: ConfiguredWorkspace = None,
+    overrides: Overrides = None,
+    fail_under: Annotated[
+        list[str] | None, typer.Option(help="MEASURE=VALUE for the first model; exit 3 below it.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the value of every query, or sentence pair, here.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure models on labelled data, side by side, with paired intervals.
+
+    Exit code 3: a guard fails, or the first model is below a --fail-under.
+
+    Example: embedlib evaluate --data beir/nfcorpus --data stsb/test.tsv --model all-MiniLM-L6-v2 --bm25
+    """
+    from embedlib.evaluation.mteb import require_mteb
+
+    floors = _floors(fail_under or [])
+    tasks = [name.strip() for name in mteb.split(",") if name.strip()]
+    if tasks:
+        require_mteb(tasks[0])
+    chosen = [
+        f"evaluate.split={split}",
+        f"evaluate.bm25={str(bm25 or hybrid).lower()}",
+        f"evaluate.hybrid={str(hybrid).lower()}",
+        "encode.precision=fp32",
+        "encode.dtype=float32",
+    ]
+    plain, named = _runs(run or [])
+    measured = start_flow(
+        "evaluate",
+        config=settings(config, None, workspace, [*chosen, *(overrides or [])]).with_runs(plain),
+        models=model or [],
+        data=data or [],
+        mteb=tasks,
+        runs=named,
+    )
+    result = _result(measured)
+    if csv is not None:
+        _write_csv(measured, csv)
+    emit_json(result) if as_json else _show(result)
+    if failures := [*_below(result, floors), *_failing(result)]:
+        typer.echo("\n".join(failures), err=True)
+        raise typer.Exit(3)
+
+
+def _result(measured: Any) -> Result:
+    """Everything that was measured, as ``--json`` prints it."""
+    general = measured.general
+    return {
+        "collections": {n: ref.read_json("comparisons.json") for n, ref in measured.collections.items()},
+        "general": general.read_json("general.json") if general else [],
+        "guards": general.read_json("guards.json") if general else [],
+    }
+
+
+def _show(result: Result) -> None:
+    from embedlib.cli.show import general_table, guards_table, scores_table
+
+    for name, comparisons in result["collections"].items():
+        scores_table(comparisons, name)
+    if result["general"]:
+        general_table(result["general"])
+    if result["guards"]:
+        guards_table(result["guards"])
+
+
+def _runs(given: Sequence[str]) -> tuple[list[Path], dict[str, list[Path]]]:
+    """Run files without a collection's name, and with one."""
+    plain, named = list[Path](), dict[str, list[Path]]()
+    for text in given:
+        name, equals, path = text.partition("=")
+        if equals and not Path(text).exists():
+            named.setdefault(name, []).append(Path(path))
+        else:
+            plain.append(Path(text))
+    return plain, named
+
+
+def _write_csv(measured: Any, target: Path) -> None:
+    import pandas as pd
+
+    refs = {**measured.collections, **({"": measured.general} if measured.general else {})}
+    tables = {name: pd.read_parquet(ref.file("scores.parquet")) for name, ref in refs.items()}
+    pd.concat(tables, names=["collection", None]).reset_index("collection").to_csv(target, index=False)
+
+
+def _floors(limits: Sequence[str]) -> list[tuple[str, float]]:
+    """Measures with the value that the first model must reach."""
+    floors = []
+    for limit in limits:
+        measure, _, text = limit.partition("=")
+        try:
+            floors.append((measure, float(text)))
+        except ValueError:
+            raise UserError(
+                "a limit that is no limit", where="--fail-under", expected="nDCG@10=0.3", found=limit
+            ) from None
+    return floors
+
+
+def _below(result: Result, floors: Sequence[tuple[str, float]]) -> Iterator[str]:
+    """Limits that the first model does not meet, each in a sentence."""
+    means = list(_first_means(result))
+    for measure, floor in floors:
+        found = [(where, mean) for where, name, mean in means if name == measure]
+        if not found:
+            known = ", ".join(dict.fromkeys(name for _, name, _ in means))
+            raise UserError(f"{measure} was not measured", where="--fail-under", expected=f"one of {known}")
+        yield from (
+            f"{measure} on {where} is {mean:.4f}, below {floor}" for where, mean in found if mean < floor
+        )
+
+
+def _first_means(result: Result) -> Iterator[tuple[str, str, float]]:
+    """(where, measure, mean) of the first model."""
+    for name, comparisons in result["collections"].items():
+        for kind, dataset in comparisons["datasets"].items():
+            first = next(iter(dataset["systems"].values()))
+            yield from ((f"{name} ({kind})", measure, value["mean"]) for measure, value in first.items())
+    for row in result["general"]:
+        if row["system"] == result["general"][0]["system"]:
+            yield row["set"], row["measure"], row["mean"]
+
+
+def _failing(result: Result) -> Iterator[str]:
+    """Guards that fail, each in a sentence."""
+    for guard in result["guards"]:
+        if not guard["passed"]:
+            low, high = guard["difference"]["low"], guard["difference"]["high"]
+            yield (
+                f"guard {guard['name']} fails: {guard['measure']} {guard['base']:.4f} to "
+                f"{guard['candidate']:.4f} (interval {low:+.4f} to {high:+.4f}, may lose {guard['margin']:g})"
+            )

@@ -1,0 +1,67 @@
+"""Stage ``general``: what models reach on general sets, and whether guards hold; needs no documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from embedlib.config.evaluation import General
+from embedlib.contracts import SCORES, write_json, write_table
+from embedlib.evaluation.cached import GuardCache
+from embedlib.evaluation.figures import figure_json
+from embedlib.evaluation.guards import GuardSet, ValuesOf, general_figures, guard_figures
+from embedlib.evaluation.similarity import SentencePairs
+from embedlib.evaluation.statistics import Statistics
+from embedlib.models.local import load_encoder
+from embedlib.stages.base import Job, Stage
+from embedlib.stages.guards import guard_digests, guard_set
+from embedlib.store import ArtifactRef
+
+
+def run(job: Job, config: General, **models: ArtifactRef) -> Mapping[str, Any]:
+    """Measure every model on every set; the guards hold each against the baseline.
+
+    Writes ``general.json`` (rows of ``general_figures``), ``guards.json``, and ``scores.parquet``
+    with each query's value or each sentence pair's cosine.
+    """
+    names = [config.baseline, *(n for n in models if n != config.baseline)]
+    encoders = {n: load_encoder(models[n].path, dtype="fp32") for n in names}
+    values_of = GuardCache(job.store, encoders, {n: f"{models[n].digest} fp32" for n in names})
+    guards = [guard_set(g) for g in config.guards]
+    sets = [*(guard_set(s) for s in config.sets), *guards]
+    sure, rng = Statistics(level=config.level, draws=config.draws), job.generator("general")
+    rows = general_figures(sets, values_of, names, sure, rng=rng)
+    figures = [
+        f
+        for name in names[1:]
+        for f in guard_figures(guards, values_of, sure, (name, config.baseline), rng=rng)
+    ]
+    write_table(job.out / "scores.parquet", _scores(sets, values_of, names), SCORES)
+    write_json(job.out / "general.json", rows)
+    write_json(job.out / "guards.json", [figure_json(f) for f in figures])
+    return {f"{row['set']}.{row['system']}.{row['measure']}": row["mean"] for row in rows}
+
+
+def _scores(sets: Sequence[GuardSet], values_of: ValuesOf, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for general in sets:
+        content = general.content
+        if isinstance(content, SentencePairs):
+            measure, ids = "cosine", [str(n) for n in range(1, len(content.first) + 1)]
+        else:
+            measure, ids = general.measure, content.query_ids
+        about = {"measure": measure, "dataset": general.name, "split": ""}
+        for name in names:
+            for item, value in zip(ids, values_of(general, name).tolist(), strict=True):
+                yield {"query_id": item, "system": name, "value": value, **about}
+
+
+def external(config: General) -> dict[str, str]:
+    """Digests of the sets' files.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    return guard_digests([*config.sets, *config.guards])
+
+
+STAGE = Stage("general", "general", run, external)
