@@ -24,6 +24,8 @@ NAMES = {
     "hybrid:base": "BM25 + base",
     "hybrid:candidate": "BM25 + candidate",
 }
+#: Figures of ``curve.json`` as measures are written elsewhere.
+LABELS = {"ndcg@10": "nDCG@10"}
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _curves(curve: Mapping[str, Any] | None) -> list[tuple[str, Line]]:
         value = next((k for p in points for k in p if k not in {"step", "epoch"}), None)
         plot = line([p["step"] for p in points], [p[value] for p in points]) if value else None
         if plot is not None:
-            plots.append((f"{value} {label}", plot))
+            plots.append((f"{LABELS.get(str(value), value)} {label}", plot))
     return plots
 
 

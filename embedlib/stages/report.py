@@ -14,7 +14,7 @@ from embedlib.evaluation.markdown import summary_markdown
 from embedlib.evaluation.report import Findings, write_report
 from embedlib.fingerprint import file_sha256
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
+from embedlib.store import ArtifactRef, Store
 
 #: Input and its file that the report shows under a heading.
 DETAILS = {
@@ -24,7 +24,7 @@ DETAILS = {
     "Probe of pair origins": ("probe", "probe.json"),
     "Mining": ("examples", "report.json"),
     "Training": ("candidate", "provenance.json"),
-    "Merge": ("merge", "merge.json"),
+    "Merge": ("candidate", "merge.json"),
     "Index": ("index", "index.json"),
 }
 
@@ -44,7 +44,7 @@ def run(
         guards=guards,
         slices=evaluation.read_json("slices.json"),
         examples=evaluation.read_json("examples.json"),
-        curve=_optional(others.get("candidate"), "curve.json"),
+        curve=_curve(job.store, others.get("candidate")),
         details=_details(others),
         manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),
         shown=config.examples,
@@ -56,6 +56,14 @@ def run(
 def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     found = {heading: _optional(inputs.get(name), file) for heading, (name, file) in DETAILS.items()}
     return {heading: value for heading, value in found.items() if isinstance(value, Mapping)}
+
+
+def _curve(store: Store, candidate: ArtifactRef | None) -> Any:
+    """The candidate's training; a merged candidate's is that of the tuned model in it."""
+    if candidate is None or "tuned" not in candidate.manifest.parents:
+        return _optional(candidate, "curve.json")
+    kind, _, fingerprint = candidate.manifest.parents["tuned"].partition("/")
+    return _optional(store.find(kind, fingerprint), "curve.json")
 
 
 def _optional(ref: ArtifactRef | None, file: str) -> Any:

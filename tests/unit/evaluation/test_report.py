@@ -134,7 +134,7 @@ def test_kinds_of_judgement_stand_apart_and_say_which_decides():
 
 def test_curves_details_and_command_are_shown():
     text = Page(render_report(findings())).text
-    for wanted in ("Shorter vectors", "ndcg@10 on dev, by step", "nested", "embedlib run --data docs"):
+    for wanted in ("Shorter vectors", "nDCG@10 on dev, by step", "nested", "embedlib run --data docs"):
         assert wanted in text
     assert "64: 0.4200" in text
     bare = Page(render_report(findings(curve=None, details={}, examples={}))).text
@@ -229,6 +229,29 @@ def test_the_stage_writes_the_page_and_markdown_with_lineage_and_options(store, 
     assert ref.file("summary.md").read_text().startswith("## Promote")
     assert ref.manifest.summary["verdict"] == "promote"
     assert run_stage(store, REPORT, Report(command="embedlib run --data x"), **given).reused
+
+
+def test_a_merged_candidates_training_is_that_of_the_tuned_model_in_it(store, artifacts):
+    def model(stage, name, content, **inputs):
+        def make(work):
+            write_json(work.out / name, content)
+            return {}
+
+        return store.build(Recipe(stage=stage, kind="model", code="", inputs=inputs), make).ref
+
+    points = [{"step": s, "ndcg@10": 0.25 + s / 100} for s in (0, 5)]
+    base = model("base", "curve.json", {"dev": [{"step": 0, "ndcg@10": 0.9}, {"step": 1, "ndcg@10": 0.8}]})
+    tuned = model("train", "curve.json", {"dev": points, "loss": []})
+    merged = model("merge", "merge.json", {"chosen": 0.75}, base=base, tuned=tuned)
+    corpus, queries, evaluation = artifacts
+    verdict = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
+    given = {"evaluation": evaluation, "decision": verdict, "corpus": corpus, "queries": queries}
+    text = Page(
+        run_stage(store, REPORT, Report(), candidate=merged, **given).ref.file("report.html").read_text()
+    ).text
+    assert "0.3000" in text
+    assert "0.9000" not in text
+    assert "chosen0.75" in text
 
 
 def test_lineage_is_parents_first_and_survives_a_removed_ancestor(store, artifacts):
