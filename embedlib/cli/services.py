@@ -22,6 +22,9 @@ HOST = "127.0.0.1"
 def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) -> None:
     """Start everything, print the addresses, stop everything on SIGINT or SIGTERM.
 
+    The worker's runs are tracked in the MLflow server where that has a database of its own; else in
+    each workspace's file, which the server shows for this one.
+
     Raises:
         ServiceError: A service did not come up, or ended.
     """
@@ -39,7 +42,8 @@ def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) ->
         _wait_for(f"{api}/health", running["prefect"], logs / "prefect.log")
         _wait_for(f"{mlflow}/health", running["mlflow"], logs / "mlflow.log")
         if pool:
-            running["worker"] = _start(worker_command(pool), env, logs / "worker.log")
+            team = {"MLFLOW_TRACKING_URI": mlflow} if "MLFLOW_BACKEND_STORE_URI" in os.environ else {}
+            running["worker"] = _start(worker_command(pool), env | team, logs / "worker.log")
         typer.echo(f"Prefect  http://{HOST}:{prefect_port}\nMLflow   {mlflow}\nlogs     {logs}")
         typer.echo(f"\nexport PREFECT_API_URL={api}\nprefect --no-prompt deploy --all\n\nCtrl-C stops them.")
         _watch(running, logs)
@@ -50,7 +54,11 @@ def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) ->
 
 
 def environment(port: int, root: Path) -> dict[str, str]:
-    """Variables for the children: loopback, no telemetry, the UI's files inside the workspace."""
+    """Variables for the children: loopback, no telemetry, the UI's files inside the workspace.
+
+    Databases are the caller's to name: PREFECT_SERVER_DATABASE_CONNECTION_URL for Prefect and
+    MLFLOW_BACKEND_STORE_URI for MLflow, such as PostgreSQL; without them, SQLite files.
+    """
     return os.environ | {
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_API_HOST": HOST,

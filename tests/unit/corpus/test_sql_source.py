@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres import postgresql
 
 from embedlib.contracts import Corpus
 from embedlib.corpus.sql import sql_digest, sql_rows
@@ -120,53 +117,23 @@ def test_no_artifact_holds_the_url(database: Path, ingest, store) -> None:
     assert VARIABLE.encode() in kept
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """URL of a PostgreSQL started for these tests, on a socket of its own; skips where there is none."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(binaries[-1]) if binaries else None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server on this machine")
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    user = {"user": "nobody"} if os.geteuid() == 0 else {}
-    if user:
-        shutil.chown(folder, "nobody")
-    data = folder / "data"
-    subprocess.run(
-        [initdb, "-D", str(data), "-U", "reader", "-A", "trust", "--no-sync"],
-        check=True, capture_output=True, cwd=folder, **user,
-    )  # fmt: skip
-    options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
-    server = subprocess.Popen(
-        [str(Path(initdb).resolve().with_name("postgres")), "-D", str(data), *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **user,
-    )  # fmt: skip
-    try:
-        yield f"postgresql+psycopg2://reader:hunter2@/postgres?host={folder}"
-    finally:
-        server.terminate()
-        server.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+    """URL of a PostgreSQL started for these tests; skips where there is none."""
+    with postgresql() as server:
+        yield server.url()
 
 
 @pytest.fixture
 def filled(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    import time
-
     from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import OperationalError
 
     monkeypatch.setenv(VARIABLE, postgres)
     engine = create_engine(postgres)
-    for _ in range(100):
-        try:
-            with engine.begin() as connection:
-                connection.execute(text("drop table if exists docs"))
-                connection.execute(text("create table docs (id int, title text, body text, day date)"))
-                connection.execute(text(FILL))
-            break
-        except OperationalError:
-            time.sleep(0.1)
+    with engine.begin() as connection:
+        connection.execute(text("drop table if exists docs"))
+        connection.execute(text("create table docs (id int, title text, body text, day date)"))
+        connection.execute(text(FILL))
     engine.dispose()
     return postgres
 

@@ -1,0 +1,93 @@
+"""A real PostgreSQL of one's own, on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+USER, PASSWORD = "reader", "hunter2"
+
+
+class Postgres(NamedTuple):
+    """A running server.
+
+    Args:
+        port: On 127.0.0.1.
+        binaries: Folder of createdb and psql.
+    """
+
+    port: int
+    binaries: Path
+
+    def url(self, database: str = "postgres", driver: str = "postgresql+psycopg2") -> str:
+        """SQLAlchemy URL of a database."""
+        return f"{driver}://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> None:
+        """Create a database."""
+        self._run("createdb", database)
+
+    def query(self, database: str, sql: str) -> str:
+        """What psql prints, unaligned and without headers."""
+        return self._run("psql", "-At", "-c", sql, database).strip()
+
+    def _run(self, program: str, *arguments: str) -> str:
+        command = [str(self.binaries / program), "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
+        env = os.environ | {"PGPASSWORD": PASSWORD}
+        done = subprocess.run([*command, *arguments], env=env, check=True, capture_output=True, text=True)
+        return done.stdout
+
+
+@contextmanager
+def postgresql() -> Iterator[Postgres]:
+    """Start a server with password log-in; skips the test where PostgreSQL is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
+    binaries = Path(initdb).resolve().parent
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    (folder / "password").write_text(PASSWORD)
+    if user:
+        shutil.chown(folder, "nobody")
+    given = ["-U", USER, "-A", "scram-sha-256", "--pwfile", str(folder / "password"), "--no-sync"]
+    subprocess.run(
+        [initdb, "-D", str(folder / "data"), *given], check=True, capture_output=True, cwd=folder, **user
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    server = subprocess.Popen(
+        [str(binaries / "postgres"), "-D", str(folder / "data"), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **user,
+    )  # fmt: skip
+    try:
+        running = Postgres(port, binaries)
+        _wait(running)
+        yield running
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(server: Postgres) -> None:
+    for _ in range(150):
+        try:
+            server.query("postgres", "select 1")
+            return
+        except subprocess.CalledProcessError:
+            time.sleep(0.1)
+    raise TimeoutError("PostgreSQL does not answer")
