@@ -36,6 +36,7 @@ def test_configured_documents_are_measured_unless_only_general_sets_are_asked_fo
     assert sort_given(chosen, (), ["SciFact"]).collections == {"mine": chosen}
     guarded = load_config(values={"evaluate": {"guards": [{"type": "mteb", "task": "SciFact"}]}})
     assert sort_given(guarded).collections == {}
+    assert sort_given(load_config(values={"model": {"name": "mine"}}), (), ["SciFact"]).collections == {}
 
 
 def test_labels_of_ones_own_stay_on_other_documents():
