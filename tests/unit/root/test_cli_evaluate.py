@@ -1,0 +1,121 @@
+"""``embedlib evaluate`` through the real flow: what is shown side by side, and its exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from published import save_bag_model, write_beir
+
+from embedlib.cli import main
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """Two collections, a similarity set, a run of the second collection, two models, a workspace."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    save_bag_model(folder / "words", tiny_model)
+    (folder / "order").symlink_to(tiny_model)
+    write_beir(folder / "first", documents=40)
+    write_beir(folder / "second", documents=40, seed=1)
+    relevant = (folder / "second" / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    hits = [f"{q} Q0 {d} 1 1.0 theirs" for q, d, _ in (line.split("\t") for line in relevant)]
+    (folder / "theirs.trec").write_text("\n".join(hits) + "\n")
+    words = [line.split() for line in ("river stone window garden", "engine market letter bridge")]
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(30):
+        first, second = rng.choice(words[0] + words[1], 3), rng.choice(words[0] + words[1], 3)
+        rows.append(f"{' '.join(first)}\t{' '.join(second)}\t{len(set(first) & set(second))}")
+    (folder / "sts").mkdir()
+    (folder / "sts" / "test.tsv").write_text("sentence1\tsentence2\tscore\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def evaluate(material: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """Give the command; returns its exit code, output and messages. Models and artifacts are shared."""
+
+    def give(*options: str, models: tuple[str, ...] = ("words", "order")) -> tuple[int, str, str]:
+        chosen = [part for model in models for part in ("--model", str(material / model))]
+        fixed = ["--workspace", str(material / "ws"), "--set", "evaluate.draws=200"]
+        monkeypatch.chdir(material)
+        monkeypatch.setenv("COLUMNS", "250")
+        monkeypatch.setattr(sys, "argv", ["embedlib", "evaluate", *chosen, *fixed, *options])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        read = capsys.readouterr()
+        return int(caught.value.code or 0), read.out, read.err
+
+    return give
+
+
+def test_models_runs_and_data_stand_side_by_side(evaluate, material):
+    data = ("--data", "first", "--data", "second", "--data", "sts/test.tsv", "--run", "second=theirs.trec")
+    code, out, _ = evaluate(*data, "--bm25", "--json", "--csv", "scores.csv")
+    assert code == 0
+    found = json.loads(out[out.index("{\n") :])
+    systems = {n: set(c["datasets"]["human"]["systems"]) for n, c in found["collections"].items()}
+    assert systems["second"] == {"words", "order", "bm25", "theirs"}
+    assert systems["first"] == {"words", "order", "bm25"}
+    second = found["collections"]["second"]
+    assert second["datasets"]["human"]["systems"]["theirs"]["nDCG@10"]["mean"] == 1.0
+    assert {c["baseline"] for c in second["comparisons"]} == {"words"}
+    assert {(r["set"], r["system"], r["measure"]) for r in found["general"]} == {
+        ("sts/test", s, m) for s in ("words", "order") for m in ("Spearman", "Pearson")
+    }
+    with (material / "scores.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(r["collection"], r["system"]) for r in rows} >= {("first", "bm25"), ("second", "theirs")}
+    assert sum(r["measure"] == "cosine" and r["dataset"] == "sts/test" for r in rows) == 2 * 30
+    code, out, _ = evaluate(*data, "--bm25")
+    assert code == 0
+    for shown in ("first human: 10 queries", "second human: 10 queries", "theirs − words", "Spearman"):
+        assert shown in out
+
+
+def test_another_first_model_is_another_baseline(evaluate):
+    for models in (("words", "order"), ("order", "words")):
+        _, out, _ = evaluate("--data", "first", models=models)
+        assert f"{models[1]} − {models[0]}" in out
+
+
+def test_a_guard_that_fails_and_a_limit_not_met_exit_with_3(evaluate):
+    guard = "evaluate.guards=[{type: similarity, file: sts/test.tsv, margin: %s}]"
+    code, out, err = evaluate("--set", guard % 0.0)
+    assert code == 3
+    assert "guard sts/test, order fails: Spearman" in err
+    assert "fails" in out
+    assert evaluate("--set", guard % 1.0)[0] == 0
+    code, _, err = evaluate("--data", "sts", "--fail-under", "Spearman=1.0", "--fail-under", "Pearson=-1")
+    assert code == 3
+    assert "Spearman on sts/test is" in err
+    assert "Pearson on" not in err
+
+
+def test_mistakes_are_told_with_code_2(evaluate, monkeypatch):
+    for options, told in (
+        (("--data", "sts", "--fail-under", "nDCG@10=0.3"), "nDCG@10 was not measured"),
+        (("--data", "sts", "--fail-under", "Spearman"), "a limit that is no limit"),
+        (("--data", "first", "--run", "second=theirs.trec"), "one of first"),
+    ):
+        code, _, err = evaluate(*options)
+        assert code == 2
+        assert told in err
+    monkeypatch.setitem(sys.modules, "mteb", None)
+    code, _, err = evaluate("--mteb", "SciFact,STSBenchmark")
+    assert code == 2
+    assert "'SciFact' needs the package mteb" in err
+    assert "pip install 'embedlib[mteb]'" in err
