@@ -45,7 +45,9 @@ def sort_given(
     collections: dict[str, Config] = {}
     for path in (p for p, file in files.items() if file is None):
         collections[short_name(str(path), collections)] = config.on(path)
-    if not data and (not (sets or config.evaluate.chosen_guards) or "source" in config.ingest.model_fields_set):
+    if not data and (
+        not (sets or config.evaluate.chosen_guards) or "source" in config.ingest.model_fields_set
+    ):
         collections[source_name(config)] = config
     for name, paths in (runs or {}).items():
         if name not in collections:
