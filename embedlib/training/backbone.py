@@ -35,6 +35,20 @@ def set_dropout(module: nn.Module, rate: float) -> None:
                 setattr(part, name, rate)
 
 
+def faster_on_cpu(module: Any, *, bf16: bool) -> None:
+    """What makes a training step faster and changes no result; nothing on a GPU.
+
+    Args:
+        module: The sentence-transformers model, changed in place.
+        bf16: bf16 autocast.
+    """
+    if module.device.type != "cpu":
+        return
+    embed_by_length(module)
+    if bf16:
+        plain_attention(module)
+
+
 def plain_attention(module: Any) -> None:
     """Attention as batched products, where the backbone can: on a CPU in bf16 two to three times as fast.
 

@@ -21,6 +21,7 @@ from embedlib.contracts import Corpus, Floats, Vectors, read_judgements
 from embedlib.errors import ModelError
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.training.backbone import faster_on_cpu
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.loop import Recipe, dev_score, dev_watch, read_dev, train
@@ -49,6 +50,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     teacher = load_encoder(job.model, device=default_device())
     student = make_student(teacher, options["layers"], options["student"])
     bf16 = resolve_precision(options["precision"]) == "bf16"
+    faster_on_cpu(student.module, bf16=bf16)
     texts, targets = _material(job, teacher)
     sampler = ExampleBatches(
         [(i,) for i in range(len(texts))], batch_size=options["batch_size"], seed=job.seed

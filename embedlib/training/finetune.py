@@ -15,7 +15,7 @@ from embedlib.contracts import Corpus, write_json
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
-from embedlib.training.backbone import embed_by_length, plain_attention, set_dropout
+from embedlib.training.backbone import faster_on_cpu, set_dropout
 from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import Teacher
 from embedlib.training.data import TrainingSet, load_training_set
@@ -141,10 +141,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         world=world,
     )
     bf16 = resolve_precision(options.precision, device) == "bf16"
-    if device == "cpu":
-        embed_by_length(encoder.module)
-        if bf16:
-            plain_attention(encoder.module)
+    faster_on_cpu(encoder.module, bf16=bf16)
     if bf16 and device == "cpu" and options.lora is None:
         encoder.accelerate()  # dev evaluations: adapters would be missing in the packed weights
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))

@@ -26,7 +26,9 @@ def test_no_other_cut_of_lengths_costs_less(lengths, overhead):
         return sum((e - b) * lengths[e - 1] + overhead for b, e in itertools.pairwise(cuts))
 
     inner = range(1, len(lengths))
-    every = [[0, *some, len(lengths)] for n in range(len(lengths)) for some in itertools.combinations(inner, n)]
+    every = [
+        [0, *some, len(lengths)] for n in range(len(lengths)) for some in itertools.combinations(inner, n)
+    ]
     assert cost(like_lengths(lengths, overhead)) == min(map(cost, every))
 
 
