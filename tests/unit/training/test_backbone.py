@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embedlib.evaluation.dev import DevSet
 from embedlib.models.local import load_encoder
-from embedlib.training.backbone import embed_by_length, like_lengths
+from embedlib.training.backbone import OURS, embed_by_length, like_lengths, plain_attention
 from embedlib.training.loop import dev_score
 
 TEXTS = ["one", "a few more words here", "two", "many words " * 20, "three words now", "words " * 19]
@@ -54,6 +54,29 @@ def test_grouping_saves_the_padding_of_short_texts(tiny_model):
     features = module.preprocess(TEXTS)
     module(features)
     assert sum(seen) < features["input_ids"].numel() / 2
+
+
+def test_attention_as_products_is_the_librarys_attention(tiny_model):
+    library, ours = (load_encoder(tiny_model, device="cpu").module for _ in range(2))
+    plain_attention(ours)
+    assert ours[0].auto_model.config._attn_implementation == OURS
+    gradients = []
+    for module in (library, ours):
+        module.eval()
+        vectors = module(module.preprocess(TEXTS))["sentence_embedding"]
+        (vectors * torch.arange(1.0, 33.0)).sum().backward()
+        gradients.append(
+            (vectors.detach(), module[0].auto_model.encoder.layer[0].attention.self.key.weight.grad)
+        )
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_an_unknown_architecture_keeps_the_librarys_own_products(tiny_model):
+    module = load_encoder(tiny_model, device="cpu").module
+    module[0].auto_model.config.model_type = "something new"
+    plain_attention(module)
+    assert module[0].auto_model.config._attn_implementation == "eager"
 
 
 def test_dev_figures_are_of_the_weights_in_training_not_of_the_packed_copy(tiny_model):
