@@ -46,7 +46,9 @@ def test_the_release_knows_its_queries_its_promise_and_its_files(released):
 
 def test_a_healthy_release_checked_twice(released, release_template):
     fresh = run_stage(
-        Store(released), ingest.STAGE, small_config(released, release_template / "data", released).ingest
+        Store(released),
+        ingest.STAGE,
+        small_config(released, release_template / "data", release_template / "model").ingest,
     ).ref
     log = released / "queries.log"
     queries = [
