@@ -31,6 +31,10 @@ class Encoded(NamedTuple):
     model: ArtifactRef
     vectors: ArtifactRef
 
+    def same_model(self, other: Encoded) -> bool:
+        """Whether the other model has the same content, whatever it was made from."""
+        return self.model.digest == other.model.digest
+
 
 class Proof(NamedTuple):
     """A candidate, its evaluation beside the others, and what was decided."""
@@ -68,7 +72,8 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
             proof = prove(run, config, data, base, incumbent, merged, material["examples"], "merged")
 
-        consent = approval(config, proof.decision) if proof.verdict == "promote" else None
+        new = incumbent is None or not proof.candidate.same_model(incumbent)
+        consent = approval(config, proof.decision) if proof.verdict == "promote" and new else None
         promoted = consent is not None and consent.approve
         chosen = proof.candidate if promoted else incumbent or base
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
@@ -124,7 +129,9 @@ def prove(
 ) -> Proof:
     """Encode the corpus with a candidate, evaluate it beside the others, decide."""
     candidate = encoded(run, config, data, model, label)
-    systems = {"base": base, "candidate": candidate, **({"incumbent": incumbent} if incumbent else {})}
+    systems = {"base": base, "candidate": candidate}
+    if incumbent and not any(incumbent.same_model(other) for other in systems.values()):
+        systems["incumbent"] = incumbent
     inputs = {name: system.model for name, system in systems.items()}
     inputs |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
     evaluation = stages.evaluate(run, config.evaluate, label=label, **data._asdict(), **inputs)

@@ -134,11 +134,12 @@ def test_the_same_again_does_no_work(world: dict[str, Any]) -> None:
     lifecycle(world["config"])
     states = stage_states("lifecycle-ws")
     assert len(states) > 10
-    # The incumbent that now exists is a new input of the evaluation and of what follows from it.
     fresh = {n for n, s in states.items() if s != "Reused"}
-    assert fresh <= {"evaluate tuned", "decide tuned", "report", "evaluate merged", "decide merged"}
-    lifecycle(world["config"])
-    assert set(stage_states("lifecycle-ws").values()) == {"Reused"}
+    if "merge" in states:  # the tuned model now has the merged one, which is live, to be compared with
+        assert fresh <= {"evaluate tuned", "decide tuned", "report"}
+        lifecycle(world["config"])
+        fresh = {n for n, s in stage_states("lifecycle-ws").items() if s != "Reused"}
+    assert fresh == set()
     assert {r.fingerprint for r in Store(world["config"].workspace).artifacts("model")} <= before
 
 
