@@ -109,6 +109,8 @@ def run_worker(system: str, folder: Path) -> dict[str, float]:
 
 def worker(system: str, folder: Path) -> int:
     """Mine, write the negatives, and print seconds and peak memory above the loaded libraries."""
+    import torch  # noqa: F401 - embedlib takes it up in mid-search, which no warm-up of this size reaches
+
     from embedlib.memory import peak_memory_mb, reset_peak_memory
 
     mine = mine_oracle if system == SYSTEMS[0] else mine_ours

@@ -1,12 +1,12 @@
 """A first pass in bf16 that loses nothing: it finds every document that can be above a bar.
 
-Rounding to bf16 (8 significant bits) changes a number by at most u = 2^-8 of itself. With both
-factors and the result rounded, and sums kept in fp32,
+With q' and d' the vectors rounded to bf16, and sums kept in fp32,
 
-    |bf16(q . d) - q . d| <= (2u + u^2) sum|q_i d_i| + u |q . d| (1 + ...) <= 3.1 u |q| |d|
+    |q' . d' - q . d| <= |q' - q| |d'| + |q| |d' - d| + n 2^-23 |q| |d|
 
-by Cauchy and Schwarz. A document whose coarse score lies further than that below the bar is out;
-the others are scored again in fp32.
+by Cauchy and Schwarz, the last term being what sums of n products in fp32 may be off. The product is
+then rounded to bf16 itself, which keeps the order: rounding the lowered bar likewise misses nothing.
+The documents that are left are scored again in fp32.
 """
 
 from __future__ import annotations
@@ -17,16 +17,12 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 
-#: Bound on the error of a coarse score, in units of |q| |d|.
-ROUNDING = 3.1 * 2.0**-8
-#: Candidates whose vectors are gathered at once.
-GATHER = 8192
-#: More candidates than this share of all are not worth a second pass.
-WORTHWHILE = 0.05
+#: More candidates than this share of all are not worth gathering: fp32 multiplies 30 pairs in that time.
+WORTHWHILE = 0.03
 
 
 class Coarse:
-    """Scores one block of documents after the other in bf16.
+    """Queries, rounded once for all blocks of documents.
 
     Args:
         queries: float32 [q, d], finite.
@@ -34,15 +30,27 @@ class Coarse:
 
     def __init__(self, queries: Floats) -> None:
         self.queries = queries
-        self._rounded = _bf16(queries)
-        self._lengths = np.linalg.norm(queries, axis=1)
-        self._slack = self._lengths
+        self.rounded = _bf16(queries)
+        self.lengths = np.linalg.norm(queries, axis=1)
+        self.errors = _error(queries, self.rounded)
 
-    def set_block(self, block: Floats) -> None:
-        """Take the documents [b, d] that ``above`` is about from now on."""
-        self.block = block
-        self._transposed = _bf16(block).T
-        self._slack = np.float32(ROUNDING) * self._lengths * np.linalg.norm(block, axis=1).max()
+    def of(self, block: Floats) -> CoarseBlock:
+        """The queries' scores on documents [b, d]."""
+        return CoarseBlock(self, block)
+
+
+class CoarseBlock:
+    """Scores of one block of documents in bf16; safe to ask from several threads."""
+
+    def __init__(self, queries: Coarse, block: Floats) -> None:
+        self._of = queries
+        self._block = block
+        rounded = _bf16(block)
+        longest = np.linalg.norm(block, axis=1).max()
+        error = _error(block, rounded).max()
+        sums = block.shape[1] * 2.0**-23 * longest
+        self._transposed = rounded.T
+        self._slack = queries.errors * (longest + error) + queries.lengths * np.float32(error + sums)
 
     def above(self, part: slice, bar: Floats) -> tuple[Rows, Rows, Floats] | None:
         """Every document of the block that scores above a query's bar.
@@ -55,16 +63,15 @@ class Coarse:
             Query within the part, document within the block and exact score of each, by query and
             then document; None when there are too many for this to be the quicker way.
         """
-        scores = self._rounded[part] @ self._transposed  # [n, b] bf16
-        near = np.flatnonzero(_greater(scores, bar - self._slack[part]))
+        scores = self._of.rounded[part] @ self._transposed  # [n, b] bf16
+        near = np.flatnonzero(_reaches(scores, bar - self._slack[part]))
         if len(near) > WORTHWHILE * scores.shape[0] * scores.shape[1]:
             return None
         query, column = np.divmod(near, scores.shape[1])
+        ends = np.searchsorted(query, np.arange(scores.shape[0] + 1))
         exact = np.empty(len(near), dtype=np.float32)
-        own = self.queries[part]
-        for low in range(0, len(near), GATHER):
-            some = slice(low, low + GATHER)
-            exact[some] = np.einsum("nd,nd->n", own[query[some]], self.block[column[some]])
+        for own, low, high in zip(self._of.queries[part], ends[:-1], ends[1:], strict=True):
+            np.dot(self._block.take(column[low:high], axis=0), own, out=exact[low:high])
         better = exact > bar[query]
         return query[better], column[better], exact[better]
 
@@ -75,15 +82,23 @@ def _bf16(vectors: Floats) -> Any:
     return torch.from_numpy(np.ascontiguousarray(vectors)).to(torch.bfloat16)
 
 
-def _greater(scores: Any, bar: Floats) -> Any:
-    """Where bf16 scores [n, b] exceed a bar [n], as a NumPy mask; nothing that does is missed.
+def _error(vectors: Floats, rounded: Any) -> Floats:
+    """Length of what rounding changed, [n]."""
+    import torch
+
+    return (torch.from_numpy(vectors) - rounded).norm(dim=1).numpy()  # type: ignore[no-any-return]
+
+
+def _reaches(scores: Any, bar: Floats) -> Any:
+    """Where bf16 scores [n, b] reach a bar [n] rounded to bf16, as a NumPy mask.
 
     Positive bf16 numbers are ordered as their bits are as integers, which NumPy compares several
-    times as fast; negative ones have the sign bit and lie below. A bar below zero is compared as float.
+    times as fast; negative ones, and a negative zero, have the sign bit and lie below. A bar that is
+    not above zero is compared as float.
     """
     import torch
 
-    if (bar < 0).any():
-        return (scores > torch.from_numpy(bar)[:, None]).numpy()
-    low = (bar.astype(np.float32).view(np.int32) >> 16).astype(np.int16)  # rounded towards zero
-    return scores.view(torch.int16).numpy() >= low[:, None]
+    low = torch.from_numpy(bar.astype(np.float32)).bfloat16()[:, None]
+    if (low <= 0).any():
+        return (scores >= low).numpy()
+    return scores.view(torch.int16).numpy() >= low.view(torch.int16).numpy()

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError
 from embedlib.models.hardware import cpu_flags
-from embedlib.retrieval.coarse import Coarse
+from embedlib.retrieval.coarse import WORTHWHILE, Coarse, CoarseBlock
 from embedlib.retrieval.hits import Hits
-from embedlib.retrieval.keys import EMPTY, Keys, keep_best, no_keys, to_hits, to_keys, to_scores
+from embedlib.retrieval.keys import Keys, keep_best, no_keys, to_hits, to_keys, to_scores
 
-#: Queries scored at once: with ``BLOCK`` documents the score matrix is 32 MiB.
+#: Queries scored at once: with ``BLOCK`` documents the score matrix is 16 MiB.
 QUERY_CHUNK = 512
 #: Documents scored at once; smaller blocks are put together up to this many.
-BLOCK = 16384
+BLOCK = 8192
+#: Documents of the first block; the next ones double, so that few of a block's scores beat the bar.
+FIRST = 1024
+#: Chunks of queries in work: one is multiplied on all cores while another's scores are sorted on one.
+AT_ONCE = 2
+#: Times k: more candidates of a query than this are cut down before they are merged.
+CROWD = 4
 #: Queries whose scores are partly sorted at once.
 SORT_CHUNK = 64
 #: Below this many products, fp32 alone is quicker than a first pass in bf16.
@@ -28,7 +36,7 @@ def exact_search(
 ) -> Hits:
     """The k documents of highest inner product with each query, ties by row.
 
-    Each block is read once, and only 16,384 documents, one score matrix [512, 16384] and the best k
+    Each block is read once, and only 8,192 documents, two score matrices [512, 8192] and the best k
     so far are in memory. Where the processor multiplies bf16 several times as fast as fp32 (AMX),
     later blocks are first scored in bf16; whatever can be among the best within the bound on its
     rounding error is scored again in fp32, so that the result is exact all the same.
@@ -53,17 +61,13 @@ def exact_search(
         first_pass = "amx_bf16" in cpu_flags() and len(queries) * BLOCK >= WORTH_A_FIRST_PASS
     best = no_keys(len(queries), k)
     coarse = Coarse(queries) if first_pass else None
-    for start, block in _joined(queries, blocks):
-        if coarse is not None:
-            coarse.set_block(block)
-        for low in range(0, len(queries), QUERY_CHUNK):
-            part = slice(low, min(low + QUERY_CHUNK, len(queries)))
-            full = bool((best[part] != EMPTY).all())  # without k hits there is no bar to compare with
-            found = coarse.above(part, to_scores(best[part].min(axis=1))) if coarse and full else None
-            if found is None:
-                _merge(best[part], queries[part] @ block.T, start)
-            else:
-                _merge_some(best[part], *found, start)
+    parts = [slice(low, low + QUERY_CHUNK) for low in range(0, len(queries), QUERY_CHUNK)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for seen, start, block in _growing(_joined(queries, blocks)):
+            # Of a block as large as all before it, about k documents a query are above the bar.
+            coarse_block = coarse.of(block) if coarse and seen * WORTHWHILE >= k else None
+            done = pool.map(partial(_search_block, best, queries, start, block, coarse_block), parts)
+            list(done)
     return to_hits(best)
 
 
@@ -72,15 +76,26 @@ def block_of(vectors: Floats) -> list[tuple[int, Floats]]:
     return [(0, vectors)]
 
 
+def _search_block(
+    best: Keys, queries: Floats, start: int, block: Floats, coarse: CoarseBlock | None, part: slice
+) -> None:
+    """Put the documents of a block into the best of some queries, in place."""
+    found = coarse.above(part, to_scores(best[part].min(axis=1))) if coarse else None
+    if found is None:
+        _merge(best[part], queries[part] @ block.T, start)
+    else:
+        _merge_some(best[part], *found, start)
+
+
 def _merge(best: Keys, scores: Floats, start: int) -> None:
     """Put a block's scores [q, b] into the best so far, in place.
 
     A later block's rows are higher, so a score equal to the k-th best never displaces it: only
-    strictly greater ones are candidates. After the first blocks these are few.
+    strictly greater ones are candidates, of a block as large as all before it about k a query.
     """
     k, bar = best.shape[1], to_scores(best.min(axis=1))
     above = scores > bar[:, None]
-    many = np.flatnonzero(np.count_nonzero(above, axis=1) > k)
+    many = np.flatnonzero(np.count_nonzero(above, axis=1) > CROWD * k)
     place = scores.shape[1] - k
     for low in range(0, len(many), SORT_CHUNK):  # raise the bar to the k-th best of the block, ties included
         some = many[low : low + SORT_CHUNK]
@@ -99,6 +114,18 @@ def _merge_some(best: Keys, query: Rows, column: Rows, scores: Floats, start: in
     place = np.arange(len(query)) - np.repeat(first, counts)
     more[np.repeat(np.arange(len(at)), counts), place] = to_keys(scores, column.astype(np.int64) + start)
     best[at] = keep_best(best[at], more)
+
+
+def _growing(blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, int, Floats]]:
+    """Cut blocks so that none has more documents than came before it; how many these were, first."""
+    seen = 0
+    for start, block in blocks:
+        low = 0
+        while low < len(block):
+            part = block[low : low + max(FIRST, seen)]
+            yield seen, start + low, part
+            low += len(part)
+            seen += len(part)
 
 
 def _joined(queries: Floats, blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, Floats]]:

@@ -87,36 +87,40 @@ def test_the_first_pass_in_bf16_changes_nothing(scale: float, monkeypatch: pytes
 
 
 def test_the_first_pass_is_used_and_leaves_little_to_score_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from embedlib.retrieval.coarse import Coarse
+    from embedlib.retrieval.coarse import CoarseBlock
 
     monkeypatch.setattr("embedlib.retrieval.dense.BLOCK", 2000)
     rng = np.random.default_rng(4)
     vectors = rng.standard_normal((10_000, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found: list[int] = []
-    above = Coarse.above
+    above = CoarseBlock.above
 
     def counting(self, part, bar):
         result = above(self, part, bar)
         found.append(len(result[0]))
         return result
 
-    monkeypatch.setattr(Coarse, "above", counting)
+    monkeypatch.setattr(CoarseBlock, "above", counting)
     exact_search(vectors[:50], blocks(vectors, 2000), 10, first_pass=True)
-    assert len(found) == 4  # all blocks but the first
-    assert 0 < sum(found) < 50 * 10 * 4
+    assert len(found) == 5  # fifty queries are one chunk; of the blocks, all but the first
+    assert 0 < sum(found) < 50 * 10 * 5
 
 
-def test_the_coarse_bound_holds_for_the_worst_rounding() -> None:
-    import torch
-
-    from embedlib.retrieval.coarse import ROUNDING
+def test_the_first_pass_misses_nothing_at_the_worst_rounding() -> None:
+    from embedlib.retrieval.coarse import Coarse
 
     half_way = np.float32(1 + 2**-8)  # bf16 steps are 2^-7 here: the largest relative error
     query, document = np.full((1, 64), half_way, np.float32), np.full((1, 64), half_way, np.float32)
-    coarse = float((torch.from_numpy(query).bfloat16() @ torch.from_numpy(document).bfloat16().T)[0, 0])
-    exact = float(query[0] @ document[0])
-    assert 0 < abs(coarse - exact) <= ROUNDING * np.linalg.norm(query) * np.linalg.norm(document)
+    exact = query @ document.T
+    below = np.nextafter(exact[0], np.float32(0))
+    found = Coarse(query).of(np.repeat(document, 100, axis=0)).above(slice(0, 1), below)
+    assert found is None or len(found[0]) == 100
+    one = np.zeros((100, 64), np.float32)
+    one[7] = document
+    _, column, scores = Coarse(query).of(one).above(slice(0, 1), below)  # type: ignore[misc]
+    assert column.tolist() == [7]
+    np.testing.assert_allclose(scores, exact[0], rtol=1e-6)
 
 
 def test_negative_zero_ties_with_zero() -> None:
