@@ -23,7 +23,7 @@ from embedlib.mining.filters import (
     same_row_or_text,
     score_limits,
 )
-from embedlib.mining.hybrid import Lexical, Moments, VectorMoments, lexical_scores
+from embedlib.mining.hybrid import Moments, VectorMoments, lexical_scores
 from embedlib.pairs.filters import above_background
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import exact_search
@@ -132,17 +132,17 @@ def _propose(
     found: list[tuple[int, Hits]] = []
     if "dense" in rules.miners:
         found.append((MINERS["dense"], exact_search(queries, sources.blocks(), rules.depth)))
-    lexical: Lexical | None = None
-    if sources.bm25 is not None:
-        looked_up = np.concatenate([positives, *(hits.rows for _, hits in found)], axis=1)
-        lexical = lexical_scores(sources.bm25, texts, rules.depth, looked_up)
-        if "bm25" in rules.miners:
-            found.append((MINERS["bm25"], lexical.hits))
+    positive_dense = dense_scores(queries, positives, sources.vectors_of)
+    if sources.bm25 is None or sources.moments is None:
+        ((miner, hits),) = found
+        miners = np.where(hits.rows == NO_ROW, 0, miner).astype(np.uint8)
+        return Candidates(hits.rows, miners, hits.scores, hits.scores), None, positive_dense
+    looked_up = np.concatenate([positives, *(hits.rows for _, hits in found)], axis=1)
+    lexical = lexical_scores(sources.bm25, texts, rules.depth, looked_up)
+    if "bm25" in rules.miners:
+        found.append((MINERS["bm25"], lexical.hits))
     rows, miners = unite(found)
     dense = _dense(queries, rows, miners, dict(found).get(MINERS["dense"]), sources)
-    positive_dense = dense_scores(queries, positives, sources.vectors_of)
-    if lexical is None or sources.moments is None:
-        return Candidates(rows, miners, dense, dense).ordered(), None, positive_dense
     known = np.concatenate([looked_up, lexical.hits.rows], axis=1)
     values = np.concatenate([lexical.at, lexical.hits.scores], axis=1)
     moments = Query(sources.moments.of_queries(queries), lexical.moments)
