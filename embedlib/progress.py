@@ -17,23 +17,26 @@ class Progress(Protocol):
 
 
 class LogProgress:
-    """Logs at most one line every ``every_s`` seconds, with rate and time left."""
+    """Logs at most one line every ``every_s`` seconds, with rate and time left.
+
+    Both count from the first call, so that work which was resumed does not look fast.
+    """
 
     def __init__(self, every_s: float = 10.0) -> None:
         self.every_s = every_s
-        self._started: dict[str, float] = {}
+        self._first: dict[str, tuple[float, int]] = {}
         self._last: dict[str, float] = {}
 
     def __call__(self, done: int, total: int | None, what: str) -> None:
         """Log it, if the last line is old enough."""
         now = time.monotonic()
-        start = self._started.setdefault(what, now)
+        start, before = self._first.setdefault(what, (now, done))
         if now - self._last.get(what, start) < self.every_s:
             return
         self._last[what] = now
-        rate = done / max(now - start, 1e-9)
-        left = f", {(total - done) / max(rate, 1e-9):.0f} s left" if total else ""
-        logger.info("%s: %d%s (%.0f/s%s)", what, done, f" of {total}" if total else "", rate, left)
+        rate = (done - before) / max(now - start, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
+        logger.info("%s: %d%s (%.3g/s%s)", what, done, f" of {total}" if total else "", rate, left)
 
 
 def silent(done: int, total: int | None, what: str) -> None:
