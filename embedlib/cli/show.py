@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from embedlib.index.search import SearchHit
 
 
+#: Columns of a line that goes to a file or a pipe, where nothing is known of who reads it.
+PIPED_WIDTH = 120
+
+
+def stdout() -> Console:
+    """The terminal at its own width, or a file at one that tables fit in."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """Print rows; numbers are aligned right."""
     table = Table(title=title or None, title_justify="left", header_style="bold")
@@ -22,7 +32,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+    stdout().print(table)
 
 
 def hits_table(hits: Sequence[SearchHit]) -> None:
@@ -61,7 +71,7 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
     """The verdict with its reasons, the comparison, and where everything lies."""
     from embedlib.store import Store
 
-    console = Console()
+    console = stdout()
     decision = Store(workspace).get("decision", outcome.decision)
     kind, _, fingerprint = decision.manifest.parents["evaluation"].partition("/")
     scores_table(Store(workspace).get(kind, fingerprint).read_json("comparisons.json"))
@@ -85,7 +95,7 @@ def monitor_table(report: Mapping[str, Any]) -> None:
     print_table(("figure", "value"), rows, title=f"release {report['release']}")
     for kind in ("fired", "events", "notes"):
         if report[kind]:
-            Console().print(f"{kind}: {escape(', '.join(map(str, report[kind])))}", highlight=False)
+            stdout().print(f"{kind}: {escape(', '.join(map(str, report[kind])))}", highlight=False)
 
 
 def general_table(rows: Sequence[Mapping[str, Any]]) -> None:
