@@ -24,7 +24,7 @@ import numpy as np
 from embedlib.contracts import Floats
 from embedlib.errors import DataError
 from embedlib.retrieval.hits import Hits, empty_hits, top_rows
-from embedlib.retrieval.tokens import words
+from embedlib.retrieval.tokens import index_term, runs, words
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 K1, B = 1.2, 0.75
 #: Below this many documents ``auto`` takes rank-bm25: no index to build, and fast enough.
 SMALL_CORPUS = 256
+#: The number of what is not indexed.
+STOP_WORD = -1
 Engine = Literal["auto", "rank-bm25", "bm25s"]
 
 
@@ -122,7 +124,7 @@ def build_bm25(texts: Iterable[str], *, engine: Engine = "auto") -> BM25Index:
     """
     documents = _Vocabulary()
     for text in texts:
-        documents.add(words(text))
+        documents.add(text)
     if not documents.terms:
         raise DataError(
             "nothing to index for BM25",
@@ -142,14 +144,28 @@ class _Vocabulary:
     def __init__(self) -> None:
         self.terms: dict[str, int] = {}
         self.tokens: list[Any] = []
+        self._number_of = _Numbers(self.terms)
 
-    def add(self, terms: Sequence[str]) -> None:
-        numbers = [self.terms.setdefault(term, len(self.terms)) for term in terms]
-        self.tokens.append(np.asarray(numbers, dtype=np.int32))
+    def add(self, text: str) -> None:
+        numbers = np.array([*map(self._number_of.__getitem__, runs(text))], dtype=np.int32)
+        self.tokens.append(numbers[numbers != STOP_WORD])
 
     def restore(self) -> Iterator[list[str]]:
         names = list(self.terms)
         return ([names[i] for i in document] for document in self.tokens)
+
+
+class _Numbers(dict[str, int]):
+    """Runs to the numbers of their terms: each distinct run is looked at once."""
+
+    def __init__(self, terms: dict[str, int]) -> None:
+        super().__init__()
+        self._terms = terms
+
+    def __missing__(self, run: str) -> int:
+        name = index_term(run)
+        self[run] = number = self._terms.setdefault(name, len(self._terms)) if name else STOP_WORD
+        return number
 
 
 class ReferenceEngine:

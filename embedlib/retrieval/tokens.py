@@ -37,21 +37,28 @@ def words(text: str) -> list[str]:
     >>> words("The disks of a RAID-5 array")
     ['disk', 'raid', '5', 'array']
     """
-    terms: list[str] = []
-    for run in _WORD.findall(text.lower()):
-        if run[0] >= _FIRST_CJK and _is_cjk(run[0]):
-            terms += [run[i : i + 2] for i in range(max(1, len(run) - 1))]
-        elif term := _term(run):
-            terms.append(term)
-    return terms
+    return [found for run in runs(text) if (found := index_term(run))]
+
+
+def runs(text: str) -> list[str]:
+    """A text's lower-cased runs of word characters, overlapping bigrams of Chinese, Japanese and Korean ones."""
+    found: list[str] = _WORD.findall(text.lower())
+    if text.isascii():
+        return found
+    return [part for run in found for part in (_bigrams(run) if _is_cjk(run[0]) else (run,))]
+
+
+def _bigrams(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(max(1, len(run) - 1))]
 
 
 def _is_cjk(character: str) -> bool:
-    return bool(re.match(r"[぀-ヿ㐀-䶿一-鿿가-힯]", character))
+    return character >= _FIRST_CJK and bool(re.match(r"[぀-ヿ㐀-䶿一-鿿가-힯]", character))
 
 
 @lru_cache(maxsize=1 << 18)
-def _term(word: str) -> str:
+def index_term(word: str) -> str:
+    """What a run is indexed as: the word without its plural; empty for a stop word."""
     return "" if word in _stopwords() else stem_plural(word)
 
 

@@ -38,9 +38,9 @@ def run(
     sample = sample_queries(
         None if queries is None else queries.path, documents, config.tuning_queries, rng=rng
     )
-    with ThreadPoolExecutor(1) as pool:  # counting words is Python's work, encoding and FAISS leave it free
+    encoded = load_encoder(model.path).encode_queries(sample.texts)
+    with ThreadPoolExecutor(1) as pool:  # counting words is Python's work, FAISS leaves it free
         lexical = pool.submit(write_bm25, documents.texts(), job.out / BM25_DIR) if config.bm25 else None
-        encoded = load_encoder(model.path).encode_queries(sample.texts)
         assembled = assemble(made, encoded, _request(config), rng=rng, progress=job.progress)
         write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
         write_documents(documents, job.out / DOCUMENTS_FILE)
