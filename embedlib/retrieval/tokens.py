@@ -41,7 +41,7 @@ def words(text: str) -> list[str]:
 
 
 def runs(text: str) -> list[str]:
-    """A text's lower-cased runs of word characters, overlapping bigrams of Chinese, Japanese and Korean ones."""
+    """A text's lower-cased runs of word characters; Chinese, Japanese, Korean ones as bigrams."""
     found: list[str] = _WORD.findall(text.lower())
     if text.isascii():
         return found
