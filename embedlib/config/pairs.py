@@ -85,6 +85,9 @@ class Synthesize(Section):
         return self
 
 
+Teacher = Literal["auto", "none", "hybrid", "cross-encoder", "encoder"]
+
+
 class Mine(Section):
     """Hard negatives: candidates from several miners, false ones filtered out, and a teacher's scores."""
 
@@ -117,9 +120,10 @@ class Mine(Section):
     """Ranks that random and score sampling draw from."""
     cross_encoder: str | None = None
     """Name or folder of a CrossEncoder that scores every candidate again before the filters."""
-    teacher: Literal["auto", "none", "hybrid", "cross-encoder", "encoder"] = "auto"
+    teacher: Teacher = "auto"
     """Whose scores are stored for distillation: the hybrid of BM25 and the base model, a cross-encoder or
-    a larger encoder; ``auto``: hybrid where less than half of the pairs are labelled, otherwise none."""
+    a larger encoder; ``auto``: hybrid where less than half of the pairs are labelled and the hybrid ranks
+    the dev queries better than the model does, otherwise none."""
     teacher_model: str | None = None
     """Name or folder of the cross-encoder or encoder that teaches."""
     batch_queries: int = Field(2048, ge=1, le=100_000)

@@ -15,6 +15,7 @@ from embedlib.evaluation.judged import JudgedSet, primary_set, project, read_jud
 from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.hits import Hits
 
 
 def dev_corpus(corpus: Corpus, judgements: Judgements, *, size: int, rng: np.random.Generator) -> Rows:
@@ -121,8 +122,12 @@ class DevSet:
         documents = encoder.encode_documents(self.doc_texts)
         queries = encoder.encode_queries(self.query_texts)
         hits = exact_search(queries, [(0, documents)], min(depth + 8, len(self.doc_ids)))
+        per_query = self.values(hits, measure, depth=depth)
+        return float(per_query.mean()), per_query
+
+    def values(self, hits: Hits, measure: str = "nDCG@10", *, depth: int = 100) -> npt.NDArray[np.float64]:
+        """A measure of each query's hits, best first, [q]; a query's own document or text is no hit."""
         own = own_rows(self.query_ids, self.query_texts, self.doc_texts)
         run = hits_to_run(self.query_ids, hits, self.doc_ids, excluded=own, depth=depth)
         values = score_run(run, self.qrels, [measure])[measure]
-        per_query = np.array([values[q] for q in self.query_ids])
-        return float(per_query.mean()), per_query
+        return np.array([values[q] for q in self.query_ids])

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from embedlib.config.pairs import Mine
+from embedlib.config.pairs import Mine, Teacher
 from embedlib.contracts import Corpus, Vectors
+from embedlib.evaluation.dev import DevSet
 from embedlib.mining.examples import Plan, mine_examples
 from embedlib.mining.filters import Thresholds
 from embedlib.mining.known import KnownPositives
 from embedlib.mining.miner import Rules
 from embedlib.mining.pairs import MiningPairs, read_pairs
+from embedlib.mining.worth import Lesson, hybrid_lesson
+from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef, Work
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -36,28 +42,42 @@ def run(
     known = KnownPositives()
     known.add_judgements(queries.path, documents.row_of)
     encoder = load_encoder(model.path)
-    return mine_examples(
+    teacher, lesson = config.teacher, None
+    if teacher == "auto":
+        dev = DevSet.read(documents, queries.path, rng=job.generator("dev"))
+        teacher, lesson = chosen_teacher(mining, dev, encoder)
+    summary = mine_examples(
         Work(job.out, job.scratch),
         mining,
         known,
         documents,
         stored,
-        _plan(config, mining, job),
+        _plan(config, teacher, job),
         encoder,
         progress=job.progress,
     )
+    if lesson is None:
+        return summary
+    return {**summary, "dev_student": round(lesson.student, 4), "dev_hybrid": round(lesson.hybrid, 4)}
 
 
-def resolved_teacher(config: Mine, pairs: MiningPairs) -> str:
-    """``auto`` made definite: the hybrid where less than half of the pairs are labelled."""
-    if config.teacher != "auto":
-        return config.teacher
+def chosen_teacher(pairs: MiningPairs, dev: DevSet | None, encoder: Encoder) -> tuple[Teacher, Lesson | None]:
+    """``auto`` made definite: the hybrid where most pairs have no label and it is the better one on dev."""
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
-    return "hybrid" if labelled * 2 < len(pairs.pairs) else "none"
+    if labelled * 2 >= len(pairs.pairs):
+        return "none", None
+    if dev is None:
+        return "hybrid", None
+    lesson = hybrid_lesson(dev, encoder)
+    logger.info(
+        "dev nDCG@10 of the model %.4f, of its hybrid with BM25 %.4f (%d queries): %s",
+        *lesson,
+        "the hybrid teaches" if lesson.worthwhile else "no teacher",
+    )
+    return ("hybrid" if lesson.worthwhile else "none"), lesson
 
 
-def _plan(config: Mine, pairs: MiningPairs, job: Job) -> Plan:
-    teacher = resolved_teacher(config, pairs)
+def _plan(config: Mine, teacher: Teacher, job: Job) -> Plan:
     relative = config.relative_margin
     if relative == "auto":
         relative = 0.05 if teacher == "none" else None

@@ -8,9 +8,11 @@ import pytest
 import small_artifacts as small
 
 from embedlib.config.pairs import Mine
-from embedlib.contracts import Corpus, read_rows
+from embedlib.contracts import Corpus, Vectors, read_rows
 from embedlib.errors import DataError
 from embedlib.mining.teacher import HybridTeacher
+from embedlib.models.local import load_encoder
+from embedlib.retrieval.dense import exact_search
 from embedlib.stages.base import run_stage
 from embedlib.stages.mine import STAGE
 from embedlib.store import ArtifactRef, Recipe, Store
@@ -29,6 +31,8 @@ PAIRS = [
     ("q2", "granite breaks under load", "d015", "label"),
     *((f"t{i}", f"{D[i][1]} seen in spring", D[i][0], "label") for i in range(20, 26)),
 ]
+#: One word of d001 that few documents have, among others that lead the model astray.
+DEV_QUERY = "granite of the old world The hunts"
 JUDGED = {
     "train": {"q1": {"d000": 1, "d001": 1}},
     "dev": {"other": {"d002": 1, "d003": 0}},
@@ -124,9 +128,35 @@ def test_the_report_adds_up(store: Store, world: dict[str, Any]) -> None:
     assert len(ref.read_json("samples.json")) == len(PAIRS)
 
 
+LABEL_FREE = [(q, t, d, "sentence") for q, t, d, _ in PAIRS]
+
+
+def with_dev(store: Store, world: dict[str, Any], query: str, relevant: str) -> dict[str, Any]:
+    """The world with label-free pairs and one judged dev query."""
+    queries = small.queries(store, {"dev": {"other": query}}, {"dev": {"other": {relevant: 1}}})
+    return {**world, "queries": queries, "pairs": small.pairs(store, LABEL_FREE)}
+
+
+def test_a_hybrid_that_is_no_better_on_dev_does_not_teach(store: Store, world: dict[str, Any]) -> None:
+    query = "a walk in the rain"
+    vectors, encoder = Vectors(world["vectors"].path), load_encoder(world["model"].path)
+    first = int(exact_search(encoder.encode_queries([query]), vectors.blocks(), 1).rows[0, 0])
+    found = Corpus(world["corpus"].path).take(np.array([first]))[0].doc_id
+    ref = run(store, with_dev(store, world, query, found))  # the model is already perfect
+    assert ref.read_json("report.json")["teacher"] == "none"
+    assert all(row["teacher_scores"] is None for row in examples(ref))
+    assert ref.manifest.summary["dev_student"] == 1.0
+
+
+def test_without_a_dev_query_the_hybrid_teaches(store: Store, world: dict[str, Any]) -> None:
+    world |= {"pairs": small.pairs(store, LABEL_FREE), "queries": small.queries(store, {"dev": {}}, {})}
+    assert run(store, world).read_json("report.json")["teacher"] == "hybrid"
+
+
 def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, Any]) -> None:
-    world["pairs"] = small.pairs(store, [(q, t, d, "sentence") for q, t, d, _ in PAIRS])
-    ref = run(store, world)
+    ref = run(store, with_dev(store, world, DEV_QUERY, "d001"))
+    summary = ref.manifest.summary
+    assert summary["dev_hybrid"] > summary["dev_student"]
     rows, teacher = examples(ref), HybridTeacher.load(ref.file("teacher"))
     row_of = Corpus(world["corpus"].path).row_of
     assert ref.read_json("report.json")["teacher"] == "hybrid"

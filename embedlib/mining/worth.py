@@ -1,0 +1,57 @@
+"""Whether the hybrid of BM25 and the base model has anything to teach: on dev, it must be the better one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from embedlib.contracts import Floats
+from embedlib.evaluation.dev import DevSet
+from embedlib.models.encoder import Encoder
+from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.hits import Hits
+
+
+class Lesson(NamedTuple):
+    """Mean dev nDCG@10 of the student as it is and of the hybrid that would teach it."""
+
+    student: float
+    hybrid: float
+    queries: int
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether the teacher knows more than the student."""
+        return self.hybrid > self.student
+
+
+def hybrid_lesson(dev: DevSet, encoder: Encoder, *, depth: int = 108) -> Lesson:
+    """Rank a dev set by the model and by the hybrid score (``embedlib.mining.hybrid``).
+
+    Args:
+        dev: Queries and a small corpus, n documents.
+        encoder: The base model.
+        depth: Hits a query.
+
+    Raises:
+        DataError: No document has a word.
+    """
+    documents = encoder.encode_documents(dev.doc_texts)
+    dense = encoder.encode_queries(dev.query_texts) @ documents.T  # [q, n]
+    bm25 = build_bm25(dev.doc_texts)
+    lexical = np.stack([bm25.scores(text) for text in dev.query_texts])
+    both = _standardised(dense) + _standardised(lexical)
+    student, hybrid = (float(dev.values(_hits(scores, depth)).mean()) for scores in (dense, both))
+    return Lesson(student, hybrid, len(dev.query_ids))
+
+
+def _standardised(scores: Floats) -> Floats:
+    spread = scores.std(axis=1, keepdims=True)
+    z: Floats = (scores - scores.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, np.inf)
+    return z
+
+
+def _hits(scores: Floats, depth: int) -> Hits:
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int64)
+    return Hits(rows, np.take_along_axis(scores, rows, axis=1).astype(np.float32))
