@@ -72,7 +72,8 @@ class Train(Section):
     """Gradient clipping norm; 0 is off."""
     negatives: int | None = Field(default=None, ge=0, le=64)
     """Hard negatives an example, at most; null: 7 with a teacher, whose scores say how relevant they
-    are, else 1: labels are rarely complete, and a false negative costs more than a true one brings."""
+    are, else 1: labels are rarely complete, and a false negative costs more than a true one brings; none
+    for derived pairs, which nobody judged."""
     per_query: int | None = Field(default=8, ge=1)
     """Examples of one query an epoch, at most, chosen anew in each epoch; null: all. Its other known
     positives still count as positives wherever they stand in a batch."""
@@ -80,8 +81,8 @@ class Train(Section):
     """Smaller dimensions trained besides the full one, for example [192, 96]."""
     lora: Lora | None = None
     """Train low-rank adapters and merge them into the weights at the end; null: train all weights."""
-    evaluations: int = Field(default=3, ge=1, le=1000)
-    """Evaluations on dev during the run; the best checkpoint is kept."""
+    evaluations: int = Field(default=5, ge=1, le=30)
+    """Evaluations on dev: after the last step, half of the steps, a quarter and so on; the best is kept."""
     patience: int = Field(default=0, ge=0)
     """Stop after this many evaluations without a better one; 0: never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

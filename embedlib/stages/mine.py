@@ -62,7 +62,7 @@ def run(
 
 
 def chosen_teacher(pairs: MiningPairs, dev: DevSet | None, encoder: Encoder) -> tuple[Teacher, Lesson | None]:
-    """``auto`` made definite: the hybrid where most pairs have no label and it is the better one on dev."""
+    """``auto`` made definite: the hybrid where most pairs have no label, unless dev is against it."""
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
     if labelled * 2 >= len(pairs.pairs):
         return "none", None

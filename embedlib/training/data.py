@@ -105,6 +105,12 @@ def load_training_set(corpus: Corpus, examples: Path, queries: Path, *, negative
     return _assemble(corpus, records, documents, _relevant(corpus, records, queries), negatives)
 
 
+def labelled_share(examples: Path) -> float:
+    """Share of the examples whose pair is a judgement, not derived from a document."""
+    origins = [row["origin"] for row in read_rows(examples / "examples.parquet", columns=["origin"])]
+    return origins.count("label") / max(1, len(origins))
+
+
 def _rows_of(corpus: Corpus, records: Sequence[Record], negatives: int, where: Path) -> list[int]:
     rows: set[int] = set()
     for record in records:

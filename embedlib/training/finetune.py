@@ -18,7 +18,7 @@ from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu, set_dropout
 from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import Teacher
-from embedlib.training.data import TrainingSet, load_training_set
+from embedlib.training.data import TrainingSet, labelled_share, load_training_set
 from embedlib.training.dev import DevWatch
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
@@ -114,6 +114,12 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
     return _summary(prepared, plan, dev, watch, time.monotonic() - started)
 
 
+def _negatives(options: TrainOptions, loss: str, examples: Path) -> int:
+    if options.negatives is not None:
+        return options.negatives
+    return default_negatives(loss, labelled=labelled_share(examples) >= 0.5)
+
+
 def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     """Load the model and the examples, check that they fit, and size the steps."""
     device = f"cuda:{world.local_rank}" if default_device() == "cuda" else "cpu"
@@ -127,7 +133,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         Corpus(Path(job.inputs["corpus"])),
         examples,
         Path(job.inputs["queries"]),
-        negatives=default_negatives(loss) if options.negatives is None else options.negatives,
+        negatives=_negatives(options, loss, examples),
     )
     data = fit_data(loss, data, teacher=teacher is not None)
     batches = make_batches(

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from embedlib.training.losses import LOSSES
+
 #: Floating-point operations a parameter and token: 2 forward, 4 backward (arXiv 2001.08361).
 FLOPS_FORWARD, FLOPS_STEP = 2, 6
 
@@ -82,9 +84,14 @@ def default_learning_rate(loss: str, parameters: int, *, lora: bool) -> float:
     return 5e-5 if parameters < SMALL and loss != "kl" else 2e-5
 
 
-def default_negatives(loss: str) -> int:
-    """Hard negatives an example: seven with a teacher's scores, else one, or what pairs need."""
-    return 7 if loss in ("kl", "margin-mse") else 1
+def default_negatives(loss: str, *, labelled: bool) -> int:
+    """Hard negatives an example: seven with a teacher's scores, else one; none for pairs that nobody judged.
+
+    What ranks high for a derived query is often as good an answer as the passage it was derived from.
+    """
+    if loss in ("kl", "margin-mse"):
+        return 7
+    return 1 if labelled or LOSSES[loss].needs_negatives else 0
 
 
 def default_batch_size(loss: str) -> int:

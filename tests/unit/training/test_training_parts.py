@@ -17,7 +17,7 @@ from embedlib.training.damage import UNCOUNTED, delete_words, mask_tokens
 from embedlib.training.dev import evaluation_steps
 from embedlib.training.launch import _Listener
 from embedlib.training.options import TrainingJob
-from embedlib.training.plan import count_steps, estimated_seconds
+from embedlib.training.plan import count_steps, default_negatives, estimated_seconds
 from embedlib.training.run import typed
 
 
@@ -191,3 +191,10 @@ def test_the_trial_pass_leaves_no_gradient(tiny_model):
     module = load_encoder(tiny_model, device="cpu").module
     sizing.forward_backward(module, 128, bf16=False)
     assert all(p.grad is None for p in module.parameters())
+
+
+def test_hard_negatives_only_where_somebody_judged_them():
+    assert default_negatives("kl", labelled=False) == 7
+    assert default_negatives("mnrl", labelled=True) == 1
+    assert default_negatives("mnrl", labelled=False) == 0
+    assert default_negatives("triplet", labelled=False) == 1  # it cannot do without
