@@ -132,8 +132,9 @@ def write_vectors(folder: Path, corpus: Path, model: Path) -> Path:
 def test_a_student_learns_its_teachers_vectors(job, collection, tiny_model, tmp_path):
     vectors = write_vectors(tmp_path / "vectors", collection["corpus"], tiny_model)
     other = load_encoder(tiny_model, device="cpu")
+    draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        other.module.transformers_model.get_input_embeddings().weight.normal_(std=0.02)
+        other.module.transformers_model.get_input_embeddings().weight.normal_(std=0.02, generator=draws)
     other.save(tmp_path / "other")
     options = {"epochs": 8, "batch_size": 32, "learning_rate": 5e-3, "precision": "fp32", "dev_documents": 60}
     config = Distil(student=str(tmp_path / "other"), **options)
@@ -144,7 +145,7 @@ def test_a_student_learns_its_teachers_vectors(job, collection, tiny_model, tmp_
     texts = list(Corpus(collection["corpus"]).texts())
     wanted = teacher.encode(texts)
     cosines = [float((wanted * s.encode(texts)).sum(axis=1).mean()) for s in (untrained, student)]
-    assert cosines[1] > cosines[0] + 0.1
+    assert 1 - cosines[1] < (1 - cosines[0]) / 2
     assert {"dev_teacher", "dev_student"} <= summary.keys()
 
 
