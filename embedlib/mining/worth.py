@@ -8,6 +8,7 @@ import numpy as np
 
 from embedlib.contracts import Floats
 from embedlib.evaluation.dev import DevSet
+from embedlib.mining.hybrid import Moments
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import Hits
@@ -15,6 +16,8 @@ from embedlib.retrieval.hits import Hits
 #: Mean dev nDCG@10 by which the hybrid may lie behind: it teaches more than its own ranking, such as
 #: how relevant a query's other candidates are, and dev figures differ by chance.
 TOLERANCE = 0.01
+#: Hits a query: more than enough for ten, whatever is left out as a query's own text.
+DEPTH = 100
 
 
 class Lesson(NamedTuple):
@@ -30,13 +33,12 @@ class Lesson(NamedTuple):
         return self.hybrid >= self.student - TOLERANCE
 
 
-def hybrid_lesson(dev: DevSet, encoder: Encoder, *, depth: int = 108) -> Lesson:
+def hybrid_lesson(dev: DevSet, encoder: Encoder) -> Lesson:
     """Rank a dev set by the model and by the hybrid score (``embedlib.mining.hybrid``).
 
     Args:
         dev: Queries and a small corpus, n documents.
         encoder: The base model.
-        depth: Hits a query.
 
     Raises:
         DataError: No document has a word.
@@ -46,16 +48,14 @@ def hybrid_lesson(dev: DevSet, encoder: Encoder, *, depth: int = 108) -> Lesson:
     bm25 = build_bm25(dev.doc_texts)
     lexical = np.stack([bm25.scores(text) for text in dev.query_texts])
     both = _standardised(dense) + _standardised(lexical)
-    student, hybrid = (float(dev.values(_hits(scores, depth)).mean()) for scores in (dense, both))
+    student, hybrid = (float(dev.values(_ranked(scores)).mean()) for scores in (dense, both))
     return Lesson(student, hybrid, len(dev.query_ids))
 
 
 def _standardised(scores: Floats) -> Floats:
-    spread = scores.std(axis=1, keepdims=True)
-    z: Floats = (scores - scores.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, np.inf)
-    return z
+    return Moments(scores.mean(axis=1), scores.std(axis=1)).standardise(scores)
 
 
-def _hits(scores: Floats, depth: int) -> Hits:
-    rows = np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int64)
-    return Hits(rows, np.take_along_axis(scores, rows, axis=1).astype(np.float32))
+def _ranked(scores: Floats) -> Hits:
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH].astype(np.int64)
+    return Hits(rows, np.take_along_axis(scores, rows, axis=1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from embedlib.config.pairs import Mine, Teacher
@@ -44,8 +45,8 @@ def run(
     encoder = load_encoder(model.path)
     teacher, lesson = config.teacher, None
     if teacher == "auto":
-        dev = DevSet.read(documents, queries.path, rng=job.generator("dev"))
-        teacher, lesson = chosen_teacher(mining, dev, encoder)
+        read_dev = partial(DevSet.read, documents, queries.path, rng=job.generator("dev"))
+        teacher, lesson = chosen_teacher(mining, read_dev, encoder)
     summary = mine_examples(
         Work(job.out, job.scratch),
         mining,
@@ -61,11 +62,14 @@ def run(
     return {**summary, "dev_student": round(lesson.student, 4), "dev_hybrid": round(lesson.hybrid, 4)}
 
 
-def chosen_teacher(pairs: MiningPairs, dev: DevSet | None, encoder: Encoder) -> tuple[Teacher, Lesson | None]:
+def chosen_teacher(
+    pairs: MiningPairs, read_dev: Callable[[], DevSet | None], encoder: Encoder
+) -> tuple[Teacher, Lesson | None]:
     """``auto`` made definite: the hybrid where most pairs have no label, unless dev is against it."""
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
     if labelled * 2 >= len(pairs.pairs):
         return "none", None
+    dev = read_dev()
     if dev is None:
         return "hybrid", None
     lesson = hybrid_lesson(dev, encoder)

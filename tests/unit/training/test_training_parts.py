@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from embedlib import errors
+from embedlib.contracts import EXAMPLES, write_table
 from embedlib.errors import ConfigError, DiskFull, OutOfMemory, TrainingError
 from embedlib.training import events, sizing
 from embedlib.training.checkpoints import is_sound, latest_sound, seal
 from embedlib.training.damage import UNCOUNTED, delete_words, mask_tokens
+from embedlib.training.data import labelled_share
 from embedlib.training.dev import evaluation_steps
 from embedlib.training.launch import _Listener
 from embedlib.training.options import TrainingJob
@@ -198,3 +200,11 @@ def test_hard_negatives_only_where_somebody_judged_them():
     assert default_negatives("mnrl", labelled=True) == 1
     assert default_negatives("mnrl", labelled=False) == 0
     assert default_negatives("triplet", labelled=False) == 1  # it cannot do without
+
+
+def test_the_labelled_share_counts_judged_pairs_alone(tmp_path):
+    rows = [
+        dict.fromkeys(EXAMPLES.names) | {"origin": origin} for origin in ("label", "crop", "title", "label")
+    ]
+    write_table(tmp_path / "examples.parquet", rows, EXAMPLES)
+    assert labelled_share(tmp_path) == 0.5
