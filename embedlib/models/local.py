@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from embedlib.models.loading import effective_max_length, load_module, set_max_l
 from embedlib.models.options import Strategy
 from embedlib.models.prompts import Prompts, choose_prompts
 from embedlib.models.resolve import resolve_model
-from embedlib.models.streams import Streams
+from embedlib.models.streams import over_cores
 from embedlib.models.tokens import Ints, Tokenizing, Tokens, batches
 from embedlib.progress import Progress, silent
 
@@ -75,8 +76,8 @@ class LocalEncoder:
         self.tokens = 0
         self._tokenizing = Tokenizing(module.tokenizer, self.max_length) if _plain_text(module) else None
         self._fused = fused
-        # on a GPU, a second stream prepares a batch while the first one's is computed
-        self._streams = Streams(torch.get_num_threads() if module.device.type == "cpu" else 2)
+        # on a GPU, a second thread prepares a batch while the first one's is computed
+        self._at_once = torch.get_num_threads() if module.device.type == "cpu" else 2
 
     @property
     def tokenizer(self) -> Any:
@@ -149,17 +150,18 @@ class LocalEncoder:
         """Windows of texts, tokenized ahead, sorted by length, in batches, put back in order; [n, full]."""
         out = np.empty((len(texts), self.full_dimension), dtype=np.float32)
         done = 0
+        autocast = _autocast_of_caller(self.module.device.type)
         for start, tokens in _tokenized_ahead(tokenizing, texts):
             self.truncated += tokens.truncated
             self.tokens += int(tokens.lengths.sum())
 
             def run(batch: Ints, ids: list[list[int]] = tokens.ids) -> Floats:
-                return self._halving(tokenizing, [ids[i] for i in batch])
+                with autocast():
+                    return self._halving(tokenizing, [ids[i] for i in batch])
 
-            def cost(batch: Ints, lengths: Ints = tokens.lengths) -> int:
-                return int(lengths[batch].sum())
-
-            for batch, vectors in self._streams.map(run, list(batches(tokens.lengths, self._budget())), cost):
+            for batch, vectors in over_cores(
+                run, list(batches(tokens.lengths, self._budget())), self._at_once
+            ):
                 out[start + batch] = vectors
                 done += len(batch)
                 progress(done, len(texts), "encoding")
@@ -287,6 +289,14 @@ def fused_pass(module: SentenceTransformer) -> FusedBert | None:
         return fused
     logger.warning("the fused pass disagrees with %s: using the library's", type(backbone).__name__)
     return None
+
+
+def _autocast_of_caller(device: str) -> Callable[[], AbstractContextManager[Any]]:
+    """Autocast as it is set here, for other threads: torch keeps it by thread."""
+    import torch
+
+    dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+    return lambda: torch.autocast(device, dtype=dtype, enabled=enabled)
 
 
 def _tokenized_ahead(tokenizing: Tokenizing, texts: list[str]) -> Iterator[tuple[int, Tokens]]:
