@@ -127,6 +127,21 @@ def test_the_live_release_answers(world: dict[str, Any]) -> None:
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
 
 
+def test_the_same_seed_in_another_workspace_gives_the_same_bits(world: dict[str, Any]) -> None:
+    from flows.lifecycle import lifecycle
+
+    there = with_changes(world["config"], f"workspace={world['folder'] / 'twin'}")
+    outcome = lifecycle(there)
+    kinds = ("corpus", "queries", "pairs", "examples", "model", "vectors")
+    first, second = (
+        {(ref.manifest.stage, ref.digest) for kind in kinds for ref in Store(root).artifacts(kind)}
+        for root in (world["config"].workspace, there.workspace)
+    )
+    assert len(first) >= len(kinds) + 2  # models and vectors of the base and of the tuned
+    assert first == second
+    assert outcome.reasons == world["outcome"].reasons
+
+
 def test_the_same_again_does_no_work(world: dict[str, Any]) -> None:
     from flows.lifecycle import lifecycle
 
