@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from embedlib.contracts import CORPUS, Corpus, Document, Rows, read_rows
+from embedlib.contracts import CORPUS, Corpus, Document, Rows
 from embedlib.errors import CorruptArtifact
 
 DOCUMENTS_FILE = "documents.arrow"
@@ -23,17 +24,15 @@ BATCH = 4096
 def write_documents(corpus: Corpus, path: Path) -> int:
     """Copy a corpus to an Arrow IPC file, ``BATCH`` documents in memory at a time; returns their number."""
     count = 0
-    pending: list[dict[str, Any]] = []
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, CORPUS) as writer:
-        for row in read_rows(corpus.path):
-            pending.append(row)
-            if len(pending) == BATCH:
-                writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=CORPUS))
-                count += len(pending)
-                pending = []
-        if pending:
-            writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=CORPUS))
-    return count + len(pending)
+    with (
+        pq.ParquetFile(corpus.path) as source,
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_file(sink, CORPUS) as writer,
+    ):
+        for batch in source.iter_batches(batch_size=BATCH, columns=CORPUS.names):
+            writer.write_batch(batch.cast(CORPUS))
+            count += len(batch)
+    return count
 
 
 class Documents:

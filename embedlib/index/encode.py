@@ -166,9 +166,9 @@ def encode_corpus(
         Counts of reused, encoded and dropped documents, and the speed of what was encoded here.
     """
     started = time.monotonic()
-    drop_assembled_shards(store, encoding)
     hashes = read_hashes(corpus.file("corpus.parquet"))
     before = known_vectors(store, encoding.identity, shards=False)
+    drop_assembled_shards(store, encoding, before)
     reused = int((before.find(hashes) >= 0).sum())
     specs = plan_shards(store, corpus.path, encoding, shard_size)
     made = _encode_all(store, specs, progress)
@@ -186,9 +186,8 @@ def encode_corpus(
     }
 
 
-def drop_assembled_shards(store: Store, encoding: Encoding) -> int:
-    """Delete shard artifacts all of whose vectors are in finished vectors artifacts; returns how many."""
-    known = known_vectors(store, encoding.identity, shards=False)
+def drop_assembled_shards(store: Store, encoding: Encoding, known: Known) -> int:
+    """Delete shard artifacts all of whose vectors are among the ``known`` finished ones; returns how many."""
     dropped = 0
     for ref in list(of_encoding(store, "shard", encoding.identity)):
         if (known.find(read_hashes(ref.file("ids.parquet"))) >= 0).all():

@@ -38,7 +38,7 @@ def run(
     sample = sample_queries(
         None if queries is None else queries.path, documents, config.tuning_queries, rng=rng
     )
-    encoded = load_encoder(model.path).encode_queries(sample.texts)
+    encoded = load_encoder(model.path, dtype="auto").encode_queries(sample.texts)
     with ThreadPoolExecutor(1) as pool:  # counting words is Python's work, FAISS leaves it free
         lexical = pool.submit(write_bm25, documents.texts(), job.out / BM25_DIR) if config.bm25 else None
         assembled = assemble(made, encoded, _request(config), rng=rng, progress=job.progress)
