@@ -59,7 +59,7 @@ def real(types: list[str]) -> int:
     texts = sample_queries(None, corpus, 400, rng=np.random.default_rng(0)).texts
     encoded = load_encoder(parts["model"].path).encode_queries(texts)
     tuning, held_out = encoded[::2], encoded[1::2]
-    truth = exact_search(held_out, vectors.blocks(), K).rows
+    truth = exact_search(held_out, vectors.blocks, K).rows
     flat = DenseIndex(
         build_index("Flat", vectors, vectors.dimension, rng=np.random.default_rng(0)),
         VectorRows(vectors), Settings(), normalized=True,
@@ -119,7 +119,7 @@ def million(count: int, dimension: int, memory_mb: float) -> int:
         )
         save_faiss(made.index, Path(folder) / "i.faiss")
         size = (Path(folder) / "i.faiss").stat().st_size / 2**20
-        truth = exact_search(queries[1::2], vectors.blocks(), K).rows
+        truth = exact_search(queries[1::2], vectors.blocks, K).rows
         dense = DenseIndex(
             open_index(Path(folder) / "i.faiss"), VectorRows(vectors), made.tuned.settings, True
         )

@@ -33,8 +33,8 @@ class ShiftedEncoder(ToyEncoder):
         return super().encode(moved, prompt=prompt)
 
 
-def load(folder: Path) -> ShiftedEncoder:
-    """The toy model of a folder, as ``load_encoder`` loads real ones."""
+def load(folder: Path, dtype: str = "fp32") -> ShiftedEncoder:
+    """The toy model of a folder, as ``load_encoder`` loads real ones; its arithmetic is always fp32."""
     return ShiftedEncoder(json.loads((folder / "shift.json").read_text()))
 
 

@@ -83,7 +83,7 @@ class Train(Section):
     """Train low-rank adapters and merge them into the weights at the end; null: train all weights."""
     evaluations: int = Field(default=5, ge=1, le=30)
     """Evaluations on dev: after the last step, half of the steps, a quarter and so on; the best is kept."""
-    patience: int = Field(default=0, ge=0)
+    patience: int = Field(default=3, ge=0)
     """Stop after this many evaluations without a better one; 0: never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16: bf16 autocast over fp32 weights; auto: where the hardware is faster at it."""

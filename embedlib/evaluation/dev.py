@@ -14,7 +14,7 @@ from embedlib.errors import DataError
 from embedlib.evaluation.judged import JudgedSet, primary_set, project, read_judged
 from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
 from embedlib.models.encoder import Encoder
-from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.dense import block_of, exact_search
 from embedlib.retrieval.hits import Hits
 
 
@@ -121,7 +121,7 @@ class DevSet:
             )
         documents = encoder.encode_documents(self.doc_texts)
         queries = encoder.encode_queries(self.query_texts)
-        hits = exact_search(queries, [(0, documents)], min(depth + 8, len(self.doc_ids)))
+        hits = exact_search(queries, block_of(documents), min(depth + 8, len(self.doc_ids)))
         per_query = self.values(hits, measure, depth=depth)
         return float(per_query.mean()), per_query
 

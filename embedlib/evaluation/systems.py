@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -225,11 +226,14 @@ def _dense(judged: JudgedSet, system: DenseSystem, k: int) -> Iterator[tuple[str
             return system.vectors.blocks()
         return substituted(system.vectors.blocks(), list(judged.withheld), replaced)
 
-    yield system.name, exact_search(queries, blocks(), k)
+    def shortened(size: int) -> Iterator[tuple[int, Floats]]:
+        return ((start, leading(block, size)) for start, block in blocks())
+
+    yield system.name, exact_search(queries, blocks, k)
     for size in system.dimensions:
         if size < system.vectors.dimension:
-            short = ((start, leading(block, size)) for start, block in blocks())
-            yield f"{system.name}@{size}", exact_search(leading(queries, size), short, k)
+            short = exact_search(leading(queries, size), partial(shortened, size), k)
+            yield f"{system.name}@{size}", short
 
 
 def leading(vectors: Floats, size: int) -> Floats:

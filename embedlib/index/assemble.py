@@ -66,7 +66,7 @@ def assemble(
         DataError: An unusable vector.
     """
     dimension = _dimension(vectors, request)
-    truth = exact_search(queries, checked_blocks(vectors), min(request.recall_k, len(vectors))).rows
+    truth = exact_search(queries, lambda: checked_blocks(vectors), min(request.recall_k, len(vectors))).rows
     tried: list[tuple[Candidate, str]] = []
     best: Assembled | None = None
     for candidate in _candidates(len(vectors), dimension, request):

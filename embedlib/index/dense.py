@@ -155,7 +155,7 @@ class DenseIndex:
 
     def exact(self, queries: Floats, k: int) -> Hits:
         """Exact search over the stored vectors, for any k."""
-        return exact_search(queries, self.rows.vectors.blocks(), k)
+        return exact_search(queries, self.rows.vectors.blocks, k)
 
     def _cuts_a_tie(self, scores: Floats, wanted: int) -> bool:
         """Whether an exact index may have left out a lower row of the same score as the last hit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from embedlib.mining.filters import (
 from embedlib.mining.hybrid import Moments, VectorMoments, lexical_scores
 from embedlib.pairs.filters import above_background
 from embedlib.retrieval.bm25 import BM25Index
-from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.dense import Blocks, exact_search
 from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.rerank import PairScorer, score_hits
 
@@ -36,7 +36,7 @@ class Sources:
     """What is mined, and by whom.
 
     Args:
-        blocks: Called anew, gives the corpus vectors in blocks of rows.
+        blocks: The corpus vectors.
         vectors_of: float32 [n, d] of rows int64 [n].
         classes: int64 [n], equal for rows of equal text.
         bm25: Index of the corpus; None when neither a miner nor a teacher needs it.
@@ -46,7 +46,7 @@ class Sources:
         background: Mean cosine of unrelated documents, from which near-duplicates are measured.
     """
 
-    blocks: Callable[[], Any]
+    blocks: Blocks
     vectors_of: Callable[[Rows], Floats]
     classes: Rows
     bm25: BM25Index | None = None
@@ -131,7 +131,7 @@ def _propose(
     """The miners' proposals in ranking order, the queries' moments, and the positives' ranking scores."""
     found: list[tuple[int, Hits]] = []
     if "dense" in rules.miners:
-        found.append((MINERS["dense"], exact_search(queries, sources.blocks(), rules.depth)))
+        found.append((MINERS["dense"], exact_search(queries, sources.blocks, rules.depth)))
     positive_dense = dense_scores(queries, positives, sources.vectors_of)
     if sources.bm25 is None or sources.moments is None:
         ((miner, hits),) = found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -21,10 +20,9 @@ from embedlib.pairs.filters import (
     not_near_identical,
 )
 from embedlib.retrieval.bm25 import BM25Index
-from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.dense import Blocks, exact_search
 
 Encode = Callable[[Sequence[str]], Floats]
-Blocks = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -117,4 +115,4 @@ def _round_trip(
 ) -> Mask:
     rows: Rows = np.array([row_of[pair.doc_id] for pair in chosen.pairs], dtype=np.int64)
     lexical = bm25.search([pair.query for pair in chosen.pairs], k)
-    return found_again(rows, [lexical, exact_search(chosen.vectors, blocks(), k)])
+    return found_again(rows, [lexical, exact_search(chosen.vectors, blocks, k)])

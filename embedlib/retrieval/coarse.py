@@ -1,79 +1,111 @@
-"""A first pass in bf16 that loses nothing: it finds every document that can be above a bar.
+"""A shortlist in bf16 that loses nothing: every document that can be among the k best is on it.
 
 With q' and d' the vectors rounded to bf16, and sums kept in fp32,
 
     |q' . d' - q . d| <= |q' - q| |d'| + |q| |d' - d| + n 2^-23 |q| |d|
 
 by Cauchy and Schwarz, the last term being what sums of n products in fp32 may be off. The product is
-then rounded to bf16 itself, which keeps the order: rounding the lowered bar likewise misses nothing.
-The documents that are left are scored again in fp32.
+then rounded to bf16 itself, which is off by 2^-8 of it at most. So a rounded score bounds the exact
+one from above and from below. The 2k best rounded scores of each query are kept; of these, all whose
+upper bound reaches the lower bound of the k-th are scored again in fp32, on a second reading. Where
+that would be all of them, more may have been lost: such a query is unsure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
+from embedlib.retrieval.hits import NO_ROW
+from embedlib.retrieval.keys import CROWD, merge_block, merge_found, no_keys, to_rows, to_scores
 
-#: More candidates than this share of all are not worth gathering: fp32 multiplies 30 pairs in that time.
-WORTHWHILE = 0.03
+#: Documents kept a query, times k.
+WIDER = 2
+#: Relative error of a number rounded to bf16.
+ROUNDING = np.float32(2.0**-8)
 
 
-class Coarse:
-    """Queries, rounded once for all blocks of documents.
+class Shortlist:
+    """The best documents of each query, by rounded scores first and exact ones after.
+
+    Every document goes through ``first``, then, after ``cut``, through ``second``. Both prepare a
+    block and return what is to be done for a part of the queries, in any thread.
 
     Args:
         queries: float32 [q, d], finite.
+        k: Documents wanted a query.
+
+    Attributes:
+        best: Keys of the best by exact score, [q, k], complete after the second reading.
+        unsure: Queries, int64, whose best may not all be there.
     """
 
-    def __init__(self, queries: Floats) -> None:
-        self.queries = queries
-        self.rounded = _bf16(queries)
-        self.lengths = np.linalg.norm(queries, axis=1)
-        self.errors = _error(queries, self.rounded)
+    def __init__(self, queries: Floats, k: int) -> None:
+        self.best = no_keys(len(queries), k)
+        self.unsure: Rows = np.empty(0, dtype=np.int64)
+        self._queries = queries
+        self._rounded = _bf16(queries)
+        self._near = no_keys(len(queries), WIDER * k)
+        self._longest = self._error = np.float32(0)
 
-    def of(self, block: Floats) -> CoarseBlock:
-        """The queries' scores on documents [b, d]."""
-        return CoarseBlock(self, block)
-
-
-class CoarseBlock:
-    """Scores of one block of documents in bf16; safe to ask from several threads."""
-
-    def __init__(self, queries: Coarse, block: Floats) -> None:
-        self._of = queries
-        self._block = block
+    def first(self, start: int, block: Floats) -> Callable[[slice], None]:
+        """List a block's documents [b, d] by rounded scores."""
         rounded = _bf16(block)
-        longest = np.linalg.norm(block, axis=1).max()
-        error = _error(block, rounded).max()
-        sums = block.shape[1] * 2.0**-23 * longest
-        self._transposed = rounded.T
-        self._slack = queries.errors * (longest + error) + queries.lengths * np.float32(error + sums)
+        self._longest = max(self._longest, np.linalg.norm(block, axis=1).max())
+        self._error = max(self._error, _error(block, rounded).max())
+        return partial(self._list, start, rounded.T)
 
-    def above(self, part: slice, bar: Floats) -> tuple[Rows, Rows, Floats] | None:
-        """Every document of the block that scores above a query's bar.
+    def cut(self) -> None:
+        """Keep the documents that can be among the k best."""
+        rounded, k = to_scores(self._near), self.best.shape[1]
+        kth = np.partition(rounded, -k, axis=1)[:, -k]
+        slack = self._slack()
+        reaching = _farther(rounded, 1) + slack[:, None] >= (_farther(kth, -1) - slack)[:, None]
+        rows = to_rows(self._near)
+        self._rows = np.where(reaching, rows, NO_ROW)
+        self.unsure = np.flatnonzero((self._rows != NO_ROW).all(axis=1))
 
-        Args:
-            part: The queries, n of them.
-            bar: float32 [n], finite.
+    def second(self, start: int, block: Floats) -> Callable[[slice], None]:
+        """Score what is left of a block's documents [b, d] exactly."""
+        return partial(self._score, start, block)
 
-        Returns:
-            Query within the part, document within the block and exact score of each, by query and
-            then document; None when there are too many for this to be the quicker way.
-        """
-        scores = self._of.rounded[part] @ self._transposed  # [n, b] bf16
-        near = np.flatnonzero(_reaches(scores, bar - self._slack[part]))
-        if len(near) > WORTHWHILE * scores.shape[0] * scores.shape[1]:
-            return None
-        query, column = np.divmod(near, scores.shape[1])
-        ends = np.searchsorted(query, np.arange(scores.shape[0] + 1))
-        exact = np.empty(len(near), dtype=np.float32)
-        for own, low, high in zip(self._of.queries[part], ends[:-1], ends[1:], strict=True):
-            np.dot(self._block.take(column[low:high], axis=0), own, out=exact[low:high])
-        better = exact > bar[query]
-        return query[better], column[better], exact[better]
+    def _list(self, start: int, transposed: Any, part: slice) -> None:
+        best, scores = self._near[part], self._rounded[part] @ transposed  # [n, b] bf16
+        found = np.flatnonzero(_exceeds(scores, to_scores(best.min(axis=1))))
+        if len(found) > CROWD * best.size:
+            merge_block(best, scores.float().numpy(), start)
+        else:
+            query, column = np.divmod(found, scores.shape[1])
+            merge_found(best, query, column, _at(scores, found), start)
+
+    def _score(self, start: int, block: Floats, part: slice) -> None:
+        rows = self._rows[part] - start
+        query, place = np.nonzero((rows >= 0) & (rows < len(block)))
+        column = rows[query, place]
+        ends = np.searchsorted(query, np.arange(len(rows) + 1))
+        exact = np.empty(len(query), dtype=np.float32)
+        for own, low, high in zip(self._queries[part], ends[:-1], ends[1:], strict=True):
+            if high > low:
+                np.dot(block.take(column[low:high], axis=0), own, out=exact[low:high])
+        merge_found(self.best[part], query, column, exact, start)
+
+    def _slack(self) -> Floats:
+        """How far a product of rounded vectors may be from the exact one, [q]."""
+        lengths = np.linalg.norm(self._queries, axis=1)
+        sums = self._queries.shape[1] * np.float32(2.0**-23) * self._longest
+        away = _error(self._queries, self._rounded) * (self._longest + self._error)
+        slack: Floats = away + lengths * (self._error + sums)
+        return slack
+
+
+def _farther(scores: Floats, sign: int) -> Floats:
+    """The highest (sign 1) or lowest (-1) number that may have been rounded to each score."""
+    farther: Floats = scores * (1 + sign * np.copysign(ROUNDING, scores))
+    return farther
 
 
 def _bf16(vectors: Floats) -> Any:
@@ -89,8 +121,8 @@ def _error(vectors: Floats, rounded: Any) -> Floats:
     return (torch.from_numpy(vectors) - rounded).norm(dim=1).numpy()  # type: ignore[no-any-return]
 
 
-def _reaches(scores: Any, bar: Floats) -> Any:
-    """Where bf16 scores [n, b] reach a bar [n] rounded to bf16, as a NumPy mask.
+def _exceeds(scores: Any, bar: Floats) -> Any:
+    """Where bf16 scores [n, b] are above a bar [n] that is a bf16 number, as a NumPy mask.
 
     Positive bf16 numbers are ordered as their bits are as integers, which NumPy compares several
     times as fast; negative ones, and a negative zero, have the sign bit and lie below. A bar that is
@@ -98,7 +130,13 @@ def _reaches(scores: Any, bar: Floats) -> Any:
     """
     import torch
 
-    low = torch.from_numpy(bar.astype(np.float32)).bfloat16()[:, None]
+    low = torch.from_numpy(bar).bfloat16()[:, None]
     if (low <= 0).any():
-        return (scores >= low).numpy()
-    return scores.view(torch.int16).numpy() >= low.view(torch.int16).numpy()
+        return (scores > low).numpy()
+    return scores.view(torch.int16).numpy() > low.view(torch.int16).numpy()
+
+
+def _at(scores: Any, places: Rows) -> Floats:
+    import torch
+
+    return scores.view(-1)[torch.from_numpy(places)].float().numpy()  # type: ignore[no-any-return]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
-from embedlib.contracts import Floats, Rows
+from embedlib.contracts import Floats
 from embedlib.errors import DataError
 from embedlib.models.hardware import cpu_flags
-from embedlib.retrieval.coarse import WORTHWHILE, Coarse, CoarseBlock
+from embedlib.retrieval.coarse import Shortlist
 from embedlib.retrieval.hits import Hits
-from embedlib.retrieval.keys import Keys, keep_best, no_keys, to_hits, to_keys, to_scores
+from embedlib.retrieval.keys import merge_block, no_keys, to_hits
+
+#: What is searched: called, gives (first row, float32 [b, d]) in ascending row order, each time anew.
+Blocks = Callable[[], Iterable[tuple[int, Floats]]]
 
 #: Queries scored at once: with ``BLOCK`` documents the score matrix is 16 MiB.
 QUERY_CHUNK = 512
@@ -23,29 +25,23 @@ BLOCK = 8192
 FIRST = 1024
 #: Chunks of queries in work: one is multiplied on all cores while another's scores are sorted on one.
 AT_ONCE = 2
-#: Times k: more candidates of a query than this are cut down before they are merged.
-CROWD = 4
-#: Queries whose scores are partly sorted at once.
-SORT_CHUNK = 64
 #: Below this many products, fp32 alone is quicker than a first pass in bf16.
 WORTH_A_FIRST_PASS = 1 << 24
 
 
-def exact_search(
-    queries: Floats, blocks: Iterable[tuple[int, Floats]], k: int, *, first_pass: bool | None = None
-) -> Hits:
+def exact_search(queries: Floats, blocks: Blocks, k: int, *, first_pass: bool | None = None) -> Hits:
     """The k documents of highest inner product with each query, ties by row.
 
-    Each block is read once, and only 8,192 documents, two score matrices [512, 8192] and the best k
-    so far are in memory. Where the processor multiplies bf16 several times as fast as fp32 (AMX),
-    later blocks are first scored in bf16; whatever can be among the best within the bound on its
-    rounding error is scored again in fp32, so that the result is exact all the same.
+    Only 8,192 documents, two score matrices [512, 8192] and a few times k keys a query are in
+    memory. Where the processor multiplies bf16 several times as fast as fp32 (AMX), the blocks are
+    read twice: scored in bf16, and what can be among the best within the bound on its rounding
+    error scored again in fp32, so that the result is exact all the same (see ``coarse``).
 
     Letters: q queries, b documents of a block, d components.
 
     Args:
         queries: float32 [q, d].
-        blocks: (first row, float32 [b, d]), in ascending row order, as ``Vectors.blocks()`` gives them.
+        blocks: What is searched, such as ``Vectors.blocks``.
         k: Hits a query, at least 1.
         first_pass: Whether to score in bf16 first; None: where the processor is fast at it.
 
@@ -59,71 +55,52 @@ def exact_search(
     _require_finite(queries, 0, "query")
     if first_pass is None:
         first_pass = "amx_bf16" in cpu_flags() and len(queries) * BLOCK >= WORTH_A_FIRST_PASS
+    return _search_twice(queries, blocks, k) if first_pass else _search_once(queries, blocks, k)
+
+
+def block_of(vectors: Floats) -> Blocks:
+    """Vectors in memory as the blocks that ``exact_search`` takes."""
+    return lambda: [(0, vectors)]
+
+
+def _search_once(queries: Floats, blocks: Blocks, k: int) -> Hits:
     best = no_keys(len(queries), k)
-    coarse = Coarse(queries) if first_pass else None
-    parts = [slice(low, low + QUERY_CHUNK) for low in range(0, len(queries), QUERY_CHUNK)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for seen, start, block in _growing(_joined(queries, blocks)):
-            # Of a block as large as all before it, about k documents a query are above the bar.
-            coarse_block = coarse.of(block) if coarse and seen * WORTHWHILE >= k else None
-            done = pool.map(partial(_search_block, best, queries, start, block, coarse_block), parts)
-            list(done)
+
+    def prepare(start: int, block: Floats) -> Callable[[slice], None]:
+        return lambda part: merge_block(best[part], queries[part] @ block.T, start)
+
+    _read(queries, blocks, prepare)
     return to_hits(best)
 
 
-def block_of(vectors: Floats) -> list[tuple[int, Floats]]:
-    """Vectors in memory as the single block that ``exact_search`` takes."""
-    return [(0, vectors)]
+def _search_twice(queries: Floats, blocks: Blocks, k: int) -> Hits:
+    listed = Shortlist(queries, k)
+    _read(queries, blocks, listed.first)
+    listed.cut()
+    _read(queries, blocks, listed.second)
+    hits = to_hits(listed.best)
+    if len(listed.unsure):
+        rest = _search_once(queries[listed.unsure], blocks, k)
+        hits.rows[listed.unsure], hits.scores[listed.unsure] = rest
+    return hits
 
 
-def _search_block(
-    best: Keys, queries: Floats, start: int, block: Floats, coarse: CoarseBlock | None, part: slice
-) -> None:
-    """Put the documents of a block into the best of some queries, in place."""
-    found = coarse.above(part, to_scores(best[part].min(axis=1))) if coarse else None
-    if found is None:
-        _merge(best[part], queries[part] @ block.T, start)
-    else:
-        _merge_some(best[part], *found, start)
+def _read(queries: Floats, blocks: Blocks, prepare: Callable[[int, Floats], Callable[[slice], None]]) -> None:
+    """Read every block once and do what ``prepare`` makes of it for every chunk of queries."""
+    parts = [slice(low, low + QUERY_CHUNK) for low in range(0, len(queries), QUERY_CHUNK)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start, block in _growing(_joined(queries, blocks())):
+            list(pool.map(prepare(start, block), parts))
 
 
-def _merge(best: Keys, scores: Floats, start: int) -> None:
-    """Put a block's scores [q, b] into the best so far, in place.
-
-    A later block's rows are higher, so a score equal to the k-th best never displaces it: only
-    strictly greater ones are candidates, of a block as large as all before it about k a query.
-    """
-    k, bar = best.shape[1], to_scores(best.min(axis=1))
-    above = scores > bar[:, None]
-    many = np.flatnonzero(np.count_nonzero(above, axis=1) > CROWD * k)
-    place = scores.shape[1] - k
-    for low in range(0, len(many), SORT_CHUNK):  # raise the bar to the k-th best of the block, ties included
-        some = many[low : low + SORT_CHUNK]
-        own = scores[some]
-        above[some] = own >= np.partition(own, place, axis=1)[:, place, None]
-    query, column = np.divmod(np.flatnonzero(above), scores.shape[1])
-    _merge_some(best, query, column, scores[query, column], start)
-
-
-def _merge_some(best: Keys, query: Rows, column: Rows, scores: Floats, start: int) -> None:
-    """Merge candidates, given as flat arrays in the order of their queries, in place."""
-    if not len(query):
-        return
-    at, first, counts = np.unique(query, return_index=True, return_counts=True)
-    more = no_keys(len(at), int(counts.max()))
-    place = np.arange(len(query)) - np.repeat(first, counts)
-    more[np.repeat(np.arange(len(at)), counts), place] = to_keys(scores, column.astype(np.int64) + start)
-    best[at] = keep_best(best[at], more)
-
-
-def _growing(blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, int, Floats]]:
-    """Cut blocks so that none has more documents than came before it; how many these were, first."""
+def _growing(blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, Floats]]:
+    """Cut blocks so that none has more documents than came before it."""
     seen = 0
     for start, block in blocks:
         low = 0
         while low < len(block):
             part = block[low : low + max(FIRST, seen)]
-            yield seen, start + low, part
+            yield start + low, part
             low += len(part)
             seen += len(part)
 

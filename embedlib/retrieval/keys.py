@@ -16,6 +16,11 @@ Keys = npt.NDArray[np.int64]
 
 _LAST = np.int64(0xFFFFFFFF)
 
+#: Times k: more candidates of a query than this are cut down before they are merged.
+CROWD = 4
+#: Queries whose scores are partly sorted at once.
+SORT_CHUNK = 64
+
 
 def to_keys(scores: Floats, rows: Rows) -> Keys:
     """Keys of finite scores, int64 of the same shape.
@@ -37,11 +42,15 @@ def to_scores(keys: Keys) -> Floats:
     return bits.view(np.float32)
 
 
+def to_rows(keys: Keys) -> Rows:
+    """The rows that are in keys, int64; -1 where there is none."""
+    return np.where(keys == EMPTY, NO_ROW, _LAST - (keys & _LAST))
+
+
 def to_hits(keys: Keys) -> Hits:
     """Hits from keys [q, k] in any order."""
     best = -np.sort(-keys, axis=1)
-    rows = _LAST - (best & _LAST)
-    return Hits(np.where(best == EMPTY, NO_ROW, rows), to_scores(best))
+    return Hits(to_rows(best), to_scores(best))
 
 
 def keep_best(keys: Keys, more: Keys) -> Keys:
@@ -49,6 +58,48 @@ def keep_best(keys: Keys, more: Keys) -> Keys:
     k = keys.shape[1]
     both = np.concatenate([keys, more], axis=1)
     return np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
+
+
+def merge_block(best: Keys, scores: Floats, start: int) -> None:
+    """Put a block's scores [q, b] into the best so far [q, k], in place.
+
+    A later block's rows are higher, so a score equal to the k-th best never displaces it: only
+    strictly greater ones are candidates, of a block as large as all before it about k a query.
+
+    Args:
+        best: Keys of the best so far.
+        scores: float32.
+        start: Row of the block's first document.
+    """
+    k, bar = best.shape[1], to_scores(best.min(axis=1))
+    above = scores > bar[:, None]
+    many = np.flatnonzero(np.count_nonzero(above, axis=1) > CROWD * k)
+    place = scores.shape[1] - k
+    for low in range(0, len(many), SORT_CHUNK):  # raise the bar to the k-th best of the block, ties included
+        some = many[low : low + SORT_CHUNK]
+        own = scores[some]
+        above[some] = own >= np.partition(own, place, axis=1)[:, place, None]
+    query, column = np.divmod(np.flatnonzero(above), scores.shape[1])
+    merge_found(best, query, column, scores[query, column], start)
+
+
+def merge_found(best: Keys, query: Rows, column: Rows, scores: Floats, start: int) -> None:
+    """Put some documents of a block into the best so far [q, k], in place.
+
+    Args:
+        best: Keys of the best so far.
+        query: int64 [n], ascending.
+        column: int64 [n], documents within the block.
+        scores: float32 [n].
+        start: Row of the block's first document.
+    """
+    if not len(query):
+        return
+    at, first, counts = np.unique(query, return_index=True, return_counts=True)
+    more = no_keys(len(at), int(counts.max()))
+    place = np.arange(len(query)) - np.repeat(first, counts)
+    more[np.repeat(np.arange(len(at)), counts), place] = to_keys(scores, column.astype(np.int64) + start)
+    best[at] = keep_best(best[at], more)
 
 
 def no_keys(queries: int, k: int) -> Keys:

@@ -87,8 +87,8 @@ class TrainOptions:
     per_query: int | None = 8
     matryoshka: tuple[int, ...] = ()
     lora: LoraOptions | None = None
-    evaluations: int = 4
-    patience: int = 0
+    evaluations: int = 5
+    patience: int = 3
     precision: Precision = "auto"
     dev_documents: int = 3000
     dev_queries: int = 300

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedlib.retrieval.bm25 import build_bm25
-from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.dense import block_of, exact_search
 from embedlib.retrieval.fusion import reciprocal_rank_fusion
 
 small = st.integers(0, 3)
@@ -21,7 +21,8 @@ def test_dense_top_k_is_a_prefix_of_top_k_plus_1_for_any_block_size(
     documents = np.array(v, np.float32)
     queries = np.array([[1, 2, 1], [0, 1, 0]], np.float32)
     blocks = [(i, documents[i : i + size]) for i in range(0, len(documents), size)]
-    shorter, longer = exact_search(queries, blocks, k), exact_search(queries, [(0, documents)], k + 1)
+    shorter = exact_search(queries, lambda: blocks, k)
+    longer = exact_search(queries, block_of(documents), k + 1)
     assert (shorter.rows == longer.rows[:, :k]).all()
     assert (shorter.scores == longer.scores[:, :k]).all()
 
@@ -38,7 +39,7 @@ def test_bm25_engines_agree_and_top_k_is_a_prefix(documents: list[str], query: s
 @given(st.permutations([0, 1, 2]))
 def test_fusion_does_not_depend_on_the_order_of_rankings(order: list[int]) -> None:
     v = np.random.default_rng(0).integers(0, 3, (3, 10, 4)).astype(np.float32)
-    rankings = [exact_search(np.ones((2, 4), np.float32), [(0, block)], 5) for block in v]
+    rankings = [exact_search(np.ones((2, 4), np.float32), block_of(block), 5) for block in v]
     fused = reciprocal_rank_fusion(rankings, 6)
     again = reciprocal_rank_fusion([rankings[i] for i in order], 6)
     assert (fused.rows == again.rows).all()

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from embedlib.errors import DataError
-from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.coarse import Shortlist
+from embedlib.retrieval.dense import block_of, exact_search
 
 
 def blocks(vectors: np.ndarray, size: int):
-    return [(i, vectors[i : i + size]) for i in range(0, len(vectors), size)]
+    return lambda: [(i, vectors[i : i + size]) for i in range(0, len(vectors), size)]
 
 
 def naive(queries: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
@@ -41,7 +42,7 @@ def test_same_hits_for_every_block_size(
 
 
 def test_fewer_documents_than_k_leaves_empty_places() -> None:
-    hits = exact_search(np.eye(2, dtype=np.float32), [(0, np.eye(2, dtype=np.float32))], 3)
+    hits = exact_search(np.eye(2, dtype=np.float32), block_of(np.eye(2, dtype=np.float32)), 3)
     assert hits.rows.tolist() == [[0, 1, -1], [1, 0, -1]]
     assert hits.scores[0].tolist() == [1.0, 0.0, -np.inf]
 
@@ -64,13 +65,13 @@ def test_nan_is_refused_with_its_row() -> None:
 
 def test_dimension_mismatch_is_refused() -> None:
     with pytest.raises(DataError, match="differ in dimension"):
-        exact_search(np.ones((1, 3), np.float32), [(0, np.ones((2, 2), np.float32))], 1)
+        exact_search(np.ones((1, 3), np.float32), block_of(np.ones((2, 2), np.float32)), 1)
 
 
 def test_blocks_out_of_order_are_refused() -> None:
     block = np.ones((2, 2), np.float32)
     with pytest.raises(DataError, match="out of order"):
-        exact_search(np.ones((1, 2), np.float32), [(2, block), (0, block)], 1)
+        exact_search(np.ones((1, 2), np.float32), lambda: [(2, block), (0, block)], 1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 300.0])
@@ -87,40 +88,49 @@ def test_the_first_pass_in_bf16_changes_nothing(scale: float, monkeypatch: pytes
 
 
 def test_the_first_pass_is_used_and_leaves_little_to_score_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from embedlib.retrieval.coarse import CoarseBlock
-
     monkeypatch.setattr("embedlib.retrieval.dense.BLOCK", 2000)
     rng = np.random.default_rng(4)
     vectors = rng.standard_normal((10_000, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: list[int] = []
-    above = CoarseBlock.above
+    listed: list[Shortlist] = []
+    cut = Shortlist.cut
 
-    def counting(self, part, bar):
-        result = above(self, part, bar)
-        found.append(len(result[0]))
-        return result
+    def watching(self: Shortlist) -> None:
+        cut(self)
+        listed.append(self)
 
-    monkeypatch.setattr(CoarseBlock, "above", counting)
+    monkeypatch.setattr(Shortlist, "cut", watching)
     exact_search(vectors[:50], blocks(vectors, 2000), 10, first_pass=True)
-    assert len(found) == 5  # fifty queries are one chunk; of the blocks, all but the first
-    assert 0 < sum(found) < 50 * 10 * 5
+    (shortlist,) = listed
+    assert not len(shortlist.unsure)
+    assert 10 <= (shortlist._rows >= 0).sum(axis=1).mean() < 15
 
 
-def test_the_first_pass_misses_nothing_at_the_worst_rounding() -> None:
-    from embedlib.retrieval.coarse import Coarse
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_first_pass_misses_nothing_at_the_worst_rounding(sign: int) -> None:
+    """The best document's components all round away from it by half a step, the others' towards them."""
+    step = np.float32(2.0**-7)  # between bf16 numbers from 1 to 2
+    just = np.float32(2.0**-12)
+    best = np.full((1, 64), 1 + 0.5 * step - sign * just, np.float32)
+    rest = np.full((12, 64), 1 + 0.5 * step - sign * 2 * just, np.float32)
+    rest[:, ::2] += np.float32(1.5) * just  # some components round up, some down
+    vectors = np.concatenate([rest, best, np.zeros((200, 64), np.float32)]) * np.float32(sign)
+    query = np.full((1, 64), 1 + 0.5 * step, np.float32)
+    found = exact_search(query, block_of(vectors), 3, first_pass=True)
+    truth = exact_search(query, block_of(vectors), 3, first_pass=False)
+    assert found.rows.tolist() == truth.rows.tolist()
 
-    half_way = np.float32(1 + 2**-8)  # bf16 steps are 2^-7 here: the largest relative error
-    query, document = np.full((1, 64), half_way, np.float32), np.full((1, 64), half_way, np.float32)
-    exact = query @ document.T
-    below = np.nextafter(exact[0], np.float32(0))
-    found = Coarse(query).of(np.repeat(document, 100, axis=0)).above(slice(0, 1), below)
-    assert found is None or len(found[0]) == 100
-    one = np.zeros((100, 64), np.float32)
-    one[7] = document
-    _, column, scores = Coarse(query).of(one).above(slice(0, 1), below)  # type: ignore[misc]
-    assert column.tolist() == [7]
-    np.testing.assert_allclose(scores, exact[0], rtol=1e-6)
+
+def test_queries_whose_shortlist_may_be_too_short_are_searched_again() -> None:
+    rng = np.random.default_rng(5)
+    vectors = (1 + rng.standard_normal((3000, 64)) * 1e-4).astype(np.float32)  # bf16 tells few apart
+    queries = np.ones((3, 64), np.float32)
+    shortlist = Shortlist(queries, 5)
+    shortlist.first(0, vectors)(slice(0, 3))
+    shortlist.cut()
+    assert shortlist.unsure.tolist() == [0, 1, 2]
+    found = exact_search(queries, block_of(vectors), 5, first_pass=True)
+    assert (found.rows == exact_search(queries, block_of(vectors), 5, first_pass=False).rows).all()
 
 
 def test_negative_zero_ties_with_zero() -> None:
