@@ -50,7 +50,7 @@ def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, A
         ServiceError: The database cannot be reached.
         DataError: The query fails.
     """
-    shown = make_url(url).render_as_string(hide_password=True)
+    shown = make_url(url).set(query={}).render_as_string(hide_password=True)  # parameters may be secrets
     try:
         engine = create_engine(url)
     except (NoSuchModuleError, ImportError, ArgumentError) as error:
@@ -81,16 +81,26 @@ def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, A
                 for row in result.mappings():
                     yield dict(row)
             except SQLAlchemyError as error:
-                raise DataError("the query fails", where=shown, found=_reason(error, url)) from None
+                raise DataError(
+                    "the query fails",
+                    where=shown,
+                    found=f"{_reason(error, url)}, in: {query[:300]}",
+                    remedy="correct the query of the source",
+                ) from None
     finally:
         engine.dispose()
 
 
 def _reason(error: SQLAlchemyError, url: str) -> str:
-    """The database's own words, without the password."""
+    """The database's own words, without the password and the values of the URL's parameters."""
     words = " ".join(str(getattr(error, "orig", None) or error).split())[:500]
-    password = make_url(url).password
-    return words.replace(str(password), "***") if password else words
+    parts = make_url(url)
+    for secret in (
+        parts.password,
+        *(value for values in parts.normalized_query.values() for value in values),
+    ):
+        words = words.replace(str(secret), "***") if secret else words
+    return words
 
 
 def read_sql(url: str, query: str, names: FieldNames) -> Iterator[Item]:

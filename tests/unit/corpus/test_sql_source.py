@@ -110,6 +110,20 @@ def test_the_password_of_an_unreachable_database_is_not_shown(
     assert "127.0.0.1" in error.value.where
 
 
+@pytest.mark.parametrize("query", ["select nothing from nowhere", QUERY])
+def test_parameters_of_the_url_are_not_shown(
+    query: str, database: Path, ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token may stand among them: neither a failing query nor a database that is away shows it."""
+    where = database if "nowhere" in query else database.parent / "missing" / "docs.db"
+    monkeypatch.setenv(VARIABLE, f"sqlite+pysqlite:///file:{where}?uri=true&mode=ro&token=hunter2")
+    with pytest.raises((DataError, ServiceError)) as error:
+        ingest(_source(query))
+    assert "hunter2" not in str(error.value)
+    assert str(where) in error.value.where
+    assert "nowhere" in error.value.found or isinstance(error.value, ServiceError)
+
+
 def test_no_artifact_holds_the_url(database: Path, ingest, store) -> None:
     ingest(_source())
     kept = b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())
