@@ -119,8 +119,12 @@ class Orchestra:
         return done.stdout
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """One request to the API; the answer's JSON, None when it is empty."""
-        answer = httpx.request(method, f"{self.url}{path}", json=body or None, timeout=60)
+        """One request to the API, again while the server is too busy; its JSON, None when it is empty."""
+        for pause_s in (1, 2, 4, 8, 0):
+            answer = httpx.request(method, f"{self.url}{path}", json=body or None, timeout=60)
+            if answer.status_code != 503:
+                break
+            time.sleep(pause_s)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else None
 
