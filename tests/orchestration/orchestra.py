@@ -198,7 +198,7 @@ class Orchestra:
     def kill(self, process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
         """Send a signal to a process that was started here and wait for its end."""
         process.send_signal(number)
-        process.wait(timeout=60)
+        process.wait(timeout=60 * PATIENCE)
 
     def close(self) -> None:
         """End everything that was started here, flow processes included."""
