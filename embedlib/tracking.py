@@ -41,6 +41,10 @@ class Flushed(NamedTuple):
     reason: str = ""
 
 
+#: Schemes of tracking URIs that name a database and not a server.
+DATABASES = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
+
+
 def default_uri(root: Path) -> str:
     """The workspace's own SQLite store, independent of the working directory."""
     return f"sqlite:///{root.resolve() / 'mlflow.db'}"
@@ -142,8 +146,9 @@ class Tracker:
         client = self._client()
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
-            local = self.uri == default_uri(self.root)
-            place = (self.root.resolve() / "mlartifacts").as_uri() if local else None
+            # a server has a place for files; written to a database directly, they would go to ./mlruns
+            database = self.uri.partition(":")[0].partition("+")[0] in DATABASES
+            place = (self.root.resolve() / "mlartifacts").as_uri() if database else None
             experiment_id = client.create_experiment(self.experiment, artifact_location=place)
         else:
             experiment_id = experiment.experiment_id

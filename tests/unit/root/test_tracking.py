@@ -45,6 +45,21 @@ def test_a_run_is_recorded_and_closed(tmp_path: Path) -> None:
     assert list((tmp_path / "mlartifacts").rglob("report.html"))
 
 
+def test_files_stay_in_the_workspace_whatever_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    tracker = Tracker(tmp_path / "ws", "run-1", uri=f"sqlite:///{elsewhere / 'team.db'}")
+    tracker.start("lifecycle", params={}, tags={})
+    (tmp_path / "report.html").write_text("<p>")
+    tracker.files("report", [tmp_path / "report.html"])
+    assert tracker.finish().waiting == 0
+    assert list((tmp_path / "ws" / "mlartifacts").rglob("report.html"))
+    assert [p.name for p in elsewhere.iterdir()] == ["team.db"]
+
+
 def test_an_absent_server_costs_nothing_and_is_told_later(tmp_path: Path) -> None:
     away = Tracker(tmp_path, "run-1", uri="http://127.0.0.1:9")
     away.start("first", params={}, tags={})
