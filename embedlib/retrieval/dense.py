@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from embedlib.contracts import Floats
 from embedlib.errors import DataError
 from embedlib.models.hardware import cpu_flags
+from embedlib.models.streams import over_cores
 from embedlib.retrieval.coarse import Shortlist
 from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.keys import merge_block, no_keys, to_hits
@@ -69,15 +72,19 @@ def _search_once(queries: Floats, blocks: Blocks, k: int) -> Hits:
     def prepare(start: int, block: Floats) -> Callable[[slice], None]:
         return lambda part: merge_block(best[part], queries[part] @ block.T, start)
 
-    _read(queries, blocks, prepare)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        _read(queries, blocks, prepare, pool.map)
     return to_hits(best)
 
 
 def _search_twice(queries: Floats, blocks: Blocks, k: int) -> Hits:
+    import torch
+
     listed = Shortlist(queries, k)
-    _read(queries, blocks, listed.first)
+    run = partial(over_cores, cores=torch.get_num_threads())
+    _read(queries, blocks, listed.first, run)
     listed.cut()
-    _read(queries, blocks, listed.second)
+    _read(queries, blocks, listed.second, run)
     hits = to_hits(listed.best)
     if len(listed.unsure):
         rest = _search_once(queries[listed.unsure], blocks, k)
@@ -85,12 +92,17 @@ def _search_twice(queries: Floats, blocks: Blocks, k: int) -> Hits:
     return hits
 
 
-def _read(queries: Floats, blocks: Blocks, prepare: Callable[[int, Floats], Callable[[slice], None]]) -> None:
-    """Read every block once and do what ``prepare`` makes of it for every chunk of queries."""
+def _read(
+    queries: Floats,
+    blocks: Blocks,
+    prepare: Callable[[int, Floats], Callable[[slice], None]],
+    run: Callable[[Callable[[slice], None], list[slice]], Iterable[Any]],
+) -> None:
+    """Read every block once; ``run`` what ``prepare`` makes of it over the chunks of queries."""
     parts = [slice(low, low + QUERY_CHUNK) for low in range(0, len(queries), QUERY_CHUNK)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for start, block in _growing(_joined(queries, blocks())):
-            list(pool.map(prepare(start, block), parts))
+    for start, block in _growing(_joined(queries, blocks())):
+        for _ in run(prepare(start, block), parts):
+            pass
 
 
 def _growing(blocks: Iterable[tuple[int, Floats]]) -> Iterator[tuple[int, Floats]]:

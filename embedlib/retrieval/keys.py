@@ -6,6 +6,8 @@ the same order. Keys of distinct rows are distinct, so partial sorts need no car
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,8 @@ _LAST = np.int64(0xFFFFFFFF)
 
 #: Times k: more candidates of a query than this are cut down before they are merged.
 CROWD = 4
+#: Queries are merged together whose numbers of candidates lie between two of these.
+WIDTHS = (0, 32, 128, 512, 2048, 1 << 62)
 #: Queries whose scores are partly sorted at once.
 SORT_CHUNK = 64
 
@@ -95,11 +99,18 @@ def merge_found(best: Keys, query: Rows, column: Rows, scores: Floats, start: in
     """
     if not len(query):
         return
-    at, first, counts = np.unique(query, return_index=True, return_counts=True)
-    more = no_keys(len(at), int(counts.max()))
-    place = np.arange(len(query)) - np.repeat(first, counts)
-    more[np.repeat(np.arange(len(at)), counts), place] = to_keys(scores, column.astype(np.int64) + start)
-    best[at] = keep_best(best[at], more)
+    keys = to_keys(scores, column.astype(np.int64) + start)
+    first = np.flatnonzero(np.concatenate([[True], query[1:] != query[:-1]]))
+    counts = np.diff(np.append(first, len(query)))
+    for low, high in pairwise(WIDTHS):  # one query with very many would make the table wide for all
+        some = np.flatnonzero((counts > low) & (counts <= high))
+        if len(some):
+            own = np.repeat(np.arange(len(some)), counts[some])
+            place = np.arange(len(own)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
+            more = no_keys(len(some), int(counts[some].max()))
+            more[own, place] = keys[first[some][own] + place]
+            at = query[first[some]]
+            best[at] = keep_best(best[at], more)
 
 
 def no_keys(queries: int, k: int) -> Keys:
