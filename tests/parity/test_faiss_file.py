@@ -35,8 +35,8 @@ class WordEncoder:
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
     for place in ("embedlib.stages.index.load_encoder", "embedlib.models.local.load_encoder"):
-        monkeypatch.setattr(place, lambda folder: WordEncoder())
-    monkeypatch.setattr(index_workspace, "load", lambda folder: WordEncoder())
+        monkeypatch.setattr(place, lambda folder, **options: WordEncoder())
+    monkeypatch.setattr(index_workspace, "load", lambda folder, **options: WordEncoder())
     return Workspace(tmp_path / "ws")
 
 
