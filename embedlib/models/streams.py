@@ -1,7 +1,7 @@
 """Batches over the cores: one a core side by side, or one after the other where there are few.
 
-Side by side is the faster (no barrier after every operation: 1.0 to 1.2 times on two cores, for
-texts of any length, in bf16 and fp32), and threads suffice for it: torch releases the interpreter
+Side by side is mostly the faster (no barrier after every operation; on two cores .96 to 1.25 times,
+for short and long texts, in bf16 and fp32), and threads suffice for it: torch releases the interpreter
 lock while it computes. Nothing here is decided by the clock: a matrix product may round otherwise
 with another number of threads, and the same texts must give the same vectors.
 """
