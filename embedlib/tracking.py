@@ -41,10 +41,6 @@ class Flushed(NamedTuple):
     reason: str = ""
 
 
-#: Schemes of tracking URIs that name a database and not a server.
-DATABASES = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
-
-
 def default_uri(root: Path) -> str:
     """The workspace's own SQLite store, independent of the working directory."""
     return f"sqlite:///{root.resolve() / 'mlflow.db'}"
@@ -143,11 +139,13 @@ class Tracker:
     def _open_run(self, name: str = "", tags: Mapping[str, str] | None = None) -> str:
         if self.run_id:
             return self.run_id
+        from mlflow.store.db.db_types import DATABASE_ENGINES
+
         client = self._client()
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
             # a server has a place for files; written to a database directly, they would go to ./mlruns
-            database = self.uri.partition(":")[0].partition("+")[0] in DATABASES
+            database = self.uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES
             place = (self.root.resolve() / "mlartifacts").as_uri() if database else None
             experiment_id = client.create_experiment(self.experiment, artifact_location=place)
         else:

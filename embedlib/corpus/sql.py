@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import create_engine, text
@@ -95,11 +97,9 @@ def _reason(error: SQLAlchemyError, url: str) -> str:
     """The database's own words, without the password and the values of the URL's parameters."""
     words = " ".join(str(getattr(error, "orig", None) or error).split())[:500]
     parts = make_url(url)
-    for secret in (
-        parts.password,
-        *(value for values in parts.normalized_query.values() for value in values),
-    ):
-        words = words.replace(str(secret), "***") if secret else words
+    for secret in (parts.password, *chain.from_iterable(parts.normalized_query.values())):
+        if secret:  # as a word of its own: "ro" stands in "error" too
+            words = re.sub(rf"(?<!\w){re.escape(str(secret))}(?!\w)", "***", words)
     return words
 
 

@@ -23,9 +23,9 @@ def over_cores(
     """Yield (item, ``work(item)``) in order.
 
     Args:
-        work: The model on one batch.
-        items: The batches; fewer than two a core run one after the other with every core.
-        cores: Batches at a time.
+        work: What is done for one item, such as the model on a batch, mostly in torch.
+        items: Fewer than two a core run one after the other with every core.
+        cores: Items at a time.
     """
     if cores == 1 or len(items) < 2 * cores:
         for item in items:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -75,7 +74,7 @@ class BM25Index:
 
     def idf(self, term: str) -> float:
         """Inverse document frequency of an index term; of one that no document has, the highest."""
-        return lucene_idf(self.engine.document_frequency(term), len(self))
+        return float(lucene_idf(self.engine.document_frequency(term), len(self)))
 
     def search(self, queries: Sequence[str], k: int) -> Hits:
         """The k best documents of each query by (-score, row); no shared term, no hit."""
@@ -187,7 +186,7 @@ class ReferenceEngine:
         for counts in self._okapi.doc_freqs:
             for term in counts:
                 frequency[term] = frequency.get(term, 0) + 1
-        self._okapi.idf = {term: lucene_idf(df, self.documents) for term, df in frequency.items()}
+        self._okapi.idf = {term: float(lucene_idf(df, self.documents)) for term, df in frequency.items()}
         self._frequency = frequency
 
     def document_frequency(self, term: str) -> int:
@@ -282,16 +281,15 @@ def _weigh(unique_token_ids: list[int], corpus_token_ids: list[Any], **_: Any) -
         (np.ones(len(cells[0]), dtype=np.float32), cells), shape=(n, len(unique_token_ids))
     )  # adds up what stands in one cell
     df = np.diff(counts.indptr)
-    idf = np.log(1 + (n - df + 0.5) / (df + 0.5))
     part = K1 * (1 - B + B * lengths / lengths.mean())
     tf = counts.data
-    data = (np.repeat(idf, df) * tf / (tf + part[counts.indices])).astype(np.float32)
+    data = (np.repeat(lucene_idf(df, n), df) * tf / (tf + part[counts.indices])).astype(np.float32)
     return {"data": data, "indices": counts.indices, "indptr": counts.indptr, "num_docs": n}
 
 
-def lucene_idf(df: int, n: int) -> float:
-    """Lucene's idf: ln(1 + (N - df + 0.5) / (df + 0.5)), positive for every df <= N."""
-    return math.log(1 + (n - df + 0.5) / (df + 0.5))
+def lucene_idf(df: Any, n: int) -> Any:
+    """Lucene's idf, ln(1 + (N - df + 0.5) / (df + 0.5)), of a number or an array; positive for df <= N."""
+    return np.log(1 + (n - df + 0.5) / (df + 0.5))
 
 
 def _bm25s() -> Any:

@@ -48,6 +48,7 @@ def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
         raise DataError(
             "one document only: whatever is asked, it is found",
             where=str(corpus.path),
+            found=f"{len(documents)} document",
             expected=f"at least {MIN_DOCUMENTS} documents",
             remedy="check ingest.source",
         )

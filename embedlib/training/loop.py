@@ -187,7 +187,7 @@ def dev_watch(
     patience: int = 0,
     world: World = World(),  # noqa: B008 (immutable)
 ) -> DevWatch | None:
-    """A callback that scores the model evenly through ``steps``; None without a dev set."""
+    """A callback that scores the model at ``evaluation_steps``; None without a dev set."""
     if dev is None:
         return None
     return DevWatch(

@@ -85,15 +85,15 @@ def unknown_model(folder: Path) -> list[str]:
 
 
 CASES: list[tuple[Callable[[Path], list[str]], str]] = [
-    (missing, "nowhere"),
-    (empty_corpus, "docs.jsonl"),
-    (duplicate_ids, "d3"),
+    (missing, "no file 'nowhere'"),
+    (empty_corpus, "no document with text"),
+    (duplicate_ids, "duplicate id 'd3'"),
     (bad_json, "docs.jsonl:3"),
-    (unknown_document_in_qrels, "d99"),
-    (query_without_text, "q1"),
-    (one_document, "1"),
+    (unknown_document_in_qrels, "no document 'd99'"),
+    (query_without_text, "query 'q1' has no text"),
+    (one_document, "found: 1 document"),
     (unknown_option, "did you mean 'epochs'"),
-    (unknown_model, "no/such-model"),
+    (unknown_model, "the model 'no/such-model'"),
 ]
 
 

@@ -26,7 +26,8 @@ def test_every_item_once_in_order(cores, count):
 
 def test_two_batches_are_in_work_at_once():
     both = threading.Barrier(2, timeout=10)
-    list(over_cores(lambda x: both.wait(), range(8), 2))  # one alone would break the barrier
+    found = [place for _, place in over_cores(lambda x: both.wait(), range(8), 2)]
+    assert sorted(found) == [0, 0, 0, 0, 1, 1, 1, 1]  # four pairs met; one alone would break the barrier
 
 
 def test_few_batches_use_every_core_of_the_caller():
