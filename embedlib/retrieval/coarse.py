@@ -20,8 +20,19 @@ from typing import Any
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.retrieval.hits import NO_ROW
-from embedlib.retrieval.keys import CROWD, merge_block, merge_found, no_keys, to_rows, to_scores
+from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.keys import (
+    CROWD,
+    EMPTY,
+    keep_best,
+    merge_block,
+    merge_found,
+    no_keys,
+    to_hits,
+    to_keys,
+    to_rows,
+    to_scores,
+)
 
 #: Documents kept a query, times k.
 WIDER = 2
@@ -33,21 +44,21 @@ class Shortlist:
     """The best documents of each query, by rounded scores first and exact ones after.
 
     Every document goes through ``first``, then, after ``cut``, through ``second``. Both prepare a
-    block and return what is to be done for a part of the queries, in any thread.
+    block and return what is to be done for a part of the queries: ``first`` in any thread, ``second``
+    with every core.
 
     Args:
         queries: float32 [q, d], finite.
         k: Documents wanted a query.
 
     Attributes:
-        best: Keys of the best by exact score, [q, k], complete after the second reading.
         unsure: Queries, int64, whose best may not all be there.
     """
 
     def __init__(self, queries: Floats, k: int) -> None:
-        self.best = no_keys(len(queries), k)
         self.unsure: Rows = np.empty(0, dtype=np.int64)
         self._queries = queries
+        self._k = k
         self._rounded = _bf16(queries)
         self._near = no_keys(len(queries), WIDER * k)
         self._longest = self._error = np.float32(0)
@@ -61,17 +72,22 @@ class Shortlist:
 
     def cut(self) -> None:
         """Keep the documents that can be among the k best."""
-        rounded, k = to_scores(self._near), self.best.shape[1]
-        kth = np.partition(rounded, -k, axis=1)[:, -k]
+        rounded = to_scores(self._near)
+        kth = np.partition(rounded, -self._k, axis=1)[:, -self._k]
         slack = self._slack()
         reaching = _farther(rounded, 1) + slack[:, None] >= (_farther(kth, -1) - slack)[:, None]
-        rows = to_rows(self._near)
-        self._rows = np.where(reaching, rows, NO_ROW)
+        self._rows = np.where(reaching, to_rows(self._near), NO_ROW)
+        self._exact = np.full(reaching.shape, -np.inf, dtype=np.float32)
         self.unsure = np.flatnonzero((self._rows != NO_ROW).all(axis=1))
 
     def second(self, start: int, block: Floats) -> Callable[[slice], None]:
         """Score what is left of a block's documents [b, d] exactly."""
         return partial(self._score, start, block)
+
+    def hits(self) -> Hits:
+        """The k best by exact score, complete after the second reading."""
+        listed = np.where(self._rows == NO_ROW, EMPTY, to_keys(self._exact, self._rows))
+        return to_hits(keep_best(no_keys(len(listed), self._k), listed))
 
     def _list(self, start: int, transposed: Any, part: slice) -> None:
         best, scores = self._near[part], self._rounded[part] @ transposed  # [n, b] bf16
@@ -83,15 +99,15 @@ class Shortlist:
             merge_found(best, query, column, _at(scores, found), start)
 
     def _score(self, start: int, block: Floats, part: slice) -> None:
+        import faiss
+
         rows = self._rows[part] - start
-        query, place = np.nonzero((rows >= 0) & (rows < len(block)))
-        column = rows[query, place]
-        ends = np.searchsorted(query, np.arange(len(rows) + 1))
-        exact = np.empty(len(query), dtype=np.float32)
-        for own, low, high in zip(self._queries[part], ends[:-1], ends[1:], strict=True):
-            if high > low:
-                np.dot(block.take(column[low:high], axis=0), own, out=exact[low:high])
-        merge_found(self.best[part], query, column, exact, start)
+        inside = (rows >= 0) & (rows < len(block))
+        rows[~inside] = NO_ROW  # passed over
+        scores = np.empty(rows.shape, dtype=np.float32)
+        pointers = map(faiss.swig_ptr, (scores, self._queries[part], block, rows))
+        faiss.fvec_inner_products_by_idx(*pointers, block.shape[1], *rows.shape)  # type: ignore[attr-defined]
+        np.copyto(self._exact[part], scores, where=inside)
 
     def _slack(self) -> Floats:
         """How far a product of rounded vectors may be from the exact one, [q]."""

@@ -84,8 +84,8 @@ def _search_twice(queries: Floats, blocks: Blocks, k: int) -> Hits:
     run = partial(over_cores, cores=torch.get_num_threads())
     _read(queries, blocks, listed.first, run)
     listed.cut()
-    _read(queries, blocks, listed.second, run)
-    hits = to_hits(listed.best)
+    _read(queries, blocks, listed.second, map)
+    hits = listed.hits()
     if len(listed.unsure):
         rest = _search_once(queries[listed.unsure], blocks, k)
         hits.rows[listed.unsure], hits.scores[listed.unsure] = rest
