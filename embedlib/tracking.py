@@ -13,6 +13,8 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,6 +31,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 #: Seconds without a new attempt after a tracking server did not answer.
 PAUSE_S = 60.0
 _silent_until: dict[str, float] = {}
+_SENDER = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -95,6 +98,15 @@ class Tracker:
             if any(other.glob("*.json")):
                 Tracker(self.root, other.name, uri=self.uri, experiment=self.experiment).flush()
         return flushed
+
+    def flush_soon(self) -> None:
+        """Send what waits, in the background: the next stage need not wait for it.
+
+        What fails stays in the outbox for the next flush, at the latest that of ``finish``.
+        """
+        from mlflow import MlflowClient  # noqa: F401 - not in a thread beside the next stage's imports
+
+        _SENDER.submit(copy_context().run, self.flush)
 
     def flush(self) -> Flushed:
         """Send what waits, in order; a server that does not answer is left alone for ``PAUSE_S``."""

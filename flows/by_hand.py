@@ -6,6 +6,8 @@ A configured Prefect server that answers is used; else Prefect's ephemeral one.
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 
 QUIET = {
@@ -16,6 +18,9 @@ QUIET = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "TQDM_DISABLE": "1",
 }
+
+#: What every flow comes to need: imported while the ephemeral server starts, which takes as long.
+LIBRARIES = ("sentence_transformers", "mlflow.tracking")
 
 
 def start(name: str, **parameters: Any) -> Any:
@@ -31,29 +36,44 @@ def start(name: str, **parameters: Any) -> Any:
     """
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
-    from importlib import import_module
+    from prefect.settings import get_current_settings
 
-    require_server()
+    settings = get_current_settings()
+    if settings.api.url:
+        require_server(settings.api.url)
+    elif settings.server.ephemeral.enabled:
+        start_server()
     flow = getattr(import_module(f"flows.{name}"), name)
     return flow(**parameters)
 
 
-def require_server() -> None:
-    """Check that the configured server answers, if one is configured."""
+def start_server() -> None:
+    """Start Prefect's ephemeral server, and import the libraries meanwhile."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(SubprocessASGIServer().start)
+        for name in LIBRARIES:
+            import_module(name)
+        started.result()
+
+
+def require_server(url: str) -> None:
+    """Check that the configured server answers.
+
+    Raises:
+        ServiceError: It does not.
+    """
     import httpx
-    from prefect.settings import get_current_settings
 
     from embedlib.errors import ServiceError
 
-    url = get_current_settings().api.url
-    if not url:
-        return
     try:
         httpx.get(f"{url}/health", timeout=10).raise_for_status()
     except httpx.HTTPError as error:
         raise ServiceError(
             "the configured Prefect server does not answer",
-            where=str(url),
+            where=url,
             found=type(error).__name__,
             remedy="start it (`embedlib ui`), or unset PREFECT_API_URL to run without one",
         ) from error

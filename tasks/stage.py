@@ -72,4 +72,4 @@ def record(run: RunContext, name: str, ref: ArtifactRef, reused: bool) -> None:
     tracker = run.tracker
     tracker.figures(name, {**manifest.summary, **cost, "reused": reused, "artifact": ref.fingerprint})
     tracker.files(name, show(name, ref))
-    tracker.flush()
+    tracker.flush_soon()

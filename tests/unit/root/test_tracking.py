@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,34 @@ def test_a_run_is_recorded_and_closed(tmp_path: Path) -> None:
     assert run.data.metrics == {"evaluate.nDCG_at_10": 0.5, "evaluate.nested.p": 0.01}
     assert run.data.tags["evaluate.note"] == "fine"
     assert list((tmp_path / "mlartifacts").rglob("report.html"))
+
+
+def test_in_the_background_everything_is_sent_once_and_in_order(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    tracker = Tracker(tmp_path, "run-1")
+    tracker.start("lifecycle", params={}, tags={})
+    for value in range(5):
+        tracker.figures("stage", {"value": value})
+        tracker.flush_soon()
+    assert tracker.finish().waiting == 0
+    history = MlflowClient(default_uri(tmp_path)).get_metric_history(tracker.run_id, "stage.value")
+    assert [metric.value for metric in history] == [0, 1, 2, 3, 4]
+
+
+def test_a_server_that_does_not_answer_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importlib.import_module("mlflow")  # takes a second by itself
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and says nothing
+        tracker = Tracker(tmp_path, "run-1", uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        tracker.start("lifecycle", params={}, tags={})
+        started = time.monotonic()
+        tracker.flush_soon()
+        assert time.monotonic() - started < 1
+        assert tracker.finish().waiting == 2
+        assert time.monotonic() - started > 2, "it was tried"
 
 
 def test_files_stay_in_the_workspace_whatever_the_database(
