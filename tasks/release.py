@@ -59,6 +59,7 @@ def publish(
     shown = {
         "release": release.number,
         "created": release.created_at,
+        "search": release.search,
         **release.figures.get("verification", {}),
     }
     create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")

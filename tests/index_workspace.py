@@ -132,6 +132,13 @@ class Workspace:
         index = self.index(corpus, model, vectors, **options)
         return {"corpus": corpus, "model": model, "vectors": vectors, "index": index}
 
+    def decision(self, record: Mapping[str, object]) -> ArtifactRef:
+        def make(work):
+            (work.out / "decision.json").write_text(json.dumps(record))
+            return {}
+
+        return self.store.build(Recipe("decide", "decision", "test", dict(record)), make).ref
+
     def publish(self, parts: Mapping[str, ArtifactRef], **terms):
         checks = terms.pop("checks", Checks(self_checks=5, encoder=load(parts["model"].path)))
         return publish(self.root, **parts, terms=Terms(checks=checks, **terms))

@@ -17,7 +17,9 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     workspace: Workspace = Path("workspace"),
     k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
-    mode: Annotated[str, typer.Option(help="dense, bm25 or hybrid.")] = "dense",
+    mode: Annotated[
+        str, typer.Option(help="dense, bm25, hybrid, or auto: what the release's decision proved best.")
+    ] = "auto",
     rerank: Annotated[str | None, typer.Option(help="Cross-encoder that re-ranks the hits.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Metadata filter, field=value.")] = None,
     as_json: AsJson = False,

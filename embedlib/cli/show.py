@@ -38,7 +38,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
 def hits_table(hits: Sequence[SearchHit]) -> None:
     """Search hits, best first."""
     rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet, h.snippet) for h in hits]
-    print_table(("rank", "score", "document", "title", "text"), [(*r[:4], r[4][:160]) for r in rows])
+    columns = ("rank", _score(hits), "document", "title", "text")
+    print_table(columns, [(*r[:4], r[4][:160]) for r in rows])
 
 
 def answers(workspace: Path, queries: Sequence[str], k: int = 3) -> None:
@@ -48,7 +49,12 @@ def answers(workspace: Path, queries: Sequence[str], k: int = 3) -> None:
     searcher = Searcher(workspace)
     for query, hits in zip(queries, searcher.search(list(queries), k=k), strict=True):
         rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet) for h in hits]
-        print_table(("rank", "score", "document", "title"), rows, title=f"“{query}”")
+        print_table(("rank", _score(hits), "document", "title"), rows, title=f"“{query}”")
+
+
+def _score(hits: Sequence[SearchHit]) -> str:
+    """The score's heading: only scores of one mode can be compared."""
+    return f"{hits[0].mode} score" if hits else "score"
 
 
 def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -58,13 +64,14 @@ def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
             "→" if row["live"] else "",
             row["number"],
             row["created_at"],
+            row["search"],
             row["parts"]["model"]["fingerprint"][:12],
             row["parts"]["index"]["fingerprint"][:12],
             (row.get("event") or {}).get("event", "by hand"),
         )
         for row in rows
     ]
-    print_table(("live", "release", "created", "model", "index", "because of"), cells)
+    print_table(("live", "release", "created", "searched", "model", "index", "because of"), cells)
 
 
 def outcome_table(workspace: Path, outcome: Any) -> None:

@@ -145,8 +145,8 @@ def compare(
 def natural_pairs(systems: Sequence[str]) -> list[tuple[str, str]]:
     """Which comparisons answer the reader's questions.
 
-    With a candidate: it against everything, and its hybrid against the other hybrids. Without
-    one: every system against the first.
+    With a candidate: it against everything, its hybrid against the other hybrids, and each model's
+    hybrid against the model. Without one: every system against the first.
 
     Examples:
         >>> natural_pairs(["base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"])[:2]
@@ -157,8 +157,7 @@ def natural_pairs(systems: Sequence[str]) -> list[tuple[str, str]]:
     full = [s for s in systems if "@" not in s]
     pairs = [("candidate", s) for s in full if s not in {"candidate", "hybrid:candidate"}]
     pairs += [("hybrid:candidate", s) for s in full if s.startswith("hybrid:") and s != "hybrid:candidate"]
-    if "hybrid:candidate" in full:
-        pairs.append(("hybrid:candidate", "candidate"))
+    pairs += [(s, s.removeprefix("hybrid:")) for s in reversed(full) if s.startswith("hybrid:")]
     shortened = [s for s in systems if s.startswith("candidate@")]
     return pairs + [(s, "candidate") for s in shortened]
 

@@ -8,14 +8,17 @@ to tell ends as ``not-enough-evidence``, never as a promotion.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.figures import Figures, GuardFigure, SliceFigure
 
 Verdict = Literal["promote", "keep", "merge-and-retest", "do-not-fine-tune", "not-enough-evidence"]
+
+#: Names that models are evaluated under.
+MODELS = ("base", "incumbent", "candidate")
 
 KINDS = {
     "human": "queries labelled by people",
@@ -68,6 +71,8 @@ class Decision:
         advice: What the owner may do about it.
         decided_on: Kind of judgements that decided.
         numbers: The same for machines.
+        search: For each model evaluated, how it is searched with best: ``hybrid`` where the hybrid with
+            BM25 is proven better than the model alone, else ``dense``.
         uses: How often this test set had decided before.
     """
 
@@ -77,6 +82,7 @@ class Decision:
     advice: tuple[str, ...]
     decided_on: str | None
     numbers: dict[str, Any]
+    search: dict[str, str] = field(default_factory=dict)
     uses: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -102,13 +108,55 @@ def decide(figures: Figures, policy: Policy, history: History = History()) -> De
         ``keep``: the incumbent (or base) stays for any other reason.
         ``not-enough-evidence``: the test set cannot tell.
     """
+    verdict, reasons = _judge(figures, policy)
+    search = best_search(figures, policy)
+    return Decision(
+        verdict=verdict,
+        headline=_headline(verdict, figures),
+        reasons=(*reasons, *figures.cautions),
+        advice=tuple(_advice(verdict, figures, search)),
+        decided_on=figures.decides,
+        numbers={
+            "measure": figures.primary,
+            "queries": figures.queries,
+            "systems": {name: interval._asdict() for name, interval in figures.systems.items()},
+            "comparisons": [c.as_json() for c in figures.comparisons],
+            "guards_failed": [g.name for g in figures.guards if not g.passed],
+            "leaks": len(figures.leaks),
+        },
+        search=search,
+        uses=history.uses,
+    )
+
+
+def proven(comparison: Comparison, policy: Policy) -> bool:
+    """Whether a gain is shown by interval and by test, and is worth having."""
+    d = comparison.difference
+    return d.low > 0 and comparison.p <= 1 - policy.level + 1e-12 and d.mean >= policy.min_effect
+
+
+def best_search(figures: Figures, policy: Policy) -> dict[str, str]:
+    """For each model: ``hybrid`` where that is proven better than the model alone, else ``dense``."""
+    shown = figures.comparisons if figures.queries >= policy.min_queries else ()
+    better = {c.baseline for c in shown if c.system == f"hybrid:{c.baseline}" and proven(c, policy)}
+    return {name: "hybrid" if name in better else "dense" for name in MODELS if name in figures.systems}
+
+
+def failing_slices(slices: Sequence[SliceFigure], policy: Policy) -> list[SliceFigure]:
+    """Slices of enough queries whose loss is past the floor, and more than chance."""
+    judged = [s for s in slices if s.difference.n >= policy.slice_queries]
+    return [s for s in judged if s.difference.mean < -policy.slice_floor and s.difference.high < 0]
+
+
+def _judge(figures: Figures, policy: Policy) -> tuple[Verdict, list[str]]:
+    """The verdict and its reasons."""
     blocked = _unusable(figures, policy)
     if blocked:
-        return _decision("not-enough-evidence", blocked, figures, history)
+        return "not-enough-evidence", blocked
     reference = "incumbent" if "incumbent" in figures.systems else "base"
     main = figures.comparison("candidate", reference)
     if not proven(main, policy):
-        return _not_proven(main, reference, figures, policy, history)
+        return _not_proven(main, reference, figures, policy)
     won = [_sentence(main, figures)]
     lost = _against_base(figures, policy) if reference == "incumbent" else []
     lost += [_slice_sentence(s) for s in failing_slices(figures.slices, policy)]
@@ -119,23 +167,10 @@ def decide(figures: Figures, policy: Policy, history: History = History()) -> De
         )
     forgotten = [_guard_sentence(g) for g in figures.guards if not g.passed]
     if lost:
-        return _decision("keep", lost + forgotten + won, figures, history)
+        return "keep", lost + forgotten + won
     if forgotten:
-        verdict: Verdict = "keep" if figures.merged else "merge-and-retest"
-        return _decision(verdict, forgotten + won, figures, history)
-    return _decision("promote", won + [_guard_sentence(g) for g in figures.guards], figures, history)
-
-
-def proven(comparison: Comparison, policy: Policy) -> bool:
-    """Whether a gain is shown by interval and by test, and is worth having."""
-    d = comparison.difference
-    return d.low > 0 and comparison.p <= 1 - policy.level + 1e-12 and d.mean >= policy.min_effect
-
-
-def failing_slices(slices: Sequence[SliceFigure], policy: Policy) -> list[SliceFigure]:
-    """Slices of enough queries whose loss is past the floor, and more than chance."""
-    judged = [s for s in slices if s.difference.n >= policy.slice_queries]
-    return [s for s in judged if s.difference.mean < -policy.slice_floor and s.difference.high < 0]
+        return "keep" if figures.merged else "merge-and-retest", forgotten + won
+    return "promote", won + [_guard_sentence(g) for g in figures.guards]
 
 
 def _unusable(figures: Figures, policy: Policy) -> list[str]:
@@ -161,8 +196,8 @@ def _unusable(figures: Figures, policy: Policy) -> list[str]:
 
 
 def _not_proven(
-    main: Comparison, reference: str, figures: Figures, policy: Policy, history: History
-) -> Decision:
+    main: Comparison, reference: str, figures: Figures, policy: Policy
+) -> tuple[Verdict, list[str]]:
     d = main.difference
     reasons = [_sentence(main, figures)]
     rivals = [s for s in ("bm25", "hybrid:base") if _as_good(figures, s)]
@@ -173,15 +208,15 @@ def _not_proven(
         reasons.append(_power_sentence(main, policy))
     settled = small or d.high < policy.min_effect
     if reference == "incumbent":
-        return _decision("keep" if settled else "not-enough-evidence", reasons, figures, history)
+        return "keep" if settled else "not-enough-evidence", reasons
     if settled or rivals:
         reasons += [
             f"{_name(s)} alone reaches {figures.systems[s].mean:.3f}, "
             f"the candidate {figures.systems['candidate'].mean:.3f}."
             for s in rivals
         ]
-        return _decision("do-not-fine-tune", reasons, figures, history)
-    return _decision("not-enough-evidence", reasons, figures, history)
+        return "do-not-fine-tune", reasons
+    return "not-enough-evidence", reasons
 
 
 def _as_good(figures: Figures, system: str) -> bool:
@@ -193,25 +228,6 @@ def _against_base(figures: Figures, policy: Policy) -> list[str]:
     if comparison.difference.low > -policy.min_effect:
         return []
     return [f"It is not shown to be as good as the base. {_sentence(comparison, figures)}"]
-
-
-def _decision(verdict: Verdict, reasons: Sequence[str], figures: Figures, history: History) -> Decision:
-    return Decision(
-        verdict=verdict,
-        headline=_headline(verdict, figures),
-        reasons=(*reasons, *figures.cautions),
-        advice=tuple(_advice(verdict, figures)),
-        decided_on=figures.decides,
-        numbers={
-            "measure": figures.primary,
-            "queries": figures.queries,
-            "systems": {name: interval._asdict() for name, interval in figures.systems.items()},
-            "comparisons": [c.as_json() for c in figures.comparisons],
-            "guards_failed": [g.name for g in figures.guards if not g.passed],
-            "leaks": len(figures.leaks),
-        },
-        uses=history.uses,
-    )
 
 
 def _headline(verdict: Verdict, figures: Figures) -> str:
@@ -226,16 +242,27 @@ def _headline(verdict: Verdict, figures: Figures) -> str:
     }[verdict]
 
 
-def _advice(verdict: Verdict, figures: Figures) -> list[str]:
+def _advice(verdict: Verdict, figures: Figures, search: Mapping[str, str]) -> list[str]:
     means = {name: interval.mean for name, interval in figures.systems.items()}
     best = max(means, key=lambda name: means[name], default=None)
+    reference = "incumbent" if "incumbent" in means else "base"
+    live = "candidate" if verdict == "promote" else reference
+    hybrid = f"hybrid:{live}"
     advice = []
     if best == "bm25":
         advice.append(
             f"BM25 is the best system here ({means['bm25']:.3f}): serve it, or search with it first."
         )
-    elif best is not None and best.startswith("hybrid:"):
-        advice.append(f"{_name(best)} is best ({means[best]:.3f}): search with `--mode hybrid`.")
+    elif search.get(live) == "hybrid":
+        advice.append(
+            f"{_name(hybrid)} is proven better than the {live} alone ({means[live]:.3f} to "
+            f"{means[hybrid]:.3f}): the release is searched with it."
+        )
+    elif best == hybrid:
+        advice.append(
+            f"{_name(hybrid)} has the highest mean ({means[hybrid]:.3f}), though not proven: "
+            "search with `--mode hybrid` to try it."
+        )
     if verdict == "merge-and-retest":
         advice.append("Interpolate the weights with the base's; the share is chosen on dev.")
     if verdict == "not-enough-evidence" and not figures.leaks:
@@ -285,6 +312,7 @@ def _name(system: str) -> str:
     names = {
         "bm25": "BM25",
         "hybrid:base": "The hybrid of BM25 and the base",
+        "hybrid:incumbent": "The hybrid of BM25 and the incumbent",
         "hybrid:candidate": "The hybrid of BM25 and the candidate",
     }
     return names.get(system, system)

@@ -46,8 +46,9 @@ class Part(BaseModel):
 class Release(BaseModel):
     """One model, one index and one decision that belong together.
 
-    ``parents`` names the release that was live before; ``reused`` is true when publishing found
-    the same content live already, and is not stored.
+    ``parents`` names the release that was live before; ``search`` is how it is searched unless told
+    otherwise, ``dense`` or ``hybrid``, by its decision; ``reused`` is true when publishing found the
+    same content live already, and is not stored.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +60,7 @@ class Release(BaseModel):
     event: dict[str, Any] | None = None
     approval: dict[str, Any] | None = None
     figures: dict[str, Any] = {}
+    search: str = "dense"
     reused: bool = Field(default=False, exclude=True)
 
     def ref(self, root: Path, name: str) -> ArtifactRef:
@@ -83,7 +85,8 @@ class Release(BaseModel):
     def summary(self) -> dict[str, Any]:
         """One flat row for tables: number, time, fingerprints, trigger."""
         kinds = {name: part.fingerprint[:12] for name, part in self.parts.items()}
-        return {"number": self.number, "created_at": self.created_at, **kinds, "event": self.event}
+        row = {"number": self.number, "created_at": self.created_at, "search": self.search}
+        return {**row, **kinds, "event": self.event}
 
 
 def releases_dir(root: Path) -> Path:

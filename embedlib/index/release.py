@@ -37,6 +37,7 @@ class Terms:
         checks: Canaries and self-checks; see ``embedlib.index.verify``.
         approval: Who approved it and when, where approval is asked for.
         figures: Numbers shown with the release, such as the decision's.
+        search: How the release is searched unless told otherwise: ``dense`` or ``hybrid``.
         who: For the audit trail; the user of this process when empty.
         why: For the audit trail.
         wait: Wait for another publisher; otherwise refuse.
@@ -45,6 +46,7 @@ class Terms:
     checks: Checks = field(default_factory=Checks)
     approval: Mapping[str, Any] | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
+    search: str = "dense"
     who: str = ""
     why: str = ""
     wait: bool = True
@@ -101,6 +103,7 @@ def publish(
             event=None if event is None else dict(event),
             approval=None if terms.approval is None else dict(terms.approval),
             figures={**terms.figures, "verification": figures},
+            search=terms.search,
         )
         _write(root, release)
         catalog.swap(root, release.number)

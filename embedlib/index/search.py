@@ -23,7 +23,7 @@ from embedlib.retrieval.rerank import rerank as rerank_hits
 
 logger = logging.getLogger(__name__)
 
-MODES = ("dense", "bm25", "hybrid")
+MODES = ("auto", "dense", "bm25", "hybrid")
 
 
 class SearchHit(NamedTuple):
@@ -31,7 +31,8 @@ class SearchHit(NamedTuple):
 
     ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), or the
     cross-encoder's; only scores of one mode can be compared. ``group_id`` names what the document
-    is a part of, ``release`` the release that answered.
+    is a part of, ``release`` the release that answered, ``mode`` how: ``dense``, ``bm25``, ``hybrid``,
+    or ``reranked`` by a cross-encoder.
     """
 
     rank: int
@@ -43,6 +44,7 @@ class SearchHit(NamedTuple):
     group_id: str
     metadata: Mapping[str, Any]
     release: int
+    mode: str
 
 
 class Searcher:
@@ -110,7 +112,7 @@ class Searcher:
         self,
         query: str | list[str],
         k: int = 10,
-        mode: str = "dense",
+        mode: str = "auto",
         filters: Filters | None = None,
         rerank: str | Path | PairScorer | None = None,
         one_per_group: bool = False,
@@ -120,7 +122,8 @@ class Searcher:
         Args:
             query: A text, or several. What is longer than the model's limit is cut by the model.
             k: Hits a query; all documents when it is more than there are.
-            mode: ``dense``, ``bm25``, or ``hybrid`` (reciprocal rank fusion of both).
+            mode: ``dense``, ``bm25``, ``hybrid`` (reciprocal rank fusion of both), or ``auto``: what the
+                release's decision proved best.
             filters: Metadata fields that must equal a value or be one of several.
             rerank: A cross-encoder (name, folder or function) that orders the first hits anew.
             one_per_group: Keep only the best part of each ``group_id``.
@@ -135,13 +138,14 @@ class Searcher:
         texts = [query] if isinstance(query, str) else list(query)
         _check_request(texts, k, mode)
         snapshot = self._current()
+        mode = snapshot.mode if mode == "auto" else mode
         k = min(k, len(snapshot))
         scorer = None if rerank is None else self._scorer(rerank)
         depth = k if scorer is None else min(max(k, self.rerank_depth), len(snapshot))
         answers = self._ranked(snapshot, texts, depth, mode, filters, one_per_group)
         if scorer is not None:
-            answers = self._reranked(snapshot, scorer, texts, answers, k)
-        found = [_as_hits(snapshot, text, answers, i, k) for i, text in enumerate(texts)]
+            answers, mode = self._reranked(snapshot, scorer, texts, answers, k), "reranked"
+        found = [_as_hits(snapshot, text, answers, i, k, mode) for i, text in enumerate(texts)]
         return found[0] if isinstance(query, str) else found
 
     def refresh(self) -> Release:
@@ -253,7 +257,7 @@ def _check_request(texts: list[str], k: int, mode: str) -> None:
             )
 
 
-def _as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int) -> list[SearchHit]:
+def _as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int, mode: str) -> list[SearchHit]:
     found = []
     for rank, (row, score) in enumerate(zip(hits.rows[i, :k], hits.scores[i, :k], strict=True), start=1):
         if row == NO_ROW:
@@ -270,6 +274,7 @@ def _as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int) -> list
                 group_id=document.group_id,
                 metadata=json.loads(document.metadata or "{}"),
                 release=snapshot.number,
+                mode=mode,
             )
         )
     return found

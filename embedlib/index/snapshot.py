@@ -63,6 +63,11 @@ class Snapshot:
     def __len__(self) -> int:
         return self.info.count
 
+    @property
+    def mode(self) -> str:
+        """How this release is searched unless told otherwise."""
+        return self.release.search if self._index.file(BM25_DIR).is_dir() else "dense"
+
     def prepare_like(self, other: Snapshot) -> None:
         """Open now what the searches of another snapshot needed, so that the next one does not wait."""
         if other._bm25 is not None and self._index.file(BM25_DIR).is_dir():

@@ -62,8 +62,8 @@ class LiveRelease:
         return load_encoder(self.release.ref(self.root, "model").path)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
-        """The first k answers to each query, best first."""
-        found = self._searcher.search(list(queries), k=k)
+        """The model's first k answers to each query, best first."""
+        found = self._searcher.search(list(queries), k=k, mode="dense")
         return [[Answer(hit.doc_id, hit.group_id, hit.score) for hit in hits] for hits in found]
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:

@@ -36,7 +36,8 @@ def run(
     )
     test_set = test_set_digest(evaluation)
     decision = decide(figures, policy_of(config), History(previous_uses(job.store, test_set)))
-    write_json(job.out / "decision.json", {**decision.as_json(), "test_set": test_set})
+    models = {name: model.digest for name, model in models_of(job.store, evaluation).items()}
+    write_json(job.out / "decision.json", {**decision.as_json(), "test_set": test_set, "models": models})
     return {
         "verdict": decision.verdict,
         "headline": decision.headline,
@@ -65,6 +66,12 @@ def policy_of(config: Decide) -> Policy:
         slice_queries=config.slice_queries,
         min_index_recall=config.min_index_recall,
     )
+
+
+def models_of(store: Store, evaluation: ArtifactRef) -> dict[str, ArtifactRef]:
+    """The models that were evaluated, by the name they had there."""
+    parents = {name: parent.partition("/") for name, parent in evaluation.manifest.parents.items()}
+    return {name: store.get(kind, fp) for name, (kind, _, fp) in parents.items() if kind == "model"}
 
 
 def test_set_digest(evaluation: ArtifactRef) -> str:

@@ -40,10 +40,28 @@ def publish_release(
         k=config.canary_k,
         self_checks=config.self_checks,
     )
-    terms = Terms(checks=checks, approval=approval, figures=figures or {}, why=why, wait=config.wait)
+    terms = Terms(
+        checks=checks,
+        approval=approval,
+        figures=figures or {},
+        search=best_search(parts),
+        why=why,
+        wait=config.wait,
+    )
     given = {name: ref for name, ref in parts.items() if ref is not None}
     release = publish(root, **given, event=event, terms=terms)
     retire(root, keep=config.keep, max_age_days=config.max_age_days)
     if config.artifact_days is not None:
         remove_unused(Store(root), older_than_days=config.artifact_days)
     return release
+
+
+def best_search(parts: Mapping[str, ArtifactRef | None]) -> str:
+    """How the model is searched with best, by the decision; ``dense`` where that says nothing of it."""
+    model, decision = parts["model"], parts.get("decision")
+    if model is None or decision is None:
+        return "dense"
+    record = decision.read_json("decision.json")
+    search: dict[str, str] = record.get("search", {})
+    names = [name for name, digest in record.get("models", {}).items() if digest == model.digest]
+    return next((search[name] for name in names if name in search), "dense")

@@ -73,6 +73,27 @@ def test_only_a_guard_failing_asks_for_a_merge_and_a_merged_candidate_is_not_mer
     assert decide(figures(guards=failing, merged=True), POLICY).verdict == "keep"
 
 
+def test_a_hybrid_is_searched_with_where_it_is_proven_better_than_the_model_it_is_made_of():
+    proven = comparison("base", 0.03, 0.01, 0.05, system="hybrid:base")
+    chance = comparison("candidate", 0.02, -0.01, 0.05, p=0.2, system="hybrid:candidate")
+    lost = comparison("base", -0.01, -0.02, 0.002, p=0.2)
+    decision = decide(figures(lost, proven, chance, means={"hybrid:base": 0.43}), POLICY)
+    assert decision.search == {"base": "hybrid", "candidate": "dense"}
+    assert any("0.400 to 0.430" in advice and "searched with it" in advice for advice in decision.advice)
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "p", "queries"),
+    [(0.03, -0.001, 0.001, 200), (0.03, 0.01, 0.2, 200), (0.03, 0.01, 0.001, 19)],
+)
+def test_a_hybrid_that_is_not_proven_better_is_advice_at_most(mean, low, p, queries):
+    hybrid = comparison("base", mean, low, 0.06, p=p, system="hybrid:base")
+    lost = comparison("base", -0.01, -0.02, 0.002, p=0.2)
+    decision = decide(figures(lost, hybrid, queries=queries, means={"hybrid:base": 0.44}), POLICY)
+    assert set(decision.search.values()) == {"dense"}
+    assert any("`--mode hybrid` to try it" in advice for advice in decision.advice)
+
+
 def test_a_slice_past_its_floor_keeps_what_is_there():
     decision = decide(figures(slices=[piece(-0.1, -0.02)]), POLICY)
     assert decision.verdict == "keep"

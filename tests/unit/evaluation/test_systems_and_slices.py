@@ -201,6 +201,12 @@ def test_natural_pairs_without_a_candidate_compare_with_the_first():
     assert natural_pairs(["one"]) == []
 
 
+def test_natural_pairs_hold_each_hybrid_against_the_model_it_is_made_of():
+    pairs = natural_pairs(["base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"])
+    assert pairs[-2:] == [("hybrid:candidate", "candidate"), ("hybrid:base", "base")]
+    assert len(set(pairs)) == len(pairs)
+
+
 def test_slices_by_hand(tmp_path):
     texts = {f"d{i}": "common words " * 3 + (f"unique{i}" if i == 0 else "") for i in range(4)}
     corpus, judged = world(

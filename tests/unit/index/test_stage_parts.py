@@ -97,6 +97,25 @@ def test_publishing_with_options_checks_canaries_and_retires_old_releases(worksp
     assert catalog.current_number(workspace.root) == 4
 
 
+@pytest.mark.parametrize(
+    ("decided", "bm25", "searched"),
+    [
+        ({"this": "hybrid"}, True, "hybrid"),
+        ({"this": "hybrid"}, False, "dense"),
+        ({"other": "hybrid"}, True, "dense"),
+    ],
+    ids=["as decided", "no BM25 index", "of another model"],
+)
+def test_a_release_is_searched_as_its_decision_proved_best(workspace: Workspace, decided, bm25, searched):
+    parts = workspace.parts(words(12), bm25=bm25)
+    record = {"search": decided, "models": {"this": parts["model"].digest, "other": "another"}}
+    parts["decision"] = workspace.decision(record)
+    publish_release(workspace.root, Publish(self_checks=3), parts)
+    searcher = Searcher(workspace.root)
+    assert {hit.mode for hit in searcher.search("a b c", k=3)} == {searched}
+    assert {hit.mode for hit in searcher.search("a b c", k=3, mode="dense")} == {"dense"}
+
+
 def test_old_large_artifacts_that_no_kept_release_names_are_removed(workspace: Workspace):
     kept = workspace.parts(words(12), bm25=False)
     workspace.publish(kept)
