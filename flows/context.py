@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,7 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
     }
     run.tracker.start(f"{kind} {flow_run.name}", params=config.model_dump(mode="json"), tags=tags)
     note_outcome(run, cause, "started", detail=run.key)
+    gc.freeze()  # else every full collection walks all that Prefect and MLflow brought along
     try:
         yield run
     except BaseException as error:
@@ -50,4 +52,5 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
     else:
         run.tracker.finish()
     finally:
+        gc.unfreeze()
         settle()
