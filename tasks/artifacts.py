@@ -42,8 +42,8 @@ def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
 
 def _decision(ref: ArtifactRef) -> str:
     decision = ref.read_json("decision.json")
-    reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
-    return f"## {decision['verdict']}\n\n{reasons}"
+    lines = [*decision["reasons"], *(f"→ {advice}" for advice in decision["advice"])]
+    return f"## {decision['verdict']}\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
 def _evaluation(ref: ArtifactRef) -> str:

@@ -86,6 +86,8 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
     console.print(f"[bold {colour}]{outcome.verdict}[/]")
     for reason in outcome.reasons:
         console.print(f"  • {escape(reason)}", highlight=False)
+    for advice in decision.read_json("decision.json")["advice"]:
+        console.print(f"  → {escape(advice)}", highlight=False)
     console.print(f"release {outcome.release} is live in {escape(str(workspace))}", highlight=False)
     console.print(f"report  {escape(str(outcome.report))}", highlight=False, soft_wrap=True)
 
