@@ -20,7 +20,8 @@ QUIET = {
 }
 
 #: What every flow comes to need: imported while the ephemeral server starts, which takes as long.
-LIBRARIES = ("sentence_transformers", "mlflow.tracking")
+#: ``embedlib.tracking`` comes first: it tells MLflow to be quiet.
+LIBRARIES = ("embedlib.tracking", "sentence_transformers", "mlflow.tracking")
 
 
 def start(name: str, **parameters: Any) -> Any:
