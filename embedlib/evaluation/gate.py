@@ -254,9 +254,10 @@ def _advice(verdict: Verdict, figures: Figures, search: Mapping[str, str]) -> li
             f"BM25 is the best system here ({means['bm25']:.3f}): serve it, or search with it first."
         )
     elif search.get(live) == "hybrid":
+        use = "search with `--mode hybrid`" if live == "incumbent" else "its release is searched with it"
         advice.append(
             f"{_name(hybrid)} is proven better than the {live} alone ({means[live]:.3f} to "
-            f"{means[hybrid]:.3f}): the release is searched with it."
+            f"{means[hybrid]:.3f}): {use}."
         )
     elif best == hybrid:
         advice.append(

@@ -36,8 +36,8 @@ def run(
     )
     test_set = test_set_digest(evaluation)
     decision = decide(figures, policy_of(config), History(previous_uses(job.store, test_set)))
-    models = {name: model.digest for name, model in models_of(job.store, evaluation).items()}
-    write_json(job.out / "decision.json", {**decision.as_json(), "test_set": test_set, "models": models})
+    record = {**decision.as_json(), "test_set": test_set, "models": model_digests(job.store, evaluation)}
+    write_json(job.out / "decision.json", record)
     return {
         "verdict": decision.verdict,
         "headline": decision.headline,
@@ -68,10 +68,10 @@ def policy_of(config: Decide) -> Policy:
     )
 
 
-def models_of(store: Store, evaluation: ArtifactRef) -> dict[str, ArtifactRef]:
-    """The models that were evaluated, by the name they had there."""
+def model_digests(store: Store, evaluation: ArtifactRef) -> dict[str, str]:
+    """Content of the models that were evaluated, by the name they had there."""
     parents = {name: parent.partition("/") for name, parent in evaluation.manifest.parents.items()}
-    return {name: store.get(kind, fp) for name, (kind, _, fp) in parents.items() if kind == "model"}
+    return {name: store.get(kind, fp).digest for name, (kind, _, fp) in parents.items() if kind == "model"}
 
 
 def test_set_digest(evaluation: ArtifactRef) -> str:

@@ -82,6 +82,15 @@ def test_a_hybrid_is_searched_with_where_it_is_proven_better_than_the_model_it_i
     assert any("0.400 to 0.430" in advice and "searched with it" in advice for advice in decision.advice)
 
 
+def test_a_kept_incumbent_is_searched_as_its_own_decision_said_so_the_hybrid_is_advice():
+    proven = comparison("incumbent", 0.03, 0.01, 0.05, system="hybrid:incumbent")
+    lost = comparison("incumbent", -0.01, -0.02, 0.002, p=0.2)
+    decision = decide(figures(lost, proven, means={"hybrid:incumbent": 0.45}), POLICY)
+    assert decision.verdict == "keep"
+    assert any("search with `--mode hybrid`" in advice for advice in decision.advice)
+    assert not any("release is searched" in advice for advice in decision.advice)
+
+
 @pytest.mark.parametrize(
     ("mean", "low", "p", "queries"),
     [(0.03, -0.001, 0.001, 200), (0.03, 0.01, 0.2, 200), (0.03, 0.01, 0.001, 19)],
