@@ -1,14 +1,15 @@
 """Flows started from a terminal: the command line finds them here by entry point.
 
-A configured Prefect server that answers is used; else Prefect's ephemeral one.
+A configured Prefect server that answers is used; else one of this process's own.
 """
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
+
+from flows.own_server import OwnServer
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -19,9 +20,9 @@ QUIET = {
     "TQDM_DISABLE": "1",
 }
 
-#: What every flow comes to need: imported while the ephemeral server starts, which takes as long.
+#: Imported while a server of our own starts, as far as that takes; later, where they are needed.
 #: ``embedlib.tracking`` comes first: it tells MLflow to be quiet.
-LIBRARIES = ("embedlib.tracking", "sentence_transformers", "mlflow.tracking")
+LIBRARIES = ("embedlib.tracking", "mlflow.tracking", "sentence_transformers")
 
 
 def start(name: str, **parameters: Any) -> Any:
@@ -37,26 +38,22 @@ def start(name: str, **parameters: Any) -> Any:
     """
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
+    own = None if os.environ.get("PREFECT_API_URL") else OwnServer()
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
+    if own and (settings.api.url or not settings.server.ephemeral.enabled):
+        own.stop()  # Prefect's profile names a server, or forbids a temporary one
+        own = None
     if settings.api.url:
         require_server(settings.api.url)
-    elif settings.server.ephemeral.enabled:
-        start_server()
     flow = getattr(import_module(f"flows.{name}"), name)
+    if own:
+        for library in LIBRARIES:
+            if not own.answers():
+                import_module(library)
+        own.use(settings.server.ephemeral.startup_timeout_seconds)
     return flow(**parameters)
-
-
-def start_server() -> None:
-    """Start Prefect's ephemeral server, and import the libraries meanwhile."""
-    from prefect.server.api.server import SubprocessASGIServer
-
-    with ThreadPoolExecutor(1) as pool:
-        started = pool.submit(SubprocessASGIServer().start)
-        for name in LIBRARIES:
-            import_module(name)
-        started.result()
 
 
 def require_server(url: str) -> None:

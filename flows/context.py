@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
     run.tracker.start(f"{kind} {flow_run.name}", params=config.model_dump(mode="json"), tags=tags)
     note_outcome(run, cause, "started", detail=run.key)
     gc.freeze()  # else every full collection walks all that Prefect and MLflow brought along
+    atexit.register(gc.freeze)  # and so does the interpreter at its end, for two seconds
     try:
         yield run
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Wait until the API has seen every task run: an ephemeral server dies with the process.
+"""Wait until the API has seen every task run: a temporary server ends with the process.
 
 Task-run states reach the server as events, after the task has gone on; a short flow that ends
 at once leaves task runs behind as running, or none at all.
@@ -15,6 +15,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.context import FlowRunContext
 from prefect.settings import get_current_settings
 
+from flows.own_server import ends_with_us
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,7 +29,8 @@ def settle(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
         Whether all were seen in time.
     """
     context = FlowRunContext.get()
-    if get_current_settings().api.url or context is None or context.flow_run is None:
+    passing = ends_with_us(get_current_settings().api.url)
+    if not passing or context is None or context.flow_run is None:
         return True
     expected = sum(int(n) + 1 for n in context.task_run_dynamic_keys.values() if str(n).isdecimal())
     deadline = time.monotonic() + timeout_s

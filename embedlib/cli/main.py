@@ -21,9 +21,9 @@ def main() -> None:
         app()
     except EmbedlibError as error:
         head, _, rest = error.render().partition("\n")
-        Console(stderr=True).print(f"[bold red]error:[/] {_plain(head)}", highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {_plain(head)}", highlight=False, soft_wrap=True)
         if rest:
-            Console(stderr=True).print(_plain(rest), highlight=False)
+            Console(stderr=True).print(_plain(rest), highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

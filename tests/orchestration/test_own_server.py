@@ -1,0 +1,78 @@
+"""The server of a run that has none configured: it ends with the run, and not before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from orchestra import wait_for
+
+KEEPER = """
+import time
+from flows.own_server import OwnServer
+own = OwnServer()
+own.use(120)
+print(own.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory) -> dict[str, str]:
+    """Variables of a machine on which no server was ever configured."""
+    home = str(tmp_path_factory.mktemp("prefect"))
+    return {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": home}
+
+
+def test_killed_with_the_process_that_started_it(env):
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEPER], env=env, stdout=subprocess.PIPE, text=True
+    ) as keeper:
+        server = psutil.Process(int(keeper.stdout.readline()))
+        assert "uvicorn" in server.cmdline()
+        keeper.kill()
+    wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, 5, "no server")
+
+
+def test_one_that_cannot_start_is_named_with_its_remedy(env, tmp_path):
+    broken = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/none/prefect.db"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "embedlib.cli",
+            "run",
+            "--data",
+            str(tmp_path),
+            "--workspace",
+            f"{tmp_path}/ws",
+        ],
+        env=env | broken,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Prefect's temporary server did not start" in done.stderr
+    assert "`embedlib ui` starts a lasting server" in done.stderr
+
+
+def test_an_interrupt_from_the_terminal_is_recorded(env, settings, tmp_path):
+    config = tmp_path / "embedlib.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "embedlib.cli", "run", "--config", str(config)]
+    with (tmp_path / "log").open("w") as log:
+        run = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    wait_for(lambda: "Beginning flow run" in (tmp_path / "log").read_text(), 100, "a run that began")
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(60) == 130, (tmp_path / "log").read_text()
+    with sqlite3.connect(Path(env["PREFECT_HOME"]) / "prefect.db") as database:
+        states = [state for (state,) in database.execute("select state_type from flow_run")]
+    assert states == ["CRASHED"]
