@@ -51,6 +51,10 @@ class Live(Protocol):
         """Content digest of its model."""
 
     @property
+    def search_mode(self) -> str:
+        """How users search it: ``dense`` or ``hybrid``."""
+
+    @property
     def corpus(self) -> Path:
         """Folder of its corpus artifact."""
 
@@ -60,7 +64,7 @@ class Live(Protocol):
 
     @property
     def test_score(self) -> float | None:
-        """nDCG@10 of its model on the test queries, as its decision has it."""
+        """nDCG@10 on the test queries, as its decision has it."""
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
         """The first k answers to each query, best first."""
@@ -238,7 +242,7 @@ def ensure_baseline(
 ) -> Baseline | None:
     """The canary baseline of the live model: taken when it is first released, then read back.
 
-    A refresh keeps the model, so its release is measured against the same baseline.
+    A refresh keeps the model and how it is searched, so its release is measured against the same baseline.
 
     Returns:
         None when the release has no judged query with a document in its corpus.
@@ -246,7 +250,7 @@ def ensure_baseline(
     Raises:
         DataError: The baseline's file is not what was written.
     """
-    path = history.folder / f"baseline-{live.model_digest}.json"
+    path = history.folder / f"baseline-{live.model_digest}-{live.search_mode}.json"
     if path.is_file():
         try:
             return Baseline.model_validate_json(path.read_bytes())

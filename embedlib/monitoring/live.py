@@ -33,6 +33,7 @@ class LiveRelease:
         created = datetime.fromisoformat(release.created_at)
         self.published_at = created if created.tzinfo else created.replace(tzinfo=UTC)
         self.model_digest = release.parts["model"].digest
+        self.search_mode = release.search
         self.corpus = release.ref(self.root, "corpus").path
 
     @cached_property
@@ -45,9 +46,14 @@ class LiveRelease:
 
     @cached_property
     def test_score(self) -> float | None:
-        """nDCG@10 on the test queries before publishing; None where that was not the deciding measure."""
+        """nDCG@10 on the test queries before publishing, searched as it is now.
+
+        None where that was not the deciding measure.
+        """
         proof = read_proof(self.root, self.release)
-        return float(proof.of_release().mean()) if proof and proof.measure == MEASURE else None
+        if proof is None or proof.measure != MEASURE:
+            return None
+        return float(proof.of_release(self.search_mode).mean())
 
     @cached_property
     def _searcher(self) -> Any:
@@ -62,8 +68,8 @@ class LiveRelease:
         return load_encoder(self.release.ref(self.root, "model").path)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
-        """The model's first k answers to each query, best first."""
-        found = self._searcher.search(list(queries), k=k, mode="dense")
+        """The first k answers to each query as users get them, best first."""
+        found = self._searcher.search(list(queries), k=k)
         return [[Answer(hit.doc_id, hit.group_id, hit.score) for hit in hits] for hits in found]
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:

@@ -29,9 +29,9 @@ class Proof(NamedTuple):
     released: str
     values: dict[str, npt.NDArray[np.float64]]
 
-    def of_release(self) -> npt.NDArray[np.float64]:
-        """The released model's values, [n]."""
-        return self.values[self.released]
+    def of_release(self, search: str = "dense") -> npt.NDArray[np.float64]:
+        """The values of the released model, or of its hybrid with BM25 where ``search`` is that, [n]."""
+        return self.values[f"hybrid:{self.released}" if search == "hybrid" else self.released]
 
 
 def read_proof(root: Path, release: Release) -> Proof | None:

@@ -58,6 +58,7 @@ class ToyLive:
     number: int = 1
     published_at: datetime = T0
     model_digest: str = "m1"
+    search_mode: str = "dense"
     test_score: float | None = 1.0
     harm: str = ""
     broken: bool = False

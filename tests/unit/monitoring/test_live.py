@@ -9,6 +9,7 @@ import pytest
 from published import publish_base, small_config, write_beir
 
 from embedlib.index.catalog import current
+from embedlib.index.search import Searcher
 from embedlib.monitoring.check import Limits
 from embedlib.monitoring.history import Check, History, Outcome, Signal
 from embedlib.monitoring.live import open_live
@@ -37,11 +38,29 @@ def test_the_release_knows_its_queries_its_promise_and_its_files(released):
     assert proof is not None
     assert proof.measure == "nDCG@10"
     assert {"base", "candidate", "bm25"} <= set(proof.values)
-    assert live.test_score == pytest.approx(proof.of_release().mean())
+    assert live.test_score == pytest.approx(proof.of_release(live.search_mode).mean())
     assert live.damage() == ""
     answers = live.search(["river stone window", "yellow"], 3)
     assert [len(a) for a in answers] == [3, 3]
     assert answers[0][0].score >= answers[0][1].score
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+def test_a_release_is_watched_as_users_search_it(released, mode):
+    path = released / "releases" / "current" / "release.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"search": mode}))
+    live = open_live(released)
+    proof = read_proof(released, live.release)
+    system = {"dense": proof.released, "hybrid": f"hybrid:{proof.released}"}[mode]
+    assert live.test_score == pytest.approx(proof.values[system].mean())
+    queries = ["river stone window", "yellow"]
+    expected = Searcher(released).search(queries, k=3, mode=mode)
+    assert [[a.score for a in hits] for hits in live.search(queries, 3)] == [
+        [hit.score for hit in hits] for hits in expected
+    ]
+    check_live(released, Limits(), now=NOW)
+    (kept,) = (released / "monitor").glob("baseline-*.json")
+    assert kept.stem.endswith(f"-{mode}")
 
 
 def test_a_healthy_release_checked_twice(released, release_template):
