@@ -67,11 +67,19 @@ def invocation() -> str:
 
 
 def start_flow(name: str, **parameters: Any) -> Any:
-    """Run a flow; flows register themselves under the entry-point group ``embedlib.flows``."""
-    found = entry_points(group="embedlib.flows", name="start")
+    """Run a flow."""
+    return from_flows("start")(name, **parameters)
+
+
+def from_flows(name: str) -> Any:
+    """What the flows offer under that name: they register it in the entry-point group ``embedlib.flows``."""
+    found = entry_points(group="embedlib.flows", name=name)
     if not found:
-        raise UserError("the flows are not installed", remedy="pip install embedlib with its flows and tasks")
-    return next(iter(found)).load()(name, **parameters)
+        raise UserError(
+            f"the flows are not installed, or an older version of them: {name!r} is missing",
+            remedy="pip install embedlib with its flows and tasks",
+        )
+    return next(iter(found)).load()
 
 
 def emit_json(value: Any) -> None:

@@ -16,6 +16,7 @@ from embedlib.cli.app import (
     Workspace,
     app,
     emit_json,
+    from_flows,
     settings,
     start_flow,
 )
@@ -75,6 +76,23 @@ def doctor(workspace: Workspace = Path("workspace"), as_json: AsJson = False) ->
     findings = diagnose(workspace)
     emit_json([f.model_dump(mode="json") for f in findings]) if as_json else findings_table(findings)
     raise typer.Exit(exit_code(findings))
+
+
+@app.command()
+def automations(
+    silence_s: Annotated[
+        float, typer.Option(min=60, help="Seconds without a heartbeat after which a run counts as dead.")
+    ] = 600.0,
+) -> None:
+    """Put automations on the Prefect server: dead runs are marked, and a webhook is told what happened.
+
+    With EMBEDLIB_NOTIFY_URL set, that address is told of decisions, failed runs and degraded
+    retrieval, as JSON {"text": …}. Given again, it changes what is there.
+
+    Example: EMBEDLIB_NOTIFY_URL=https://hooks.example.com/… embedlib automations
+    """
+    for name in from_flows("automations")(silence_s):
+        typer.echo(name)
 
 
 @app.command()
