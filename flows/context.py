@@ -32,6 +32,7 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
         tracking_uri=config.tracking.uri,
         experiment=config.tracking.experiment,
         retries=config.run.retries,
+        limit=config.run.limit,
     )
     cause = event.model_dump(mode="json") if event else None
     run.store.sweep()

@@ -20,6 +20,7 @@ class RunContext(BaseModel):
         tracking_uri: MLflow tracking URI, None = the workspace's own.
         experiment: MLflow experiment.
         retries: How often a stage that failed is tried again.
+        limit: Global concurrency limit that stages on the accelerator hold.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,6 +30,7 @@ class RunContext(BaseModel):
     tracking_uri: str | None = None
     experiment: str = "embedlib"
     retries: int = 1
+    limit: str | None = None
 
     @property
     def store(self) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -15,6 +16,7 @@ from embedlib.store import ArtifactRef
 from tasks.artifacts import show
 from tasks.context import RunContext
 from tasks.progress import UiProgress
+from tasks.slot import slot
 
 
 def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
@@ -23,11 +25,15 @@ def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
     return not isinstance(error, UserError | BudgetExhausted)
 
 
-def stage_task(stage: Stage) -> Callable[..., ArtifactRef]:
+def stage_task(stage: Stage, *, accelerated: bool = False) -> Callable[..., ArtifactRef]:
     """Make a stage a task that returns its artifact's reference.
 
     The task's state is ``Reused`` where the artifact was there already. Its figures go to MLflow
     and its report to the Prefect UI.
+
+    Args:
+        stage: The row of the table.
+        accelerated: Whether it trains or encodes, so that it holds the run's ``limit`` meanwhile.
 
     Returns:
         ``call(run, config, label="", **inputs)``; ``config`` is the stage's section, inputs that
@@ -44,7 +50,15 @@ def stage_task(stage: Stage) -> Callable[..., ArtifactRef]:
     def run_task(
         run: RunContext, config: Section, inputs: dict[str, ArtifactRef | None], label: str
     ) -> State[ArtifactRef]:
-        built = run_stage(run.store, stage, config, seed=run.seed, progress=UiProgress(stage.name), **inputs)
+        built = run_stage(
+            run.store,
+            stage,
+            config,
+            seed=run.seed,
+            progress=UiProgress(stage.name),
+            during=partial(slot, run.limit if accelerated else None),
+            **inputs,
+        )
         record(run, stage.name + label, built.ref, built.reused)
         name = "Reused" if built.reused else "Completed"
         return Completed(name=name, data=built.ref, message=f"{built.ref.kind} {built.ref.fingerprint[:12]}")

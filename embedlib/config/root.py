@@ -46,6 +46,9 @@ class Run(Section):
     """Workers of the engine when it is started here."""
     address: str | None = None
     """Address of a running Dask scheduler or Ray head; null starts a local one."""
+    limit: str | None = Field(default=None, min_length=1)
+    """Global concurrency limit of Prefect that a stage holds while it trains or encodes, on any machine;
+    make it with ``prefect gcl create gpu --limit 1``. null: none."""
     retries: int = Field(default=1, ge=0, le=10)
     """How often a stage that failed through no mistake of the user is tried again."""
 

@@ -31,7 +31,6 @@ def run(job: Job, config: Adapt, *, corpus: ArtifactRef, queries: ArtifactRef, m
         timeout_s=config.timeout_s,
         stall_s=config.stall_s,
         progress=job.progress,
-        lock=job.store.locks_dir / "device.lock",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,19 @@ def run_stage(
     *,
     seed: int = 0,
     progress: Progress | None = None,
+    during: Callable[[], AbstractContextManager[None]] = nullcontext,
     **inputs: ArtifactRef | None,
 ) -> Built:
     """Run a stage, or find its result; inputs that are None are left out.
+
+    Args:
+        store: The workspace.
+        stage: What to run.
+        config: Its options.
+        seed: The run's seed.
+        progress: Told of long work; the log without.
+        during: Makes the context that is held while the stage works, not while it looks for its result.
+        **inputs: Its input artifacts by name.
 
     Returns:
         The artifact, and whether it was there already.
@@ -85,6 +96,7 @@ def run_stage(
 
     def make(work: Work) -> Summary:
         job = Job(work.out, work.scratch, seed, store, progress or LogProgress())
-        return stage.run(job, config, **given)
+        with during():
+            return stage.run(job, config, **given)
 
     return store.build(stage.recipe(config, given, seed), make)

@@ -42,7 +42,6 @@ def run(
         timeout_s=config.timeout_s,
         stall_s=config.stall_s,
         progress=job.progress,
-        lock=job.store.locks_dir / "device.lock",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,6 @@ def launch(
     stall_s: float | None = None,
     progress: Progress = silent,
     env: Mapping[str, str] | None = None,
-    lock: Path | None = None,
 ) -> dict[str, Any]:
     """Run a job in a process of its own, or in several through ``torchrun``.
 
@@ -50,7 +50,6 @@ def launch(
         stall_s: Longest silence in seconds.
         progress: Told of steps and evaluations.
         env: Variables for the child (``MLFLOW_RUN_ID`` …).
-        lock: File whose lock is held meanwhile where there is a GPU, see ``device_lock``.
 
     Returns:
         The run's summary, numbers by name.
@@ -61,7 +60,7 @@ def launch(
     scratch = Path(job.scratch)
     job.write(scratch / "job.json")
     listener = _Listener(progress)
-    with device_lock(lock):
+    with device_lock():
         try:
             run_supervised(
                 _command(scratch / "job.json", processes),
@@ -80,21 +79,24 @@ def launch(
     return listener.summary
 
 
+def device_file() -> Path:
+    """The lock file of this user's GPUs on this machine, whatever the workspace: one for each visible set."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace("/", "-")
+    return Path(tempfile.gettempdir()) / f"embedlib-gpu-{os.getuid()}-{visible}.lock"
+
+
 @contextmanager
-def device_lock(path: Path | None) -> Iterator[None]:
-    """Hold the machine's GPU: an operating-system lock, so that a crash of its holder frees it.
+def device_lock() -> Iterator[None]:
+    """Hold this machine's GPU: an operating-system lock, so that a crash of its holder frees it.
 
-    Without a GPU, or without a path, nothing is locked.
-
-    Args:
-        path: The lock file, the same for everybody who uses the GPU.
+    Without a GPU nothing is locked.
     """
     import torch
 
-    if path is None or not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         yield
         return
-    with file_lock(path):
+    with file_lock(device_file()):
         yield
 
 
