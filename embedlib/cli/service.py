@@ -89,7 +89,7 @@ def automations(
     With EMBEDLIB_NOTIFY_URL set, that address is told of decisions, failed runs and degraded
     retrieval, as JSON {"text": …}. Given again, it changes what is there.
 
-    Example: EMBEDLIB_NOTIFY_URL=https://hooks.example.com/… embedlib automations
+    Example: embedlib automations --silence-s 900
     """
     for name in from_flows("automations")(silence_s):
         typer.echo(name)
