@@ -16,6 +16,7 @@ from embedlib.store import ArtifactRef
 from tasks import stages
 from tasks.context import RunContext
 from tasks.runner import task_runner
+from tasks.slot import slot
 
 
 def encode(
@@ -48,7 +49,8 @@ def plan(run: RunContext, config: Encode, corpus: ArtifactRef, model: ArtifactRe
 def shard(run: RunContext, spec: dict[str, Any], number: int, workers: int) -> None:
     """Encode one shard into the shared store."""
     share_cores(workers)
-    encode_shard(run.store, ShardSpec.from_dict(spec))
+    with slot(run.limit):
+        encode_shard(run.store, ShardSpec.from_dict(spec))
 
 
 def fan_out(run: RunContext, config: Config, specs: list[dict[str, Any]]) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from embedlib.config.root import Run
 from embedlib.errors import UserError
+
+#: A Ray of this machine only, though Ray names the switch for other systems, and without telemetry.
+LOCAL_RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+#: Dask's own log says more about a cluster of ours than anyone asked; workers inherit the level.
+QUIET_DASK = {"DASK_LOGGING__DISTRIBUTED": "error"}
 
 
 def task_runner(config: Run) -> TaskRunner[Any]:
@@ -30,6 +36,7 @@ def _processes(config: Run) -> TaskRunner[Any]:
 
 
 def _dask(config: Run) -> TaskRunner[Any]:
+    _default(QUIET_DASK)
     try:
         from prefect_dask import DaskTaskRunner
     except ModuleNotFoundError as error:
@@ -37,18 +44,33 @@ def _dask(config: Run) -> TaskRunner[Any]:
     if config.address:
         return DaskTaskRunner(address=config.address)
     return DaskTaskRunner(
-        cluster_kwargs={"n_workers": config.workers, "threads_per_worker": 1, "dashboard_address": None}
+        cluster_kwargs={
+            "n_workers": config.workers,
+            "threads_per_worker": 1,
+            "dashboard_address": "127.0.0.1:0",  # without one, every cluster of a machine wants port 8787
+        }
     )
 
 
 def _ray(config: Run) -> TaskRunner[Any]:
+    if not config.address:
+        _default(LOCAL_RAY)
     try:
         from prefect_ray import RayTaskRunner
     except ModuleNotFoundError as error:
         raise _missing("ray") from error
     if config.address:
         return RayTaskRunner(address=config.address)
-    return RayTaskRunner(init_kwargs={"num_cpus": config.workers, "include_dashboard": False})
+    # "local" also where a Ray that somebody else started would be found
+    return RayTaskRunner(
+        init_kwargs={"address": "local", "num_cpus": config.workers, "include_dashboard": False}
+    )
+
+
+def _default(variables: dict[str, str]) -> None:
+    """Set environment variables that are not set; the libraries read them when they are imported."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def _missing(name: str) -> UserError:

@@ -81,6 +81,7 @@ class Orchestra:
         }
         self.url = self.env["PREFECT_API_URL"]
         self._running: list[subprocess.Popen[bytes]] = []
+        self._homes = {self.env["PREFECT_HOME"]}
         self.server: subprocess.Popen[bytes] | None = None
 
     def start_server(self, timeout_s: float = 240) -> None:
@@ -88,9 +89,18 @@ class Orchestra:
         self.server = self._start(server_command(self.port), "server")
         wait_for(self._healthy, timeout_s, f"the server on port {self.port}; see {self.folder}/server.log")
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """Start a process worker on the pool."""
-        return self._start(worker_command(POOL), "worker")
+    def start_worker(self, home: Path | None = None, limit: int = 2) -> subprocess.Popen[bytes]:
+        """Start a process worker on the pool.
+
+        Args:
+            home: Its own Prefect home, as on a machine of its own; None = the server's.
+            limit: Runs it takes at once.
+        """
+        place = str(home) if home else self.env["PREFECT_HOME"]
+        self._homes.add(place)
+        command = worker_command(POOL)
+        command[command.index("--limit") + 1] = str(limit)
+        return self._start(command, "worker", PREFECT_HOME=place)
 
     def deploy(self, config: dict[str, Any], **changes: dict[str, Any]) -> None:
         """Deploy everything in ``prefect.yaml`` with another configuration.
@@ -215,18 +225,18 @@ class Orchestra:
             process.kill()
 
     def _left_behind(self) -> Iterator[psutil.Process]:
-        """Processes of this home: what a killed worker leaves."""
+        """Processes of these homes: what a killed worker leaves."""
         for process in psutil.process_iter():
             try:
-                if process.environ().get("PREFECT_HOME") == self.env["PREFECT_HOME"]:
+                if process.environ().get("PREFECT_HOME") in self._homes:
                     yield process
             except psutil.Error:
                 continue
 
-    def _start(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], name: str, **env: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as stream:
             process = subprocess.Popen(
-                command, env=self.env, cwd=self.folder, stdout=stream, stderr=subprocess.STDOUT,
+                command, env=self.env | env, cwd=self.folder, stdout=stream, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
         self._running.append(process)
