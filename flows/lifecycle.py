@@ -8,7 +8,7 @@ from prefect import flow
 
 from embedlib.config.root import Config
 from embedlib.store import ArtifactRef
-from flows.approval import approval
+from flows.approval import Approval, approval
 from flows.context import flow_context
 from flows.outcome import Outcome, Trigger, as_json
 from tasks import stages
@@ -93,15 +93,19 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         if promoted:
             register(run, config, chosen.model)
         outcome = Outcome.of(proof.decision, report, release, promoted)
-        conclude(run, event, outcome)
+        conclude(run, event, outcome, consent)
     return outcome
 
 
-def conclude(run: RunContext, event: Trigger | None, outcome: Outcome) -> None:
-    """Tell the world and the monitor's history what came of the run."""
+def conclude(run: RunContext, event: Trigger | None, outcome: Outcome, consent: Approval | None) -> None:
+    """Tell the world, the tracking run and the monitor's history what came of the run, and on whose word."""
     state = "published" if outcome.promoted else "kept"
-    tell(run, f"embedlib.release.{state}", outcome.model_dump(mode="json"))
-    note_outcome(run, as_json(event), state, detail=outcome.verdict)
+    word = as_json(consent)
+    tell(run, f"embedlib.release.{state}", {**outcome.model_dump(mode="json"), "approval": word})
+    run.tracker.figures("approval", word or {})
+    declined = consent is not None and not consent.approve
+    detail = f"{outcome.verdict}, declined by {consent.by}: {consent.note}" if declined else outcome.verdict
+    note_outcome(run, as_json(event), state, detail=detail)
 
 
 def tune(
