@@ -64,10 +64,19 @@ def test_one_that_cannot_start_is_named_with_its_remedy(env, tmp_path):
     assert "`embedlib ui` starts a lasting server" in done.stderr
 
 
+#: As a terminal starts it: a parent in the background would have left interrupts ignored.
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from embedlib.cli import main
+main()
+"""
+
+
 def test_an_interrupt_from_the_terminal_is_recorded(env, settings, tmp_path):
     config = tmp_path / "embedlib.yaml"
     config.write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "embedlib.cli", "run", "--config", str(config)]
+    command = [sys.executable, "-c", COMMAND, "run", "--config", str(config)]
     with (tmp_path / "log").open("w") as log:
         run = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     wait_for(lambda: "Beginning flow run" in (tmp_path / "log").read_text(), 100, "a run that began")
