@@ -1,4 +1,4 @@
-"""Flows started from a terminal: the command line finds them here by entry point.
+"""What the command line does with Prefect: it finds it here, by entry point.
 
 A configured Prefect server that answers is used; else one of this process's own.
 """
@@ -37,8 +37,7 @@ def start(name: str, **parameters: Any) -> Any:
         ServiceError: A Prefect server is configured and does not answer.
         EmbedlibError: Whatever stopped the flow.
     """
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
+    quiet()
     own = None if os.environ.get("PREFECT_API_URL") else OwnServer()
     from prefect.settings import get_current_settings
 
@@ -55,6 +54,20 @@ def start(name: str, **parameters: Any) -> Any:
                 import_module(library)
         own.use(settings.server.ephemeral.startup_timeout_seconds)
     return flow(**parameters)
+
+
+def automations(silence_s: float) -> list[str]:
+    """Put the automations on the configured server, see ``flows.automations.install``."""
+    quiet()
+    from flows.automations import install
+
+    return install(silence_s)
+
+
+def quiet() -> None:
+    """Settings that Prefect has to find when it is imported: no telemetry, our records in its logs."""
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
 
 
 def require_server(url: str) -> None:

@@ -64,6 +64,18 @@ def test_one_that_cannot_start_is_named_with_its_remedy(env, tmp_path):
     assert "`embedlib ui` starts a lasting server" in done.stderr
 
 
+def test_a_server_that_prefect_s_profile_names_is_asked_instead(tmp_path):
+    profile = 'active = "team"\n[profiles.team]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    (tmp_path / "profiles.toml").write_text(profile)
+    env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
+    code = "from flows.by_hand import start; start('monitor')"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert "ServiceError: the configured Prefect server does not answer" in done.stderr
+    assert "where: http://127.0.0.1:9/api" in done.stderr
+    left = [p for p in psutil.process_iter(["environ"]) if str(tmp_path) in str(p.info["environ"])]
+    assert left == []
+
+
 #: As a terminal starts it: a parent in the background would have left interrupts ignored.
 COMMAND = """
 import signal
