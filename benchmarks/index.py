@@ -18,13 +18,13 @@ import numpy as np
 from benchmarks.workspace import WORKSPACE, machine, real_vectors
 from embedlib.contracts import Corpus, Floats, Rows, Vectors
 from embedlib.index.artifact import save_faiss
-from embedlib.index.assemble import Assembled, Request, assemble
 from embedlib.index.build import build_index
 from embedlib.index.choose import Demands
 from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
 from embedlib.index.info import Settings, open_index
 from embedlib.index.plot import label
 from embedlib.index.queries import sample_queries
+from embedlib.index.select import Request, SelectedIndex, select_index
 from embedlib.index.tune import recall_at_k
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.local import load_encoder
@@ -68,13 +68,13 @@ def real(types: list[str]) -> int:
     print(f"{'type':<14}{'setting':<22}{'recall@10':>10}{'ms':>9}{'x flat':>8}{'MiB':>8}{'build s':>9}")
     best = 0.0
     for factory in types:
-        made = assemble(vectors, tuning, Request(factory=factory), rng=np.random.default_rng(0))
+        made = select_index(vectors, tuning, Request(factory=factory), rng=np.random.default_rng(0))
         best = max(best, row(made, flat, vectors, held_out, truth))
     print(f"fastest at recall@{K} >= {TARGET}: {best:.1f} times flat (at least {SPEEDUP:g} wanted)")
     return 0 if best >= SPEEDUP else 1
 
 
-def row(made: Assembled, flat: DenseIndex, vectors: Vectors, queries: Floats, truth: Rows) -> float:
+def row(made: SelectedIndex, flat: DenseIndex, vectors: Vectors, queries: Floats, truth: Rows) -> float:
     """Print one type's figures; returns its speed against flat if its recall is enough, else 0."""
     dense = DenseIndex(made.index, VectorRows(vectors), made.tuned.settings, normalized=True)
     recall = recall_at_k(dense.search(queries, K).rows, truth)
@@ -108,7 +108,7 @@ def million(count: int, dimension: int, memory_mb: float) -> int:
         before = peak_memory_mb()
         request = Request(demands=Demands(memory_mb=memory_mb))
         started = time.perf_counter()
-        made = assemble(vectors, queries[::2], request, rng=np.random.default_rng(0))
+        made = select_index(vectors, queries[::2], request, rng=np.random.default_rng(0))
         print(f"{count:,} synthetic vectors of {dimension}: {made.reason}")
         print(
             f"chosen, built and tuned in {time.perf_counter() - started:.0f} s, build {made.build_s:.0f} s, "

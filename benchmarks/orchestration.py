@@ -98,7 +98,7 @@ def run_side(side: str, workspace: str, data: str | None, overrides: Sequence[st
     source = {"type": "auto", "path": data} if data else {"type": "docstrings"}
     config = load_config(values={"workspace": workspace, "ingest": {"source": source}}, overrides=overrides)
     if side == "flow":
-        from flows.by_hand import start
+        from flows.command_entry import start
 
         start("lifecycle", config=config)
     else:

@@ -18,7 +18,7 @@ from prefect.settings import get_current_settings
 from prefect.states import StateType
 
 from embedlib.errors import ServiceError
-from flows.by_hand import require_server
+from flows.command_entry import require_server
 
 #: Names the address of the webhook: an address often is a secret, so it is no parameter.
 ADDRESS_ENV = "EMBEDLIB_NOTIFY_URL"

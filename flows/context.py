@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 
 from embedlib.config.root import Config
 from flows.outcome import Trigger
-from flows.settle import settle
+from flows.wait_for_task_runs import wait_for_task_runs
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
 
@@ -56,4 +56,4 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
         run.tracker.finish()
     finally:
         gc.unfreeze()
-        settle()
+        wait_for_task_runs()

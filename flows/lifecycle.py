@@ -15,7 +15,7 @@ from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
 from tasks.monitor import note_outcome
-from tasks.release import live_release, publish, register, tell
+from tasks.release import emit_event, live_release, publish, register
 
 
 class Data(NamedTuple):
@@ -101,7 +101,7 @@ def conclude(run: RunContext, event: Trigger | None, outcome: Outcome, consent: 
     """Tell the world, the tracking run and the monitor's history what came of the run, and on whose word."""
     state = "published" if outcome.promoted else "kept"
     word = as_json(consent)
-    tell(run, f"embedlib.release.{state}", {**outcome.model_dump(mode="json"), "approval": word})
+    emit_event(run, f"embedlib.release.{state}", {**outcome.model_dump(mode="json"), "approval": word})
     run.tracker.figures("approval", word or {})
     declined = consent is not None and not consent.approve
     detail = f"{outcome.verdict}, declined by {consent.by}: {consent.note}" if declined else outcome.verdict

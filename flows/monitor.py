@@ -9,7 +9,7 @@ from prefect import flow
 from embedlib.config.root import Config
 from flows.context import flow_context
 from tasks import stages
-from tasks.monitor import alarm, look
+from tasks.monitor import check_release, emit_alerts
 from tasks.release import live_release
 
 
@@ -22,6 +22,6 @@ def monitor(config: Config) -> dict[str, Any]:
     """
     with flow_context(config, "monitor") as run:
         corpus = stages.ingest(run, config.ingest) if live_release(run) else None
-        report = look(run, config.monitor, corpus)
-        alarm(report)
+        report = check_release(run, config.monitor, corpus)
+        emit_alerts(report)
     return report.summary()

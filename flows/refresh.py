@@ -11,7 +11,7 @@ from flows.outcome import Trigger, as_json
 from tasks import stages
 from tasks.encode import encode
 from tasks.monitor import note_outcome
-from tasks.release import live_release, publish, tell
+from tasks.release import emit_event, live_release, publish
 
 
 @flow(name="refresh", flow_run_name="refresh-{config.workspace.name}", persist_result=False)
@@ -39,6 +39,6 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
         index = stages.index(run, config.index, corpus=corpus, queries=queries, model=model, vectors=vectors)
         parts = {**live, "corpus": corpus, "vectors": vectors, "index": index}
         release = publish(run, config, parts, event=as_json(event))
-        tell(run, "embedlib.release.refreshed", {"release": release.number})
+        emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
     return release.number

@@ -16,8 +16,8 @@ from embedlib.store import ArtifactRef
 from tasks.context import RunContext
 
 
-@task(name="look", task_run_name="look", persist_result=False)
-def look(run: RunContext, config: Monitor, corpus: ArtifactRef | None) -> MonitorReport:
+@task(name="check release", task_run_name="check release", persist_result=False)
+def check_release(run: RunContext, config: Monitor, corpus: ArtifactRef | None) -> MonitorReport:
     """Check the live release against its baselines, and the documents as they are now."""
     report = check_live(
         run.workspace,
@@ -31,8 +31,8 @@ def look(run: RunContext, config: Monitor, corpus: ArtifactRef | None) -> Monito
     return report
 
 
-@task(name="alarm", task_run_name="alarm", persist_result=False)
-def alarm(report: MonitorReport) -> None:
+@task(name="emit alerts", task_run_name="emit alerts", persist_result=False)
+def emit_alerts(report: MonitorReport) -> None:
     """Emit the report's events; each carries its evidence."""
     for event in report.events:
         resource = {"prefect.resource.id": event.resource}

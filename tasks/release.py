@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import events, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.events import emit_event
 
 from embedlib.config.root import Config
 from embedlib.index import catalog
@@ -75,8 +74,8 @@ def register(run: RunContext, config: Config, model: ArtifactRef) -> None:
         run.tracker.flush()
 
 
-@task(name="tell", task_run_name="tell", persist_result=False)
-def tell(run: RunContext, event: str, payload: dict[str, Any]) -> None:
+@task(name="emit event", task_run_name="emit event", persist_result=False)
+def emit_event(run: RunContext, event: str, payload: dict[str, Any]) -> None:
     """Emit an event that automations may act on."""
     resource = {"prefect.resource.id": f"embedlib.workspace.{run.workspace.name}"}
-    emit_event(event=event, resource=resource, payload={"workspace": str(run.workspace), **payload})
+    events.emit_event(event=event, resource=resource, payload={"workspace": str(run.workspace), **payload})

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.figures import Figures, GuardFigure, SliceFigure
+from embedlib.evaluation.gate_inputs import GateInputs, GuardFigure, SliceFigure
 
 Verdict = Literal["promote", "keep", "merge-and-retest", "do-not-fine-tune", "not-enough-evidence"]
 
@@ -92,7 +92,7 @@ class Decision:
         return value
 
 
-def decide(figures: Figures, policy: Policy, history: History = History()) -> Decision:
+def decide(figures: GateInputs, policy: Policy, history: History = History()) -> Decision:
     """Judge a candidate.
 
     Args:
@@ -135,7 +135,7 @@ def proven(comparison: Comparison, policy: Policy) -> bool:
     return d.low > 0 and comparison.p <= 1 - policy.level + 1e-12 and d.mean >= policy.min_effect
 
 
-def best_search(figures: Figures, policy: Policy) -> dict[str, str]:
+def best_search(figures: GateInputs, policy: Policy) -> dict[str, str]:
     """For each model: ``hybrid`` where that is proven better than the model alone, else ``dense``."""
     shown = figures.comparisons if figures.queries >= policy.min_queries else ()
     better = {c.baseline for c in shown if c.system == f"hybrid:{c.baseline}" and proven(c, policy)}
@@ -148,7 +148,7 @@ def failing_slices(slices: Sequence[SliceFigure], policy: Policy) -> list[SliceF
     return [s for s in judged if s.difference.mean < -policy.slice_floor and s.difference.high < 0]
 
 
-def _judge(figures: Figures, policy: Policy) -> tuple[Verdict, list[str]]:
+def _judge(figures: GateInputs, policy: Policy) -> tuple[Verdict, list[str]]:
     """The verdict and its reasons."""
     blocked = _unusable(figures, policy)
     if blocked:
@@ -173,7 +173,7 @@ def _judge(figures: Figures, policy: Policy) -> tuple[Verdict, list[str]]:
     return "promote", won + [_guard_sentence(g) for g in figures.guards]
 
 
-def _unusable(figures: Figures, policy: Policy) -> list[str]:
+def _unusable(figures: GateInputs, policy: Policy) -> list[str]:
     """Why these figures cannot decide anything; empty when they can."""
     if figures.leaks:
         shown = [f"Leak: {leak}." for leak in figures.leaks[:5]]
@@ -196,7 +196,7 @@ def _unusable(figures: Figures, policy: Policy) -> list[str]:
 
 
 def _not_proven(
-    main: Comparison, reference: str, figures: Figures, policy: Policy
+    main: Comparison, reference: str, figures: GateInputs, policy: Policy
 ) -> tuple[Verdict, list[str]]:
     d = main.difference
     reasons = [_sentence(main, figures)]
@@ -219,18 +219,18 @@ def _not_proven(
     return "not-enough-evidence", reasons
 
 
-def _as_good(figures: Figures, system: str) -> bool:
+def _as_good(figures: GateInputs, system: str) -> bool:
     return system in figures.systems and figures.systems[system].mean >= figures.systems["candidate"].mean
 
 
-def _against_base(figures: Figures, policy: Policy) -> list[str]:
+def _against_base(figures: GateInputs, policy: Policy) -> list[str]:
     comparison = figures.comparison("candidate", "base")
     if comparison.difference.low > -policy.min_effect:
         return []
     return [f"It is not shown to be as good as the base. {_sentence(comparison, figures)}"]
 
 
-def _headline(verdict: Verdict, figures: Figures) -> str:
+def _headline(verdict: Verdict, figures: GateInputs) -> str:
     other = "incumbent" if "incumbent" in figures.systems else "base"
     on = f" on {figures.queries} {KINDS.get(figures.decides, figures.decides)}" if figures.decides else ""
     return {
@@ -242,7 +242,7 @@ def _headline(verdict: Verdict, figures: Figures) -> str:
     }[verdict]
 
 
-def _advice(verdict: Verdict, figures: Figures, search: Mapping[str, str]) -> list[str]:
+def _advice(verdict: Verdict, figures: GateInputs, search: Mapping[str, str]) -> list[str]:
     means = {name: interval.mean for name, interval in figures.systems.items()}
     best = max(means, key=lambda name: means[name], default=None)
     reference = "incumbent" if "incumbent" in means else "base"
@@ -275,7 +275,7 @@ def _advice(verdict: Verdict, figures: Figures, search: Mapping[str, str]) -> li
     return advice
 
 
-def _sentence(c: Comparison, figures: Figures) -> str:
+def _sentence(c: Comparison, figures: GateInputs) -> str:
     d = c.difference
     verb = "gains" if d.mean >= 0 else "loses"
     return (

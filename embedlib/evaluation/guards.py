@@ -19,7 +19,7 @@ from embedlib.corpus.docstrings import docstring_documents, package_roots
 from embedlib.corpus.records import Record
 from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.dev import DevSet
-from embedlib.evaluation.figures import GuardFigure
+from embedlib.evaluation.gate_inputs import GuardFigure
 from embedlib.evaluation.significance import Interval, bootstrap_mean, paired_bootstrap
 from embedlib.evaluation.similarity import (
     SentencePairs,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.figures import GuardFigure
 from embedlib.evaluation.gate import KINDS
+from embedlib.evaluation.gate_inputs import GuardFigure
 from embedlib.evaluation.significance import Interval
 
 

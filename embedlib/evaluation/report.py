@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.figures import guard_from_json, slice_from_json
 from embedlib.evaluation.gate import KINDS
+from embedlib.evaluation.gate_inputs import guard_from_json, slice_from_json
 from embedlib.evaluation.plots import Forest, Line, forest, line
 from embedlib.evaluation.significance import Interval
 from embedlib.store import Manifest

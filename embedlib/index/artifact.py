@@ -7,14 +7,14 @@ from typing import Any
 
 from embedlib.contracts import Vectors, require_sorted_unique, write_json
 from embedlib.errors import DiskFull, MismatchError
-from embedlib.index.assemble import Assembled
 from embedlib.index.info import INDEX_FILE, INFO_FILE, IndexInfo, Recall
 from embedlib.index.queries import QuerySample
+from embedlib.index.select import SelectedIndex
 
 
 def write_index(
     out: Path,
-    made: Assembled,
+    made: SelectedIndex,
     vectors: Vectors,
     corpus_digest: str,
     requested: str,

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 
 from embedlib.contracts import Corpus, Floats, Rows, document_text, write_json
 from embedlib.fingerprint import code_digest
-from embedlib.index.known import Hashes, Known, known_vectors, of_encoding, read_hashes
-from embedlib.index.vectors import assemble
+from embedlib.index.vector_cache import Hashes, VectorCache, cached_vectors, of_encoding, read_hashes
+from embedlib.index.vectors import write_vectors
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.models.options import Precision
 from embedlib.progress import Progress, silent
@@ -100,7 +100,7 @@ def plan_shards(store: Store, corpus: Path, encoding: Encoding, shard_size: int)
         shard_size: Documents a shard.
     """
     hashes = read_hashes(corpus / "corpus.parquet")
-    pending = _pending(hashes, known_vectors(store, encoding.identity))
+    pending = _pending(hashes, cached_vectors(store, encoding.identity))
     cuts = range(0, len(pending), shard_size)
     return [ShardSpec(corpus, encoding, _ranges(pending[start : start + shard_size])) for start in cuts]
 
@@ -167,13 +167,13 @@ def encode_corpus(
     """
     started = time.monotonic()
     hashes = read_hashes(corpus.file("corpus.parquet"))
-    before = known_vectors(store, encoding.identity, shards=False)
+    before = cached_vectors(store, encoding.identity, shards=False)
     drop_assembled_shards(store, encoding, before)
     reused = int((before.find(hashes) >= 0).sum())
     specs = plan_shards(store, corpus.path, encoding, shard_size)
     made = _encode_all(store, specs, progress)
     info = {"model_digest": encoding.model_digest, "encoding": encoding.identity}
-    dimension = assemble(corpus, hashes, known_vectors(store, encoding.identity), out, info)
+    dimension = write_vectors(corpus, hashes, cached_vectors(store, encoding.identity), out, info)
     return {
         "documents": len(hashes),
         "reused": reused,
@@ -186,7 +186,7 @@ def encode_corpus(
     }
 
 
-def drop_assembled_shards(store: Store, encoding: Encoding, known: Known) -> int:
+def drop_assembled_shards(store: Store, encoding: Encoding, known: VectorCache) -> int:
     """Delete shard artifacts all of whose vectors are among the ``known`` finished ones; returns how many."""
     dropped = 0
     for ref in list(of_encoding(store, "shard", encoding.identity)):
@@ -218,7 +218,7 @@ def _encode_all(store: Store, specs: Sequence[ShardSpec], progress: Progress) ->
     return made
 
 
-def _pending(hashes: Hashes, known: Known) -> Rows:
+def _pending(hashes: Hashes, known: VectorCache) -> Rows:
     """Rows to encode: the first of each content that is not known, in order."""
     _, first = np.unique(hashes, return_index=True)
     missing = known.find(hashes[first]) < 0

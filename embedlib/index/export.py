@@ -19,7 +19,7 @@ from embedlib.contracts import Corpus, Vectors, write_json
 from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
 from embedlib.index.dense import VectorRows
-from embedlib.index.holds import Hold
+from embedlib.index.release_lock import ReleaseLock
 from embedlib.store import disk_errors
 
 FORMATS = ("parquet", "numpy")
@@ -54,7 +54,7 @@ def export_release(
     """
     _check_options(out, fmt, dtype)
     release = _release(Path(root), number)
-    hold = Hold(Path(root), release.number)
+    hold = ReleaseLock(Path(root), release.number)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:

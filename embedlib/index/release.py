@@ -20,8 +20,8 @@ from embedlib.contracts import Corpus, Vectors
 from embedlib.errors import MismatchError, ReleaseError
 from embedlib.index import catalog
 from embedlib.index.catalog import Part, Release, current, reconcile, releases
-from embedlib.index.holds import HOLD
 from embedlib.index.info import read_info
+from embedlib.index.release_lock import LOCK_FILE
 from embedlib.index.retention import previous
 from embedlib.index.verify import Checks, require_intact, verify_index
 from embedlib.store import ArtifactRef
@@ -206,7 +206,7 @@ def _write(root: Path, release: Release) -> None:
     temporary = folder / f"{catalog.TEMPORARY}{release.number}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    (temporary / HOLD).touch()
+    (temporary / LOCK_FILE).touch()
     text = json.dumps(release.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
     with (temporary / "release.json").open("w", encoding="utf-8") as stream:
         stream.write(text + "\n")

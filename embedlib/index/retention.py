@@ -16,7 +16,7 @@ from embedlib.index.catalog import (
     releases_dir,
     sync_folder,
 )
-from embedlib.index.holds import removal
+from embedlib.index.release_lock import removal
 
 logger = logging.getLogger(__name__)
 

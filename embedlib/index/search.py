@@ -13,7 +13,7 @@ from embedlib.contracts import Rows, document_text
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
 from embedlib.index.catalog import Release, current_number
 from embedlib.index.filters import Filters
-from embedlib.index.holds import hold_current
+from embedlib.index.release_lock import lock_current
 from embedlib.index.snapshot import Encoders, Snapshot
 from embedlib.index.snippets import snippet
 from embedlib.models.encoder import Encoder
@@ -189,7 +189,7 @@ class Searcher:
             self._opening.release()
 
     def _open(self) -> Snapshot:
-        hold = hold_current(self.root)
+        hold = lock_current(self.root)
         if hold is None:
             raise ReleaseError(
                 "nothing is published in this workspace",

@@ -13,11 +13,11 @@ from embedlib.errors import CorruptArtifact, MismatchError
 from embedlib.index.catalog import Release, read_release
 from embedlib.index.dense import DenseIndex
 from embedlib.index.documents import Documents
-from embedlib.index.encoding import QueryEncoder
 from embedlib.index.filters import Filters, MetadataFilter
-from embedlib.index.holds import Hold
 from embedlib.index.info import IndexInfo, read_info
 from embedlib.index.lexical import BM25_DIR, open_bm25
+from embedlib.index.query_batcher import QueryBatcher
+from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.verify import require_intact
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import BM25Index
@@ -45,7 +45,7 @@ class Snapshot:
         CorruptArtifact: A file is missing or damaged.
     """
 
-    def __init__(self, root: Path, hold: Hold, encoders: Encoders) -> None:
+    def __init__(self, root: Path, hold: ReleaseLock, encoders: Encoders) -> None:
         self._hold = hold
         self.number = hold.number
         self.release = read_release(root, hold.number)
@@ -129,9 +129,9 @@ class Encoders:
 
     def __init__(self, load: Callable[[Path], Encoder] | None = None) -> None:
         self._load = load
-        self._loaded: dict[str, QueryEncoder] = {}
+        self._loaded: dict[str, QueryBatcher] = {}
 
-    def get(self, model: ArtifactRef) -> QueryEncoder:
+    def get(self, model: ArtifactRef) -> QueryBatcher:
         """The model, loaded at most once while it is in use.
 
         Raises:
@@ -141,7 +141,7 @@ class Encoders:
         encoder = self._loaded.pop(digest, None)
         if encoder is None:
             require_intact([model])
-            encoder = QueryEncoder((self._load or _local)(model.path))
+            encoder = QueryBatcher((self._load or _local)(model.path))
             encoder.encode(["warm"])  # the first call of a model is many times slower than the next
         self._loaded[digest] = encoder
         while len(self._loaded) > self.KEPT:

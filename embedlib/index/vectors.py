@@ -11,20 +11,22 @@ import pyarrow.parquet as pq
 
 from embedlib.contracts import Corpus, Floats, Rows, write_json
 from embedlib.errors import DataError, ModelError
-from embedlib.index.known import Hashes, Known
+from embedlib.index.vector_cache import Hashes, VectorCache
 from embedlib.store import ArtifactRef
 
 #: Rows an array file holds.
 FILE_ROWS = 16384
 
 
-def assemble(corpus: ArtifactRef, hashes: Hashes, known: Known, out: Path, info: Mapping[str, Any]) -> int:
+def write_vectors(
+    corpus: ArtifactRef, hashes: Hashes, cache: VectorCache, out: Path, info: Mapping[str, Any]
+) -> int:
     """Write ``shards/*.npy``, ``ids.parquet`` and ``vectors.json``; returns the dimension.
 
     Args:
         corpus: The corpus artifact.
         hashes: Its documents' content hashes in row order, S16 [n].
-        known: Holds a vector for each of them.
+        cache: Holds a vector for each of them.
         out: Folder to write to.
         info: Entries of ``vectors.json`` that say what made the vectors.
 
@@ -36,9 +38,9 @@ def assemble(corpus: ArtifactRef, hashes: Hashes, known: Known, out: Path, info:
         raise DataError("the corpus is empty", where=str(corpus.path), expected="at least one document")
     (out / "shards").mkdir()
     names: list[str] = []
-    positions = known.find(hashes)
+    positions = cache.find(hashes)
     for start in range(0, len(hashes), FILE_ROWS):
-        block = known.take(positions[start : start + FILE_ROWS])
+        block = cache.take(positions[start : start + FILE_ROWS])
         _check(block, corpus, start)
         names.append(f"shards/{len(names):05d}.npy")
         np.save(out / names[-1], block, allow_pickle=False)
@@ -46,7 +48,7 @@ def assemble(corpus: ArtifactRef, hashes: Hashes, known: Known, out: Path, info:
     shape = {"dimension": int(block.shape[1]), "dtype": str(block.dtype), "count": len(hashes)}
     write_json(
         out / "vectors.json",
-        {**shape, "normalized": known.normalized, **info, "corpus_digest": corpus.digest, "shards": names},
+        {**shape, "normalized": cache.normalized, **info, "corpus_digest": corpus.digest, "shards": names},
     )
     return int(block.shape[1])
 

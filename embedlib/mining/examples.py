@@ -13,7 +13,7 @@ from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_j
 from embedlib.mining.blocks import Block, Draw, draw_block
 from embedlib.mining.candidates import ORIGINS
 from embedlib.mining.hybrid import vector_moments
-from embedlib.mining.known import KnownPositives, text_classes
+from embedlib.mining.known_positives import KnownPositives, text_classes
 from embedlib.mining.miner import Rules, Sources, mine
 from embedlib.mining.pairs import MiningPairs, QueryBlock
 from embedlib.mining.report import MiningReport, example_samples

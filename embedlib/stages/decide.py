@@ -7,8 +7,8 @@ from typing import Any
 
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows, write_json
-from embedlib.evaluation.figures import read_figures
 from embedlib.evaluation.gate import History, Policy, decide
+from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.fingerprint import digest
 from embedlib.stages.base import Job, Stage
@@ -28,7 +28,7 @@ def run(
     if examples is not None:
         rows = read_rows(examples.file("examples.parquet"), ["query_id", "query", "positive_id"])
         leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
-    figures = read_figures(
+    figures = read_gate_inputs(
         evaluation.path,
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),

@@ -9,9 +9,8 @@ from typing import Any
 from embedlib.config.evaluation import Evaluate
 from embedlib.contracts import Corpus, Vectors, read_rows, write_json
 from embedlib.errors import DataError
-from embedlib.evaluation.assess import assess
 from embedlib.evaluation.cached import GuardCache
-from embedlib.evaluation.figures import GuardFigure, figure_json
+from embedlib.evaluation.gate_inputs import GuardFigure, figure_json
 from embedlib.evaluation.guards import (
     PACKAGES,
     GuardSet,
@@ -23,6 +22,7 @@ from embedlib.evaluation.guards import (
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.lineage import model_line
 from embedlib.evaluation.measures import Run, parse_measures
+from embedlib.evaluation.run_evaluation import run_evaluation
 from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem, Options
@@ -68,7 +68,7 @@ def run(
     )
     statistics = Statistics(config.primary, config.level, config.draws)
     rng = job.generator("evaluate")
-    record = assess(
+    record = run_evaluation(
         documents,
         sets,
         systems,

@@ -8,7 +8,7 @@ from typing import Any
 from embedlib.config.evaluation import General
 from embedlib.contracts import SCORES, write_json, write_table
 from embedlib.evaluation.cached import GuardCache
-from embedlib.evaluation.figures import figure_json
+from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.guards import GuardSet, ValuesOf, general_figures, guard_figures
 from embedlib.evaluation.similarity import SentencePairs
 from embedlib.evaluation.statistics import Statistics

@@ -10,13 +10,13 @@ from typing import Any
 from embedlib.config.index import Index
 from embedlib.contracts import Corpus, Vectors
 from embedlib.index.artifact import write_index
-from embedlib.index.assemble import Assembled, Request, assemble
 from embedlib.index.choose import Demands
 from embedlib.index.documents import DOCUMENTS_FILE, write_documents
 from embedlib.index.info import IDS_FILE, INDEX_FILE
 from embedlib.index.lexical import BM25_DIR, write_bm25
 from embedlib.index.plot import plot_curve
 from embedlib.index.queries import QuerySample, sample_queries
+from embedlib.index.select import Request, SelectedIndex, select_index
 from embedlib.models.local import load_encoder
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
@@ -41,7 +41,7 @@ def run(
     encoded = load_encoder(model.path, dtype="auto").encode_queries(sample.texts)
     with ThreadPoolExecutor(1) as pool:  # counting words is Python's work, FAISS leaves it free
         lexical = pool.submit(write_bm25, documents.texts(), job.out / BM25_DIR) if config.bm25 else None
-        assembled = assemble(made, encoded, _request(config), rng=rng, progress=job.progress)
+        assembled = select_index(made, encoded, _request(config), rng=rng, progress=job.progress)
         write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
         write_documents(documents, job.out / DOCUMENTS_FILE)
     shutil.copyfile(vectors.file(IDS_FILE), job.out / IDS_FILE)
@@ -61,7 +61,7 @@ def _request(config: Index) -> Request:
     )
 
 
-def _summary(made: Assembled, sample: QuerySample, out: Path, lexical: bool) -> dict[str, Any]:
+def _summary(made: SelectedIndex, sample: QuerySample, out: Path, lexical: bool) -> dict[str, Any]:
     return {
         "factory": made.factory,
         "reason": made.reason,

@@ -12,10 +12,10 @@ from embedlib.contracts import Corpus, Vectors
 from embedlib.evaluation.dev import DevSet
 from embedlib.mining.examples import Plan, mine_examples
 from embedlib.mining.filters import Thresholds
-from embedlib.mining.known import KnownPositives
+from embedlib.mining.known_positives import KnownPositives
 from embedlib.mining.miner import Rules
 from embedlib.mining.pairs import MiningPairs, read_pairs
-from embedlib.mining.worth import Lesson, hybrid_lesson
+from embedlib.mining.teacher_check import TeacherCheck, check_teacher
 from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
 from embedlib.stages.base import Job, Stage
@@ -43,10 +43,10 @@ def run(
     known = KnownPositives()
     known.add_judgements(queries.path, documents.row_of)
     encoder = load_encoder(model.path)
-    teacher, lesson = config.teacher, None
+    teacher, check = config.teacher, None
     if teacher == "auto":
         read_dev = partial(DevSet.read, documents, queries.path, rng=job.generator("dev"))
-        teacher, lesson = chosen_teacher(mining, read_dev, encoder)
+        teacher, check = chosen_teacher(mining, read_dev, encoder)
     summary = mine_examples(
         Work(job.out, job.scratch),
         mining,
@@ -57,14 +57,14 @@ def run(
         encoder,
         progress=job.progress,
     )
-    if lesson is None:
+    if check is None:
         return summary
-    return {**summary, "dev_student": round(lesson.student, 4), "dev_hybrid": round(lesson.hybrid, 4)}
+    return {**summary, "dev_student": round(check.student, 4), "dev_hybrid": round(check.hybrid, 4)}
 
 
 def chosen_teacher(
     pairs: MiningPairs, read_dev: Callable[[], DevSet | None], encoder: Encoder
-) -> tuple[Teacher, Lesson | None]:
+) -> tuple[Teacher, TeacherCheck | None]:
     """``auto`` made definite: the hybrid where most pairs have no label, unless dev is against it."""
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
     if labelled * 2 >= len(pairs.pairs):
@@ -72,13 +72,13 @@ def chosen_teacher(
     dev = read_dev()
     if dev is None:
         return "hybrid", None
-    lesson = hybrid_lesson(dev, encoder)
+    check = check_teacher(dev, encoder)
     logger.info(
         "dev nDCG@10 of the model %.4f, of its hybrid with BM25 %.4f (%d queries): %s",
-        *lesson,
-        "the hybrid teaches" if lesson.worthwhile else "no teacher",
+        *check,
+        "the hybrid teaches" if check.may_teach else "no teacher",
     )
-    return ("hybrid" if lesson.worthwhile else "none"), lesson
+    return ("hybrid" if check.may_teach else "none"), check
 
 
 def _plan(config: Mine, teacher: Teacher, job: Job) -> Plan:

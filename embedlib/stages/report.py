@@ -8,7 +8,7 @@ from typing import Any
 
 from embedlib.config.evaluation import Report
 from embedlib.evaluation import report as page
-from embedlib.evaluation.figures import guard_from_json
+from embedlib.evaluation.gate_inputs import guard_from_json
 from embedlib.evaluation.lineage import lineage
 from embedlib.evaluation.markdown import summary_markdown
 from embedlib.evaluation.report import Findings, write_report

@@ -4,7 +4,7 @@ Files: queries.parquet, qrels.parquet, held_out.parquet (documents that may give
 withheld.parquet (texts without the derived query, see ``embedlib.corpus.withheld``), report.json,
 rejected.jsonl.
 
-Queries that people wrote come first: their splits are kept, or carved out of what there is. A test or
+Queries that people wrote come first: their splits are kept, or split off from what there is. A test or
 dev split that people's queries cannot fill is derived from documents (title, heading, first sentence).
 A derived query stands word for word in its document, so evaluation scores that document by its text in
 withheld.parquet, and the document, with all that resembles it, gives no training pairs.
@@ -22,9 +22,9 @@ from embedlib.config import data as options
 from embedlib.contracts import QRELS, QUERIES, Corpus, write_json, write_table
 from embedlib.corpus import beir
 from embedlib.corpus.derive import Derived, derive_queries, resembling
-from embedlib.corpus.divide import Divided, Resolver, divide
 from embedlib.corpus.labels import Labels, Query, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.rejects import FILE, Rejects
+from embedlib.corpus.splits import Resolver, Splits, make_splits
 from embedlib.corpus.textfiles import require_file, unreadable
 from embedlib.corpus.withheld import write_withheld
 from embedlib.errors import DataError
@@ -59,7 +59,7 @@ def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
         sizes = {"test": config.test_queries, "dev": config.dev_queries}
         near = config.near_duplicate
         resolver = Resolver(corpus.path)
-        divided = divide(labels, resolver, rejects.add, rng, sizes=sizes, threshold=near)
+        divided = make_splits(labels, resolver, rejects.add, rng, sizes=sizes, threshold=near)
     derived = _derive(documents, divided, labels, config, job)
     held = resembling(documents, [d for found in derived.values() for d in found], near)
     return _write(job.out, divided, labels, derived, held, rejects.count)
@@ -114,7 +114,7 @@ def _origin(labels: options.Labels) -> str:
 
 
 def _derive(
-    documents: Corpus, divided: Divided, labels: Labels, config: options.Split, job: Job
+    documents: Corpus, divided: Splits, labels: Labels, config: options.Split, job: Job
 ) -> dict[str, list[Derived]]:
     """Derived queries for test and dev where people's do not fill them."""
     wanted = {s: n for s, n in derived_sizes(len(documents), config).items() if not divided.qrels.get(s)}
@@ -157,7 +157,7 @@ def derived_sizes(documents: int, config: options.Split) -> dict[str, int]:
 
 def _write(
     out: Path,
-    divided: Divided,
+    divided: Splits,
     labels: Labels,
     derived: Mapping[str, list[Derived]],
     held: set[str],
@@ -185,7 +185,7 @@ def _write(
 
 
 def _figures(
-    split: str, divided: Divided, labels: Labels, derived: Mapping[str, list[Derived]]
+    split: str, divided: Splits, labels: Labels, derived: Mapping[str, list[Derived]]
 ) -> dict[str, Any]:
     if found := derived.get(split):
         kinds = [d.kind for d in found]
@@ -200,7 +200,7 @@ def _figures(
 
 
 def _query_rows(
-    divided: Divided, labels: Labels, derived: Mapping[str, list[Derived]]
+    divided: Splits, labels: Labels, derived: Mapping[str, list[Derived]]
 ) -> Iterator[dict[str, str | None]]:
     for split in SPLITS:
         for query_id in sorted(divided.qrels.get(split, {})):
@@ -223,7 +223,7 @@ def _query_rows(
             }
 
 
-def _qrels_rows(divided: Divided, derived: Mapping[str, list[Derived]]) -> Iterator[dict[str, Any]]:
+def _qrels_rows(divided: Splits, derived: Mapping[str, list[Derived]]) -> Iterator[dict[str, Any]]:
     for split in SPLITS:
         for query_id, judged in sorted(divided.qrels.get(split, {}).items()):
             for doc_id, relevance in sorted(judged.items()):

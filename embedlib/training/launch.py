@@ -87,7 +87,7 @@ def device_file() -> Path:
 
 @contextmanager
 def device_lock() -> Iterator[None]:
-    """Hold this machine's GPU: an operating-system lock, so that a crash of its holder frees it.
+    """ReleaseLock this machine's GPU: an operating-system lock, so that a crash of its holder frees it.
 
     Without a GPU nothing is locked.
     """

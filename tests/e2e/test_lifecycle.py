@@ -83,7 +83,7 @@ def task_states(flow_name: str) -> dict[str, str]:
 
 
 def stage_states(flow_name: str) -> dict[str, str]:
-    other = {"live release", "publish", "register", "tell", "look", "alarm"}
+    other = {"live release", "publish", "register", "emit event", "check release", "emit alerts"}
     return {name: state for name, state in task_states(flow_name).items() if name not in other}
 
 

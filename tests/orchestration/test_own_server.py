@@ -68,7 +68,7 @@ def test_a_server_that_prefect_s_profile_names_is_asked_instead(tmp_path):
     profile = 'active = "team"\n[profiles.team]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
     (tmp_path / "profiles.toml").write_text(profile)
     env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
-    code = "from flows.by_hand import start; start('monitor')"
+    code = "from flows.command_entry import start; start('monitor')"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert "ServiceError: the configured Prefect server does not answer" in done.stderr
     assert "where: http://127.0.0.1:9/api" in done.stderr

@@ -29,7 +29,7 @@ def test_deployed_scheduled_and_run(orchestra, settings, released):
     assert scheduled[0]["state_name"] in ("Scheduled", "Pending", "Running", "Completed", "Late")
     assert orchestra.wait(run_id)["type"] == "COMPLETED"
     tasks = orchestra.tasks(run_id)
-    assert tasks["look"] == tasks["alarm"] == "Completed"
+    assert tasks["check release"] == tasks["emit alerts"] == "Completed"
     assert tasks["ingest"] == "Reused"
     (line, *_) = (Path(settings["workspace"]) / "monitor" / "history.jsonl").read_text().splitlines()
     assert json.loads(line)["release"] == 1

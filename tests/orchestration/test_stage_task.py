@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from embedlib.config.base import Section
 from embedlib.errors import DataError, StoreError
 from embedlib.stages.base import Stage
-from flows.settle import settle
+from flows.wait_for_task_runs import wait_for_task_runs
 from tasks.context import RunContext
 from tasks.stage import stage_task
 
@@ -47,7 +47,7 @@ def toys(workspace: Path, fail: str = "") -> str:
     first = toy(run, Toy(text="abc"), label="one")
     toy(run, Toy(text="abc"), label="two", source=None)
     toy(run, Toy(text="de", fail=fail), label="three", source=first)
-    assert settle()
+    assert wait_for_task_runs()
     return str(flow_run.id)
 
 

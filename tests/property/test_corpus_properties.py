@@ -10,12 +10,12 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedlib.corpus.carve import carve
 from embedlib.corpus.chunk import Cutter
 from embedlib.corpus.clean import clean
 from embedlib.corpus.groups import UnionFind
 from embedlib.corpus.leaks import LeakFilter, near_groups, trigrams
 from embedlib.corpus.sorting import ExternalSorter
+from embedlib.corpus.split_queries import split_queries
 from embedlib.corpus.titles import bare, without_opening
 
 short_texts = st.text(alphabet="abcd ", min_size=0, max_size=14)
@@ -52,24 +52,24 @@ def test_near_groups_are_the_connected_components(texts: list[str], threshold: f
     st.integers(0, 2**16),
 )
 @settings(max_examples=200, deadline=None)
-def test_carved_splits_share_no_query_and_no_document(
+def test_new_splits_share_no_query_and_no_document(
     judged: list[list[int]], test: int, dev: int, seed: int
 ) -> None:
     queries = {f"q{i}": f"{i:06b}" * 3 for i in range(len(judged))}
     groups = {f"q{i}": frozenset(map(str, documents)) for i, documents in enumerate(judged)}
-    carved = carve(queries, groups, {"test": test, "dev": dev}, np.random.default_rng(seed), 0.9)
-    assert carved.split.keys() == queries.keys()
-    sizes = [list(carved.split.values()).count(name) for name in ("test", "dev")]
+    made = split_queries(queries, groups, {"test": test, "dev": dev}, np.random.default_rng(seed), 0.9)
+    assert made.split.keys() == queries.keys()
+    sizes = [list(made.split.values()).count(name) for name in ("test", "dev")]
     assert sizes[0] <= test
     assert sizes[1] <= dev
     near = near_groups(list(queries.values()), 0.9)
     for i, first in enumerate(queries):
-        assert carved.split[first] == carved.split[f"q{near[i]}"]
-    if carved.how == "queries":
+        assert made.split[first] == made.split[f"q{near[i]}"]
+    if made.how == "queries":
         return
     documents: dict[str, set[str]] = {"test": set(), "dev": set(), "train": set()}
-    for query, name in carved.split.items():
-        documents[name] |= {g for g in groups[query] if (query, g) not in carved.left_out}
+    for query, name in made.split.items():
+        documents[name] |= {g for g in groups[query] if (query, g) not in made.left_out}
     assert not documents["train"] & (documents["test"] | documents["dev"])
     assert not documents["dev"] & documents["test"]
 

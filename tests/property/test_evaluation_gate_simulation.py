@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from embedlib.evaluation.compare import compare, means
-from embedlib.evaluation.figures import Figures
 from embedlib.evaluation.gate import Policy, decide
+from embedlib.evaluation.gate_inputs import GateInputs
 
 MEASURE = "nDCG@10"
 
@@ -21,7 +21,7 @@ def verdict(rng, n, shift, noise, policy):
         swap = rng.random(n) < 0.5
         base, candidate = np.where(swap, candidate, base), np.where(swap, base, candidate)
     values = {"base": {MEASURE: base}, "candidate": {MEASURE: candidate}}
-    figures = Figures(
+    figures = GateInputs(
         primary=MEASURE,
         decides="human",
         queries=n,

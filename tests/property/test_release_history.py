@@ -15,8 +15,8 @@ from index_workspace import Workspace, load, words
 
 from embedlib.errors import ReleaseError
 from embedlib.index import catalog
-from embedlib.index.holds import Hold
 from embedlib.index.release import Terms, publish, reconcile, rollback
+from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
 
@@ -50,7 +50,7 @@ class Life(RuleBasedStateMachine):
         (self.root / "artifacts").symlink_to(self.artifacts)
         self.live: int | None = None
         self.content: dict[int, int] = {}
-        self.holds: list[Hold] = []
+        self.holds: list[ReleaseLock] = []
         self.highest = 0
 
     def known(self) -> list[int]:
@@ -92,7 +92,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.live is not None)
     @rule(data=st.data())
     def read(self, data):
-        self.holds.append(Hold(self.root, data.draw(st.sampled_from(self.known()))))
+        self.holds.append(ReleaseLock(self.root, data.draw(st.sampled_from(self.known()))))
 
     @precondition(lambda self: self.holds)
     @rule()

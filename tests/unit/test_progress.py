@@ -14,10 +14,10 @@ def test_the_rate_of_resumed_work_counts_from_where_it_began(
 ) -> None:
     clock = iter([0.0, 5.0, 10.0, 30.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    tell = progress.LogProgress(every_s=10.0)
+    report = progress.LogProgress(every_s=10.0)
     with caplog.at_level(logging.INFO, logger="embedlib.progress"):
         for done in (170, 171, 175, 185):
-            tell(done, 310, "steps")
+            report(done, 310, "steps")
     assert [r.getMessage() for r in caplog.records] == [
         "steps: 175 of 310 (0.5/s, 270 s left)",
         "steps: 185 of 310 (0.5/s, 250 s left)",
@@ -29,8 +29,8 @@ def test_no_time_left_is_told_before_anything_was_done(
 ) -> None:
     clock = iter([0.0, 20.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    tell = progress.LogProgress()
+    report = progress.LogProgress()
     with caplog.at_level(logging.INFO, logger="embedlib.progress"):
-        tell(170, 310, "steps")
-        tell(170, 310, "steps")
+        report(170, 310, "steps")
+        report(170, 310, "steps")
     assert caplog.messages == ["steps: 170 of 310 (0/s)"]

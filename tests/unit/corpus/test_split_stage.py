@@ -1,4 +1,4 @@
-"""Splits: official ones kept, missing ones carved or derived, nothing leaking from one to the other."""
+"""Splits: official ones kept, missing ones made or derived, nothing leaking from one to the other."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import math
 import pytest
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.figures import Figures, GuardFigure, SliceFigure
 from embedlib.evaluation.gate import Decision, History, Policy, decide
+from embedlib.evaluation.gate_inputs import GateInputs, GuardFigure, SliceFigure
 from embedlib.evaluation.significance import Interval
 
 POLICY = Policy()
@@ -42,7 +42,7 @@ def figures(*comparisons, **changes):
         "systems": systems,
         "comparisons": comparisons,
     }
-    return Figures(**{**given, **changes})
+    return GateInputs(**{**given, **changes})
 
 
 def guard(passed, name="sts"):

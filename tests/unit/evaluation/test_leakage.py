@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from evaluation_data import write_corpus, write_queries
 
+from embedlib.evaluation.content_duplicates import content_duplicates
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.leakage import find_leaks
-from embedlib.evaluation.twins import twins
 
 HUMAN = {
     "dataset": "human",
@@ -82,5 +82,5 @@ def test_twins_are_rows_of_the_document_and_rows_that_say_the_same(tmp_path):
         tmp_path / "q",
         [("q1", "x", "test", "human", None, {"d1": 1}), ("q2", "y", "dev", "human", None, {"G": 1})],
     )
-    assert twins(read_judged(corpus, queries, "test")["human"], corpus) == {"d1": ["d1", "d3"]}
-    assert twins(read_judged(corpus, queries, "dev")["human"], corpus) == {"G": ["d2", "d4"]}
+    assert content_duplicates(read_judged(corpus, queries, "test")["human"], corpus) == {"d1": ["d1", "d3"]}
+    assert content_duplicates(read_judged(corpus, queries, "dev")["human"], corpus) == {"G": ["d2", "d4"]}

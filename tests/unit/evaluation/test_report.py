@@ -13,7 +13,7 @@ from evaluation_data import write_corpus, write_queries
 from embedlib.config.evaluation import Decide, Report
 from embedlib.contracts import write_json
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.figures import GuardFigure
+from embedlib.evaluation.gate_inputs import GuardFigure
 from embedlib.evaluation.lineage import lineage
 from embedlib.evaluation.markdown import comparison_table, guards_table, summary_markdown
 from embedlib.evaluation.plots import forest, line
@@ -206,7 +206,7 @@ def artifacts(store):
         write_json(out / "slices.json", [])
         write_json(out / "examples.json", {})
         from embedlib.contracts import write_table
-        from embedlib.evaluation.assess import JUDGED
+        from embedlib.evaluation.run_evaluation import JUDGED
 
         write_table(out / "judged.parquet", [], JUDGED)
 

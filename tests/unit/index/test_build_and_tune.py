@@ -12,11 +12,11 @@ from index_workspace import Workspace, words
 from embedlib.contracts import Vectors, write_table
 from embedlib.errors import DataError, DiskFull, MismatchError, UserError
 from embedlib.index.artifact import save_faiss
-from embedlib.index.assemble import Request, assemble
 from embedlib.index.build import build_index, checked_blocks, create_index
 from embedlib.index.choose import Demands, candidates, code_bytes, list_count, training_need
 from embedlib.index.dense import DenseIndex, VectorRows, truncate
 from embedlib.index.info import Settings, read_info
+from embedlib.index.select import Request, select_index
 from embedlib.index.tune import RESCORE_LADDER, is_lossy, recall_at_k, tune
 from embedlib.retrieval.dense import block_of, exact_search
 
@@ -237,16 +237,16 @@ def test_training_sample_is_bounded(rng, monkeypatch, stored):
 def test_a_latency_demand_that_one_type_misses_moves_on_to_the_next(monkeypatch, rng, stored):
     vectors, queries = stored(unit(12_000, 16)), unit(30, 16, seed=1)
     speeds = iter([9.0, 0.5])
-    monkeypatch.setattr("embedlib.index.assemble.latency_ms", lambda *a: next(speeds))
+    monkeypatch.setattr("embedlib.index.select.latency_ms", lambda *a: next(speeds))
     request = Request(demands=Demands(latency_ms=1.0))
-    made = assemble(vectors, queries, request, rng=rng)
+    made = select_index(vectors, queries, request, rng=rng)
     assert made.factory == "HNSW32"
     assert "Flat takes more than 1 ms" in made.reason
 
 
 def test_when_no_type_meets_the_recall_the_best_is_kept_and_says_so(rng, stored):
     vectors, queries = stored(unit(2000, 16)), unit(30, 16, seed=1)
-    made = assemble(vectors, queries, Request(factory="LSH", recall_target=1.0), rng=rng)
+    made = select_index(vectors, queries, Request(factory="LSH", recall_target=1.0), rng=rng)
     assert made.tuned.recall < 1.0
     assert "below 1" in made.reason
 
@@ -264,7 +264,7 @@ def test_too_few_vectors_to_train_is_a_typed_error(rng, stored):
 
 def test_more_components_than_the_vectors_have_is_refused(rng, stored):
     with pytest.raises(UserError, match=r"index\.dimension"):
-        assemble(stored(unit(20, 8)), unit(2, 8), Request(dimension=16), rng=rng)
+        select_index(stored(unit(20, 8)), unit(2, 8), Request(dimension=16), rng=rng)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from embedlib.index.encode import (
     encode_shard,
     plan_shards,
 )
-from embedlib.index.known import known_vectors
+from embedlib.index.vector_cache import cached_vectors
 from embedlib.index.vectors import unusable
 from embedlib.store import Recipe
 
@@ -160,7 +160,7 @@ def test_shards_go_once_assembled(store, toy, encoding):
     run(store, corpus, encoding)
     left = plan_shards(store, corpus.path, replace(encoding, model_digest="other"), 100)
     encode_shard(store, left[0])
-    known = known_vectors(store, encoding.identity, shards=False)
+    known = cached_vectors(store, encoding.identity, shards=False)
     assert drop_assembled_shards(store, encoding, known) == 3
     assert len(list(store.artifacts("shard"))) == 1  # the other model's stays
     assert plan_shards(store, corpus.path, encoding, 4) == []

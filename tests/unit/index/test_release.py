@@ -13,8 +13,8 @@ from index_workspace import Workspace, words
 
 from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError
 from embedlib.index import catalog
-from embedlib.index.holds import Hold, hold_current
 from embedlib.index.release import current, publish, reconcile, releases, rollback
+from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.retention import protected, retire
 from embedlib.store import file_lock
 
@@ -182,24 +182,24 @@ def test_retention_by_age(three):
 
 
 def test_retention_never_removes_what_a_reader_holds(three):
-    reader = Hold(three.root, 1)
+    reader = ReleaseLock(three.root, 1)
     assert retire(three.root, keep=1) == []
     reader.close()
     assert retire(three.root, keep=1) == [1]
     with pytest.raises(ReleaseError, match="release 1 is not there"):
-        Hold(three.root, 1)
+        ReleaseLock(three.root, 1)
 
 
 def test_a_reader_that_is_forgotten_holds_nothing(three):
-    reader = Hold(three.root, 1)
+    reader = ReleaseLock(three.root, 1)
     del reader
     assert retire(three.root, keep=1) == [1]
 
 
 def test_holding_follows_the_live_release(three):
-    assert hold_current(three.root).number == 3
+    assert lock_current(three.root).number == 3
     rollback(three.root)
-    assert hold_current(three.root).number == 2
+    assert lock_current(three.root).number == 2
 
 
 def test_a_damaged_release_record_is_named_and_does_not_hide_the_others(three, caplog):

@@ -12,7 +12,7 @@ from index_workspace import Workspace, load, words
 
 from embedlib.errors import CorruptArtifact, DataError, MismatchError, ReleaseError, UserError
 from embedlib.index import Searcher
-from embedlib.index.encoding import QueryEncoder
+from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release import rollback
 from embedlib.index.retention import retire
 from embedlib.index.snippets import snippet
@@ -320,7 +320,7 @@ def test_waiting_threads_are_encoded_together_and_each_gets_its_own():
             time.sleep(0.05)
             return np.array([[len(t)] for t in texts], dtype=np.float32)
 
-    encoder, answers, failures = QueryEncoder(Slow()), {}, []
+    encoder, answers, failures = QueryBatcher(Slow()), {}, []
 
     def ask(n):
         try:

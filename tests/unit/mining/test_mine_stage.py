@@ -11,7 +11,7 @@ from embedlib.config.pairs import Mine
 from embedlib.contracts import Corpus, read_rows
 from embedlib.errors import DataError
 from embedlib.mining.teacher import HybridTeacher
-from embedlib.mining.worth import TOLERANCE
+from embedlib.mining.teacher_check import TOLERANCE
 from embedlib.stages.base import run_stage
 from embedlib.stages.mine import STAGE
 from embedlib.store import ArtifactRef, Recipe, Store

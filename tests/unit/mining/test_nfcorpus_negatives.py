@@ -10,7 +10,7 @@ import numpy as np
 
 from embedlib.contracts import content_hash
 from embedlib.mining.filters import Thresholds
-from embedlib.mining.known import KnownPositives, text_classes
+from embedlib.mining.known_positives import KnownPositives, text_classes
 from embedlib.mining.miner import Rules, Sources, mine
 from embedlib.retrieval.tokens import words
 

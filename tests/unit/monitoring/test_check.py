@@ -19,7 +19,7 @@ from .conftest import T0, word, write_corpus
 DAY = timedelta(days=1)
 
 
-def look(live, tmp_path, *, now=T0, fresh_corpus=None, **limits):
+def checked(live, tmp_path, *, now=T0, fresh_corpus=None, **limits):
     observer = Observer(live, Limits(**limits), History(tmp_path), now=now, rng=np.random.default_rng(0))
     return observer.check(fresh_corpus)
 
@@ -41,7 +41,7 @@ def test_limits_are_the_options_of_the_monitor_section():
 
 def test_a_healthy_release_fires_nothing(live, tmp_path):
     log = write_log(tmp_path, training_queries(live.queries))
-    check = look(live, tmp_path, query_log=log, fresh_corpus=live.corpus)
+    check = checked(live, tmp_path, query_log=log, fresh_corpus=live.corpus)
     assert fired(check) == []
     assert {s.name for s in check.signals} == {"index", "age", "canaries", "drift", "vocabulary", "corpus"}
     assert check.notes == []
@@ -50,11 +50,11 @@ def test_a_healthy_release_fires_nothing(live, tmp_path):
 
 
 def test_the_baseline_is_taken_once_and_kept_for_the_model(live, tmp_path):
-    look(live, tmp_path)
+    checked(live, tmp_path)
     (kept,) = (tmp_path / "monitor").glob("baseline-*.json")
     before = kept.read_bytes()
     live.broken, live.number = True, 2  # a refresh with a broken index
-    check = look(live, tmp_path)
+    check = checked(live, tmp_path)
     assert kept.read_bytes() == before
     signal = check.signal("canaries")
     assert signal.fired
@@ -63,50 +63,50 @@ def test_the_baseline_is_taken_once_and_kept_for_the_model(live, tmp_path):
 
 
 def test_another_model_gets_a_baseline_of_its_own(live, tmp_path):
-    look(live, tmp_path)
+    checked(live, tmp_path)
     live.broken, live.model_digest = True, "m2"
-    assert fired(look(live, tmp_path)) == []
+    assert fired(checked(live, tmp_path)) == []
     assert len(list((tmp_path / "monitor").glob("baseline-*.json"))) == 2
 
 
 def test_a_damaged_baseline_is_a_note_with_the_remedy(live, tmp_path):
-    look(live, tmp_path)
+    checked(live, tmp_path)
     next((tmp_path / "monitor").glob("baseline-*.json")).write_text("{")
-    (note,) = look(live, tmp_path).notes
+    (note,) = checked(live, tmp_path).notes
     assert "delete the file" in note
 
 
 def test_damaged_files_fire(live, tmp_path):
     live.harm = "index.faiss: 3 bytes missing"
-    check = look(live, tmp_path)
+    check = checked(live, tmp_path)
     assert fired(check) == ["index"]
     assert check.signal("index").evidence == {"damage": live.harm}
 
 
 def test_a_release_that_cannot_answer_fires_instead_of_raising(live, tmp_path):
-    look(live, tmp_path)
+    checked(live, tmp_path)
 
     def refuse(queries, k):
         raise CorruptArtifact("the index is cut short")
 
     live.search = refuse
-    check = look(live, tmp_path)
+    check = checked(live, tmp_path)
     assert fired(check) == ["index"]
     assert len([s for s in check.signals if s.name == "index"]) == 1
 
 
 def test_age_is_remarked_on(live, tmp_path):
-    assert fired(look(live, tmp_path, now=T0 + 90 * DAY)) == []
-    assert fired(look(live, tmp_path, now=T0 + 91 * DAY)) == ["age"]
+    assert fired(checked(live, tmp_path, now=T0 + 90 * DAY)) == []
+    assert fired(checked(live, tmp_path, now=T0 + 91 * DAY)) == ["age"]
 
 
 def test_a_changed_corpus_fires_at_its_share(live, tmp_path):
     texts = dict(live.texts)
     del texts["d00"]
     fresh = write_corpus(tmp_path / "fresh", texts)
-    assert fired(look(live, tmp_path, fresh_corpus=fresh, corpus_share=0.02)) == []
+    assert fired(checked(live, tmp_path, fresh_corpus=fresh, corpus_share=0.02)) == []
     texts["new"] = "a new one"
-    check = look(live, tmp_path, fresh_corpus=write_corpus(tmp_path / "fresh", texts), corpus_share=0.02)
+    check = checked(live, tmp_path, fresh_corpus=write_corpus(tmp_path / "fresh", texts), corpus_share=0.02)
     assert fired(check) == ["corpus"]
     assert check.signal("corpus").value == pytest.approx(2 / 60)
     assert check.signal("corpus").evidence["examples"]["added"] == ["new"]
@@ -115,7 +115,7 @@ def test_a_changed_corpus_fires_at_its_share(live, tmp_path):
 def test_drifted_queries_fire_with_new_words(live, tmp_path):
     rng = np.random.default_rng(1)
     log = write_log(tmp_path, ["".join(rng.choice(list("xyz"), size=7)) for _ in range(60)])
-    check = look(live, tmp_path, query_log=log)
+    check = checked(live, tmp_path, query_log=log)
     assert fired(check) == ["drift", "vocabulary"]
     assert check.signal("drift").evidence["p_value"] <= 0.001
     assert check.signal("vocabulary").value == 1.0
@@ -123,11 +123,11 @@ def test_drifted_queries_fire_with_new_words(live, tmp_path):
 
 def test_queries_of_the_same_kind_do_not_fire(live, tmp_path):
     log = write_log(tmp_path, [f"{word(n)} {word(n + 1000)}" for n in range(5, 45)])
-    assert fired(look(live, tmp_path, query_log=log)) == []
+    assert fired(checked(live, tmp_path, query_log=log)) == []
 
 
 def test_few_logged_queries_are_waited_for(live, tmp_path):
-    check = look(live, tmp_path, query_log=write_log(tmp_path, ["xyz"] * 3))
+    check = checked(live, tmp_path, query_log=write_log(tmp_path, ["xyz"] * 3))
     assert check.signal("drift") is None
     assert "too few" in check.notes[0]
 
@@ -140,7 +140,7 @@ def labels(tmp_path, pairs):
 
 def test_fresh_labels_that_keep_the_promise_do_not_fire(live, tmp_path):
     file = labels(tmp_path, [(t, i) for i, t in live.texts.items()])
-    check = look(live, tmp_path, labels=file)
+    check = checked(live, tmp_path, labels=file)
     assert fired(check) == []
     assert check.figures["labelled queries"] == 60
 
@@ -148,36 +148,36 @@ def test_fresh_labels_that_keep_the_promise_do_not_fire(live, tmp_path):
 def test_fresh_labels_far_below_the_promise_fire_and_few_of_them_do_not(live, tmp_path):
     ids = sorted(live.texts)
     pairs = [(live.texts[i], ids[(n + 7) % 60]) for n, i in enumerate(ids)]
-    assert fired(look(live, tmp_path, labels=labels(tmp_path, pairs))) == ["labels"]
-    assert fired(look(live, tmp_path, labels=labels(tmp_path, pairs[:29]))) == []
+    assert fired(checked(live, tmp_path, labels=labels(tmp_path, pairs))) == ["labels"]
+    assert fired(checked(live, tmp_path, labels=labels(tmp_path, pairs[:29]))) == []
 
 
 def test_labels_and_logs_that_do_not_exist_yet_are_waited_for(live, tmp_path):
-    check = look(live, tmp_path, labels=tmp_path / "later", query_log=tmp_path / "later")
+    check = checked(live, tmp_path, labels=tmp_path / "later", query_log=tmp_path / "later")
     assert fired(check) == check.notes == []
 
 
 def test_without_a_promise_labels_are_a_figure_only(live, tmp_path):
     live.test_score = None
-    check = look(live, tmp_path, labels=labels(tmp_path, [(t, i) for i, t in live.texts.items()]))
+    check = checked(live, tmp_path, labels=labels(tmp_path, [(t, i) for i, t in live.texts.items()]))
     assert check.signal("labels") is None
     assert check.figures["labels"] == pytest.approx(1.0)
 
 
 def test_a_bad_label_file_is_a_note_and_the_rest_is_still_looked_at(live, tmp_path):
     (tmp_path / "labels.jsonl").write_text("{}\n")
-    check = look(live, tmp_path, labels=tmp_path / "labels.jsonl", fresh_corpus=live.corpus)
+    check = checked(live, tmp_path, labels=tmp_path / "labels.jsonl", fresh_corpus=live.corpus)
     assert "without query" in check.notes[0]
     assert check.signal("corpus") is not None
 
 
 def test_a_release_without_judged_queries_has_no_canaries(live, tmp_path):
     live.queries = None
-    check = look(live, tmp_path)
+    check = checked(live, tmp_path)
     assert check.signal("canaries") is None
     assert "no canaries" in check.notes[0]
 
 
 def test_the_same_seed_gives_the_same_check(live, tmp_path):
     log = write_log(tmp_path, [word(n) for n in range(40)])
-    assert look(live, tmp_path / "a", query_log=log) == look(live, tmp_path / "b", query_log=log)
+    assert checked(live, tmp_path / "a", query_log=log) == checked(live, tmp_path / "b", query_log=log)

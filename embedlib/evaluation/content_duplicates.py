@@ -6,7 +6,7 @@ from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet
 
 
-def twins(judged: JudgedSet, corpus: Corpus) -> dict[str, list[str]]:
+def content_duplicates(judged: JudgedSet, corpus: Corpus) -> dict[str, list[str]]:
     """doc_ids of the rows that belong to each relevant document or repeat its content.
 
     A relevant id stands for its own row and, where it is a group's, for all its chunks. Whoever

@@ -12,10 +12,10 @@ import numpy as np
 
 from embedlib.contracts import Corpus
 from embedlib.corpus.build import read_aliases
-from embedlib.corpus.carve import carve
 from embedlib.corpus.labels import Judgement, Labels, Reject
 from embedlib.corpus.leaks import LeakFilter, normalised
 from embedlib.corpus.records import Rejected
+from embedlib.corpus.split_queries import split_queries
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ FEW_QUERIES = 150
 
 
 @dataclass
-class Divided:
+class Splits:
     """Query ids with their judgements a split, and what the report says of how they came to be."""
 
     qrels: dict[str, Qrels] = field(default_factory=dict)
@@ -88,7 +88,7 @@ def resolve(
     return qrels, textless
 
 
-def divide(
+def make_splits(
     labels: Labels,
     resolver: Resolver,
     reject: Reject,
@@ -96,10 +96,10 @@ def divide(
     *,
     sizes: Mapping[str, int],
     threshold: float,
-) -> Divided:
+) -> Splits:
     """Train, dev and test judgements out of labels; a split that cannot be had is left out.
 
-    Splits that come with the labels are kept. Test, and dev where train is large enough, are carved out of
+    Splits that come with the labels are kept. Test, and dev where train is large enough, are split off
     what there is where they are missing. Train loses every query that dev or test has, or nearly has.
 
     Args:
@@ -110,7 +110,7 @@ def divide(
         sizes: Largest ``test`` and ``dev``.
         threshold: Similarity of character trigrams at which two queries are one.
     """
-    done = Divided(report={"unread_files": labels.unread, "judgements_of_textless_documents": 0})
+    done = Splits(report={"unread_files": labels.unread, "judgements_of_textless_documents": 0})
     given: dict[str, Qrels] = {}
     for name, judgements in labels.judgements.items():
         given[name], textless = resolve(judgements, labels.queries, resolver, reject)
@@ -123,7 +123,7 @@ def divide(
     pool = "" if "" in given else "train"
     wanted = _sizes(len(given.get(pool, {})), given, sizes, pool)
     if wanted:
-        _carve(done, pool, wanted, labels, resolver, rng, threshold)
+        _split_off(done, pool, wanted, labels, resolver, rng, threshold)
     elif pool == "" and pool in given:
         given["test"] = given.pop("")
         done.report["made_by"] = f"all labels are test: fewer than {FEW_QUERIES} queries"
@@ -134,7 +134,7 @@ def divide(
 
 
 def _sizes(queries: int, given: Mapping[str, Qrels], largest: Mapping[str, int], pool: str) -> dict[str, int]:
-    """Queries to carve for each split that is missing: a fifth (at least 100) for test, a tenth for dev."""
+    """Queries for each missing split: a fifth (at least 100) for test, a tenth for dev."""
     wanted: dict[str, int] = {}
     if pool not in given or queries < FEW_QUERIES:
         return wanted
@@ -145,8 +145,8 @@ def _sizes(queries: int, given: Mapping[str, Qrels], largest: Mapping[str, int],
     return wanted
 
 
-def _carve(
-    done: Divided,
+def _split_off(
+    done: Splits,
     pool: str,
     wanted: Mapping[str, int],
     labels: Labels,
@@ -158,14 +158,14 @@ def _carve(
     group_of = resolver.group_of
     groups = {q: frozenset(group_of[d] for d, r in docs.items() if r > 0) for q, docs in qrels.items()}
     texts = {query_id: labels.queries[query_id].text for query_id in qrels}
-    carved = carve(texts, groups, wanted, rng, threshold)
-    done.report |= {"made_by": carved.how, "carved": dict(wanted), "judgements_cut": len(carved.left_out)}
-    if carved.how == "queries":
+    made = split_queries(texts, groups, wanted, rng, threshold)
+    done.report |= {"made_by": made.how, "split_off": dict(wanted), "judgements_cut": len(made.left_out)}
+    if made.how == "queries":
         logger.warning("documents are so widely shared between queries that the splits made share them")
     for query_id, docs in qrels.items():
-        kept = {d: r for d, r in docs.items() if (query_id, group_of[d]) not in carved.left_out}
+        kept = {d: r for d, r in docs.items() if (query_id, group_of[d]) not in made.left_out}
         if any(kept.values()) or not any(docs.values()):
-            done.qrels.setdefault(carved.split[query_id], {})[query_id] = kept
+            done.qrels.setdefault(made.split[query_id], {})[query_id] = kept
 
 
 def remove_overlaps(qrels: dict[str, Qrels], texts: Mapping[str, str], threshold: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from embedlib.corpus.leaks import near_groups
 How = Literal["components", "cut", "queries"]
 
 
-class Carved(NamedTuple):
+class QuerySplit(NamedTuple):
     """Which split each query is in, how it was done, and (query, document group) pairs to leave out."""
 
     split: dict[str, str]
@@ -21,13 +21,13 @@ class Carved(NamedTuple):
     left_out: set[tuple[str, str]]
 
 
-def carve(
+def split_queries(
     queries: Mapping[str, str],
     groups_of: Mapping[str, frozenset[str]],
     sizes: Mapping[str, int],
     rng: np.random.Generator,
     threshold: float,
-) -> Carved:
+) -> QuerySplit:
     """Take queries for ``sizes`` (test, dev, …) out of ``queries``; the rest is ``train``.
 
     Near-duplicate queries are never divided. Document groups are not divided either where that can be:
@@ -49,14 +49,14 @@ def carve(
     near = near_groups([queries[query_id] for query_id in ids], threshold)
     components = _components(ids, near, groups_of)
     if max(map(len, components), default=0) <= max(len(ids) // 2, 1):
-        return Carved(_assign(components, sizes, rng), "components", set())
+        return QuerySplit(_assign(components, sizes, rng), "components", set())
     split = _assign(_members(ids, near), sizes, rng)
     left_out = _crossing(split, groups_of, sizes)
     judged = sum(len(groups_of[q]) for q in ids if split[q] == "train")
     lost = sum(1 for q, _ in left_out if split[q] == "train")
     if 2 * lost > judged:
-        return Carved(split, "queries", set())
-    return Carved(split, "cut", left_out)
+        return QuerySplit(split, "queries", set())
+    return QuerySplit(split, "cut", left_out)
 
 
 def _components(

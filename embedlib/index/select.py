@@ -32,7 +32,7 @@ class Request(NamedTuple):
     threads: int | None = None
 
 
-class Assembled(NamedTuple):
+class SelectedIndex(NamedTuple):
     """A tuned index: the FAISS object, what it is, and what was measured."""
 
     index: Any
@@ -44,14 +44,14 @@ class Assembled(NamedTuple):
     build_s: float
 
 
-def assemble(
+def select_index(
     vectors: Vectors,
     queries: Floats,
     request: Request,
     *,
     rng: np.random.Generator,
     progress: Progress = silent,
-) -> Assembled:
+) -> SelectedIndex:
     """Build the first fitting index type that meets recall and latency; the best one when none does.
 
     Args:
@@ -68,7 +68,7 @@ def assemble(
     dimension = _dimension(vectors, request)
     truth = exact_search(queries, lambda: checked_blocks(vectors), min(request.recall_k, len(vectors))).rows
     tried: list[tuple[Candidate, str]] = []
-    best: Assembled | None = None
+    best: SelectedIndex | None = None
     for candidate in _candidates(len(vectors), dimension, request):
         made = _attempt(candidate, vectors, request, queries, truth, rng=rng, progress=progress)
         failure = _failure(made, request)
@@ -101,7 +101,7 @@ def _attempt(
     *,
     rng: np.random.Generator,
     progress: Progress,
-) -> Assembled:
+) -> SelectedIndex:
     rows, normalized = VectorRows(vectors), bool(vectors.info["normalized"])
     started = time.perf_counter()
     with faiss_threads(request.threads):
@@ -117,10 +117,10 @@ def _attempt(
     tuned = tune(index, rows, queries, truth, normalized=normalized, target=request.recall_target)
     search = DenseIndex(index, rows, tuned.settings, normalized)
     took = latency_ms(search, queries, truth.shape[1])
-    return Assembled(index, candidate.factory, candidate.reason, tuned, truth.shape[1], took, build_s)
+    return SelectedIndex(index, candidate.factory, candidate.reason, tuned, truth.shape[1], took, build_s)
 
 
-def _failure(made: Assembled, request: Request) -> str:
+def _failure(made: SelectedIndex, request: Request) -> str:
     """Why an index does not do; empty when it does."""
     if made.tuned.recall < request.recall_target:
         return f"reaches recall@{made.k} {made.tuned.recall:.3f}, below {request.recall_target:g}"

@@ -20,7 +20,7 @@ from flows.own_server import ends_with_us
 logger = logging.getLogger(__name__)
 
 
-def settle(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
+def wait_for_task_runs(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
     """Wait for the current flow run's task runs to be final in the API.
 
     Does nothing against a real server, which lives on.

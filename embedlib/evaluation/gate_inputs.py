@@ -56,7 +56,7 @@ class SliceFigure:
 
 
 @dataclass(frozen=True)
-class Figures:
+class GateInputs:
     """What decides: one kind of judgements, the primary measure.
 
     Args:
@@ -99,26 +99,26 @@ class Figures:
         )
 
 
-def read_figures(
+def read_gate_inputs(
     folder: Path,
     *,
     leaks: Sequence[str] = (),
     cautions: Sequence[str] = (),
     index_recall: float | None = None,
-) -> Figures:
+) -> GateInputs:
     """Read an evaluation artifact's folder.
 
     Args:
         folder: The artifact's folder.
-        leaks: See ``Figures``.
-        cautions: See ``Figures``.
-        index_recall: See ``Figures``.
+        leaks: See ``GateInputs``.
+        cautions: See ``GateInputs``.
+        index_recall: See ``GateInputs``.
     """
     record: dict[str, Any] = read_json(folder / "comparisons.json")
     primary, decides = record["primary"], record["decides"]
     dataset = record["datasets"].get(decides, {"answerable": 0, "systems": {}})
     comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
-    return Figures(
+    return GateInputs(
         primary=primary,
         decides=decides,
         queries=dataset["answerable"],

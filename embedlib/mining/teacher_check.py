@@ -20,7 +20,7 @@ TOLERANCE = 0.01
 DEPTH = 100
 
 
-class Lesson(NamedTuple):
+class TeacherCheck(NamedTuple):
     """Mean dev nDCG@10 of the student as it is and of the hybrid that would teach it."""
 
     student: float
@@ -28,12 +28,12 @@ class Lesson(NamedTuple):
     queries: int
 
     @property
-    def worthwhile(self) -> bool:
+    def may_teach(self) -> bool:
         """Whether the teacher ranks no worse than the student, within ``TOLERANCE``."""
         return self.hybrid >= self.student - TOLERANCE
 
 
-def hybrid_lesson(dev: DevSet, encoder: Encoder) -> Lesson:
+def check_teacher(dev: DevSet, encoder: Encoder) -> TeacherCheck:
     """Rank a dev set by the model and by the hybrid score (``embedlib.mining.hybrid``).
 
     Args:
@@ -49,7 +49,7 @@ def hybrid_lesson(dev: DevSet, encoder: Encoder) -> Lesson:
     lexical = np.stack([bm25.scores(text) for text in dev.query_texts])
     both = _standardised(dense) + _standardised(lexical)
     student, hybrid = (float(dev.values(_ranked(scores)).mean()) for scores in (dense, both))
-    return Lesson(student, hybrid, len(dev.query_ids))
+    return TeacherCheck(student, hybrid, len(dev.query_ids))
 
 
 def _standardised(scores: Floats) -> Floats:

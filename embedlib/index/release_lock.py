@@ -16,10 +16,10 @@ from pathlib import Path
 from embedlib.errors import ReleaseError
 from embedlib.index.catalog import current_number, releases_dir
 
-HOLD = ".hold"
+LOCK_FILE = ".hold"
 
 
-class Hold:
+class ReleaseLock:
     """A reader's hold on one release; while it is open nothing of the release is removed.
 
     Args:
@@ -32,7 +32,7 @@ class Hold:
 
     def __init__(self, root: Path, number: int) -> None:
         self.number = number
-        path = releases_dir(root) / str(number) / HOLD
+        path = releases_dir(root) / str(number) / LOCK_FILE
         descriptor = _open_shared(path)
         self._end = weakref.finalize(self, os.close, descriptor)
         if not _still_there(path, descriptor):
@@ -44,8 +44,8 @@ class Hold:
         self._end()
 
 
-def hold_current(root: Path, attempts: int = 20) -> Hold | None:
-    """Hold the live release, following it while publishers and retention move on.
+def lock_current(root: Path, attempts: int = 20) -> ReleaseLock | None:
+    """Lock the live release, following it while publishers and retention move on.
 
     Returns:
         The hold, or None where nothing was ever published.
@@ -58,7 +58,7 @@ def hold_current(root: Path, attempts: int = 20) -> Hold | None:
         if number is None:
             return None
         try:
-            return Hold(root, number)
+            return ReleaseLock(root, number)
         except ReleaseError:
             if attempt == attempts - 1:
                 raise
@@ -68,7 +68,7 @@ def hold_current(root: Path, attempts: int = 20) -> Hold | None:
 @contextmanager
 def removal(root: Path, number: int) -> Iterator[bool]:
     """Yields whether nobody reads the release; while true, no reader can begin to."""
-    path = releases_dir(root) / str(number) / HOLD
+    path = releases_dir(root) / str(number) / LOCK_FILE
     path.touch(exist_ok=True)
     with path.open("a") as stream:
         try:

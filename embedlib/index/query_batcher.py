@@ -18,7 +18,7 @@ class _Request:
     error: EmbedlibError | None = None
 
 
-class QueryEncoder:
+class QueryBatcher:
     """Encodes queries of several threads; those that wait are encoded together in one batch.
 
     Tokenizers must not be called by two threads at once, and a model that runs alone with all

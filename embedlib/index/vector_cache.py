@@ -29,7 +29,7 @@ class Place(NamedTuple):
     rows: int
 
 
-class Known:
+class VectorCache:
     """Vectors of one encoding, in any number of artifacts, by content hash.
 
     Args:
@@ -84,10 +84,12 @@ class Known:
         self._places.append(Place(path, start, rows))
 
 
-def known_vectors(store: Store, encoding: Mapping[str, Any], *, shards: bool = True) -> Known:
+def cached_vectors(store: Store, encoding: Mapping[str, Any], *, shards: bool = True) -> VectorCache:
     """Everything the store holds of an encoding: finished vectors and, if wanted, loose shards."""
     kinds = {"vectors": NEWEST, "shard": None} if shards else {"vectors": NEWEST}
-    return Known(ref for kind, limit in kinds.items() for ref in of_encoding(store, kind, encoding, limit))
+    return VectorCache(
+        ref for kind, limit in kinds.items() for ref in of_encoding(store, kind, encoding, limit)
+    )
 
 
 def of_encoding(

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from embedlib.contracts import SCORES, Corpus, write_json, write_table
 from embedlib.evaluation.compare import Comparison, compare, means, natural_pairs
+from embedlib.evaluation.content_duplicates import content_duplicates
 from embedlib.evaluation.examples import gains
-from embedlib.evaluation.figures import figure_json
+from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.judged import JudgedSet, primary_set
 from embedlib.evaluation.slices import slice_figures, slices_of
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import DenseSystem, Evaluated, Options, evaluate_systems
-from embedlib.evaluation.twins import twins
 from embedlib.progress import Progress, silent
 
 JUDGED = pa.schema(
@@ -26,7 +26,7 @@ JUDGED = pa.schema(
 )
 
 
-def assess(
+def run_evaluation(
     corpus: Corpus,
     sets: Mapping[str, JudgedSet],
     systems: Sequence[DenseSystem],
@@ -128,7 +128,7 @@ def _score_rows(found: Sequence[Evaluated], split: str) -> Iterator[dict[str, An
 
 def _judged_rows(found: Sequence[Evaluated], corpus: Corpus) -> Iterator[dict[str, Any]]:
     for e in found:
-        same = twins(e.judged, corpus)
+        same = content_duplicates(e.judged, corpus)
         for query_id, text in zip(e.judged.query_ids, e.judged.query_texts, strict=True):
             relevant = sorted(d for d, r in e.judged.qrels[query_id].items() if r > 0)
             yield {
