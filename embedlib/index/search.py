@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import threading
@@ -13,7 +14,7 @@ from embedlib.contracts import Rows, document_text
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
 from embedlib.index.catalog import Release, current_number
 from embedlib.index.filters import Filters
-from embedlib.index.release_lock import lock_current
+from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.snapshot import Encoders, Snapshot
 from embedlib.index.snippets import snippet
 from embedlib.models.encoder import Encoder
@@ -32,7 +33,8 @@ class SearchHit(NamedTuple):
     ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), or the
     cross-encoder's; only scores of one mode can be compared. ``group_id`` names what the document
     is a part of, ``release`` the release that answered, ``mode`` how: ``dense``, ``bm25``, ``hybrid``,
-    or ``reranked`` by a cross-encoder.
+    or ``reranked`` by a cross-encoder. ``text`` is the whole document, ``snippet`` the part of it that
+    shows why it was found.
     """
 
     rank: int
@@ -45,6 +47,7 @@ class SearchHit(NamedTuple):
     metadata: Mapping[str, Any]
     release: int
     mode: str
+    text: str
 
 
 class Searcher:
@@ -79,6 +82,7 @@ class Searcher:
         self._rerank_guard = threading.Lock()
         self._opening = threading.Lock()
         self._refused: int | None = None
+        self._pinned = False
         self._snapshot = self._open()
 
     @property
@@ -148,6 +152,17 @@ class Searcher:
         found = [_as_hits(snapshot, text, answers, i, k, mode) for i, text in enumerate(texts)]
         return found[0] if isinstance(query, str) else found
 
+    def pinned(self, number: int) -> Searcher:
+        """A searcher that stays with one release, live or earlier; it shares the loaded models of this one.
+
+        Raises:
+            ReleaseError: There is no such release, or it cannot be read.
+        """
+        searcher = copy.copy(self)
+        searcher._opening, searcher._pinned = threading.Lock(), True
+        searcher._snapshot = self._opened(ReleaseLock(self.root, number))
+        return searcher
+
     def refresh(self) -> Release:
         """Open the live release now and wait for it, instead of at the next search in the background.
 
@@ -155,13 +170,15 @@ class Searcher:
             EmbedlibError: It cannot be opened; the old one stays.
         """
         with self._opening:
-            if current_number(self.root) != self._snapshot.number:
+            if not self._pinned and current_number(self.root) != self._snapshot.number:
                 self._snapshot = self._open()
             self._refused = None
         return self.release
 
     def _current(self) -> Snapshot:
         snapshot = self._snapshot
+        if self._pinned:
+            return snapshot
         try:
             number = current_number(self.root)
         except ReleaseError as error:
@@ -196,6 +213,9 @@ class Searcher:
                 where=str(self.root / "releases"),
                 remedy="`embedlib run` or `embedlib demo` publishes a first release",
             )
+        return self._opened(hold)
+
+    def _opened(self, hold: ReleaseLock) -> Snapshot:
         try:
             return Snapshot(self.root, hold, self._encoders)
         except BaseException:
@@ -275,6 +295,7 @@ def _as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int, mode: s
                 metadata=json.loads(document.metadata or "{}"),
                 release=snapshot.number,
                 mode=mode,
+                text=document.text,
             )
         )
     return found

@@ -130,6 +130,7 @@ class Encoders:
     def __init__(self, load: Callable[[Path], Encoder] | None = None) -> None:
         self._load = load
         self._loaded: dict[str, QueryBatcher] = {}
+        self._guard = threading.Lock()
 
     def get(self, model: ArtifactRef) -> QueryBatcher:
         """The model, loaded at most once while it is in use.
@@ -137,6 +138,10 @@ class Encoders:
         Raises:
             CorruptArtifact: Its folder is not what was published.
         """
+        with self._guard:
+            return self._get(model)
+
+    def _get(self, model: ArtifactRef) -> QueryBatcher:
         digest = model.digest
         encoder = self._loaded.pop(digest, None)
         if encoder is None:

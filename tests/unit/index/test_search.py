@@ -258,6 +258,26 @@ def test_a_new_release_is_taken_in_the_background_and_whole(shop, searcher):
     assert set(ids(searcher.search("zebra", k=5))) == set(TEXTS)
 
 
+def test_a_hit_carries_the_whole_text(searcher):
+    hit = searcher.search("hidden melon", k=1, mode="bm25")[0]
+    assert hit.text == TEXTS["e"]
+    assert len(hit.snippet) < len(hit.text)
+
+
+def test_a_pinned_searcher_stays_with_its_release_and_loads_no_model_again(shop):
+    loaded = []
+    searcher = Searcher(shop.root, load=lambda folder: loaded.append(folder) or load(folder))
+    shop.publish(shop.parts({"z": "zebra zebra"}))
+    assert searcher.refresh().number == 2
+    first = searcher.pinned(1)
+    assert ids(first.search("zebra", k=1)) == ["d"]
+    assert first.refresh().number == 1
+    assert ids(searcher.search("zebra", k=1)) == ["z"]
+    assert len(loaded) == 1
+    with pytest.raises(ReleaseError):
+        searcher.pinned(7)
+
+
 def test_a_release_of_the_same_model_does_not_load_it_again(shop):
     loads = []
 
