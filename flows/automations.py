@@ -11,11 +11,11 @@ from datetime import timedelta
 from prefect.automations import Automation
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 from prefect.events import EventTrigger, ResourceSpecification
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import Posture
 from prefect.settings import get_current_settings
-from prefect.states import StateType
 
 from embedlib.errors import ServiceError
 from flows.command_entry import require_server

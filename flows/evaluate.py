@@ -57,7 +57,7 @@ def evaluate(
             draws=config.evaluate.draws,
         )
         return Measured(
-            general=stages.general(run, general, **named) if general.sets or general.guards else None,
+            general=stages.general(run, general, models=named) if general.sets or general.guards else None,
             collections={
                 name: on_collection(run, options, named, name) for name, options in given.collections.items()
             },
@@ -75,4 +75,5 @@ def on_collection(
         for model, ref in models.items()
     }
     options = config.evaluate.model_copy(update={"guards": (), "baseline": next(iter(models))})
-    return stages.evaluate(run, options, label=name, corpus=corpus, queries=queries, **models, **vectors)
+    inputs = {**models, **vectors}
+    return stages.evaluate(run, options, label=name, corpus=corpus, queries=queries, models=inputs)

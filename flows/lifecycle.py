@@ -80,12 +80,9 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         report = stages.report(
             run,
             config.report,
-            **data._asdict(),
-            **material,
-            candidate=proof.candidate.model,
             evaluation=proof.evaluation,
             decision=proof.decision,
-            index=index,
+            others={**data._asdict(), **material, "candidate": proof.candidate.model, "index": index},
         )
         why = live["decision"] if live and not promoted else proof.decision
         parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
@@ -103,8 +100,9 @@ def conclude(run: RunContext, event: Trigger | None, outcome: Outcome, consent: 
     word = as_json(consent)
     emit_event(run, f"embedlib.release.{state}", {**outcome.model_dump(mode="json"), "approval": word})
     run.tracker.figures("approval", word or {})
-    declined = consent is not None and not consent.approve
-    detail = f"{outcome.verdict}, declined by {consent.by}: {consent.note}" if declined else outcome.verdict
+    detail = outcome.verdict
+    if consent is not None and not consent.approve:
+        detail += f", declined by {consent.by}: {consent.note}"
     note_outcome(run, as_json(event), state, detail=detail)
 
 
@@ -138,7 +136,7 @@ def prove(
         systems["incumbent"] = incumbent
     inputs = {name: system.model for name, system in systems.items()}
     inputs |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
-    evaluation = stages.evaluate(run, config.evaluate, label=label, **data._asdict(), **inputs)
+    evaluation = stages.evaluate(run, config.evaluate, label=label, **data._asdict(), models=inputs)
     decision = stages.decide(run, config.decide, label=label, evaluation=evaluation, examples=examples)
     return Proof(candidate, evaluation, decision)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from prefect import task
+from prefect import Task, task
 from prefect.utilities.annotations import unmapped
 
 from embedlib.config.models import Encode
@@ -65,5 +65,5 @@ def fan_out(run: RunContext, config: Config, specs: list[dict[str, Any]]) -> Non
         "workers": unmapped(workers),
     }
     with task_runner(config.run) as runner:
-        for future in runner.map(shard, parameters):
+        for future in runner.map(cast(Task[..., Any], shard), parameters):
             future.result()

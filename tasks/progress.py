@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -37,9 +38,8 @@ class UiProgress:
             update_progress_artifact(self._artifacts[what], progress=share)
         else:
             key = artifact_key(f"{self.stage}-{what}")
-            self._artifacts[what] = create_progress_artifact(
-                share, key=key, description=f"{self.stage}: {what}"
-            )
+            made = create_progress_artifact(share, key=key, description=f"{self.stage}: {what}")
+            self._artifacts[what] = cast(UUID, made)  # a task without async gets the id itself
 
 
 def artifact_key(text: str) -> str:

@@ -38,7 +38,7 @@ def _processes(config: Run) -> TaskRunner[Any]:
 def _dask(config: Run) -> TaskRunner[Any]:
     _default(QUIET_DASK)
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
     except ModuleNotFoundError as error:
         raise _missing("dask") from error
     if config.address:
@@ -56,15 +56,14 @@ def _ray(config: Run) -> TaskRunner[Any]:
     if not config.address:
         _default(LOCAL_RAY)
     try:
-        from prefect_ray import RayTaskRunner
+        from prefect_ray.task_runners import RayTaskRunner
     except ModuleNotFoundError as error:
         raise _missing("ray") from error
-    if config.address:
-        return RayTaskRunner(address=config.address)
     # "local" also where a Ray that somebody else started would be found
-    return RayTaskRunner(
-        init_kwargs={"address": "local", "num_cpus": config.workers, "include_dashboard": False}
-    )
+    local = {"address": "local", "num_cpus": config.workers, "include_dashboard": False}
+    options: dict[str, Any] = {"address": config.address} if config.address else {"init_kwargs": local}
+    runner: TaskRunner[Any] = RayTaskRunner(**options)
+    return runner
 
 
 def _default(variables: dict[str, str]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from prefect import get_run_logger, task
-from prefect.states import Completed, State
+from prefect import Task, get_run_logger, task
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from embedlib.config.base import Section
 from embedlib.errors import BudgetExhausted, UserError
@@ -25,20 +25,29 @@ def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
     return not isinstance(error, UserError | BudgetExhausted)
 
 
-def stage_task(stage: Stage, *, accelerated: bool = False) -> Callable[..., ArtifactRef]:
-    """Make a stage a task that returns its artifact's reference.
+def run_task(
+    run: RunContext, stage: Stage, config: Section, label: str = "", **inputs: ArtifactRef | None
+) -> ArtifactRef:
+    """Run a stage as a task and return its artifact's reference.
 
     The task's state is ``Reused`` where the artifact was there already. Its figures go to MLflow
     and its report to the Prefect UI.
 
     Args:
+        run: The flow run.
         stage: The row of the table.
-        accelerated: Whether it trains or encodes, so that it holds the run's ``limit`` meanwhile.
-
-    Returns:
-        ``call(run, config, label="", **inputs)``; ``config`` is the stage's section, inputs that
-        are None are left out, ``label`` tells apart several runs of a stage in one flow.
+        config: Its options.
+        label: Tells apart several runs of a stage in one flow.
+        **inputs: Its input artifacts by name; None is left out.
     """
+    call = stage_task(stage).with_options(retries=run.retries)
+    state: State[ArtifactRef] = call(run, config, inputs, f" {label}" if label else "", return_state=True)
+    return state.result()
+
+
+@cache
+def stage_task(stage: Stage) -> Task[..., State[ArtifactRef]]:
+    """The Prefect task of a stage."""
 
     @task(
         name=stage.name,
@@ -47,7 +56,7 @@ def stage_task(stage: Stage, *, accelerated: bool = False) -> Callable[..., Arti
         retry_delay_seconds=5,
         persist_result=False,
     )
-    def run_task(
+    def body(
         run: RunContext, config: Section, inputs: dict[str, ArtifactRef | None], label: str
     ) -> State[ArtifactRef]:
         built = run_stage(
@@ -56,25 +65,14 @@ def stage_task(stage: Stage, *, accelerated: bool = False) -> Callable[..., Arti
             config,
             seed=run.seed,
             progress=UiProgress(stage.name),
-            during=partial(slot, run.limit if accelerated else None),
+            during=partial(slot, run.limit if stage.accelerated else None),
             **inputs,
         )
         record(run, stage.name + label, built.ref, built.reused)
         name = "Reused" if built.reused else "Completed"
         return Completed(name=name, data=built.ref, message=f"{built.ref.kind} {built.ref.fingerprint[:12]}")
 
-    def call(
-        run: RunContext, config: Section, *, label: str = "", **inputs: ArtifactRef | None
-    ) -> ArtifactRef:
-        named = run_task.with_options(retries=run.retries)
-        ref: ArtifactRef = named(
-            run, config, inputs, f" {label}" if label else "", return_state=True
-        ).result()
-        return ref
-
-    call.__name__ = stage.name
-    call.__doc__ = f"Task ``{stage.name}``: returns a reference to its {stage.kind} artifact."
-    return call
+    return body
 
 
 def record(run: RunContext, name: str, ref: ArtifactRef, reused: bool) -> None:

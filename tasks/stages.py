@@ -1,5 +1,15 @@
-"""One task a stage: the rows of the DAG's table, in its order."""
+"""One task a stage, with the artifacts that it reads: the rows of the DAG's table."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from embedlib.config.data import Ingest, Split
+from embedlib.config.evaluation import Decide, Evaluate, General, Report
+from embedlib.config.index import Index
+from embedlib.config.models import Encode, Model
+from embedlib.config.pairs import Mine, Synthesize
+from embedlib.config.training import Adapt, Merge, Probe, Train
 from embedlib.stages.adapt import STAGE as ADAPT
 from embedlib.stages.base_model import STAGE as BASE_MODEL
 from embedlib.stages.decide import STAGE as DECIDE
@@ -15,20 +25,193 @@ from embedlib.stages.report import STAGE as REPORT
 from embedlib.stages.split import STAGE as SPLIT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
 from embedlib.stages.train import STAGE as TRAIN
-from tasks.stage import stage_task
+from embedlib.store import ArtifactRef
+from tasks.context import RunContext
+from tasks.stage import run_task
 
-ingest = stage_task(INGEST)
-split = stage_task(SPLIT)
-base_model = stage_task(BASE_MODEL)
-encode = stage_task(ENCODE, accelerated=True)
-synthesize = stage_task(SYNTHESIZE)
-probe = stage_task(PROBE, accelerated=True)
-mine = stage_task(MINE)
-adapt = stage_task(ADAPT, accelerated=True)
-train = stage_task(TRAIN, accelerated=True)
-merge = stage_task(MERGE)
-evaluate = stage_task(EVALUATE)
-general = stage_task(GENERAL)
-decide = stage_task(DECIDE)
-index = stage_task(INDEX)
-report = stage_task(REPORT)
+
+def base_model(run: RunContext, config: Model, *, label: str = "") -> ArtifactRef:
+    """The base model with its options (pooling, prompts, length): a ``model``."""
+    return run_task(run, BASE_MODEL, config, label)
+
+
+def ingest(run: RunContext, config: Ingest, *, label: str = "") -> ArtifactRef:
+    """Read, normalise, deduplicate and chunk the documents: a ``corpus``."""
+    return run_task(run, INGEST, config, label)
+
+
+def split(run: RunContext, config: Split, *, corpus: ArtifactRef, label: str = "") -> ArtifactRef:
+    """Leakage-safe train, dev and test queries with their judgements: ``queries``."""
+    return run_task(run, SPLIT, config, label, corpus=corpus)
+
+
+def encode(
+    run: RunContext, config: Encode, *, corpus: ArtifactRef, model: ArtifactRef, label: str = ""
+) -> ArtifactRef:
+    """The corpus by one model, changed documents only: ``vectors``."""
+    return run_task(run, ENCODE, config, label, corpus=corpus, model=model)
+
+
+def synthesize(
+    run: RunContext,
+    config: Synthesize,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """Queries made from documents, filtered: ``pairs``."""
+    return run_task(
+        run, SYNTHESIZE, config, label, corpus=corpus, queries=queries, model=model, vectors=vectors
+    )
+
+
+def probe(
+    run: RunContext,
+    config: Probe,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    pairs: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """Which origins of pairs help, from short trainings: a ``probe``."""
+    return run_task(
+        run, PROBE, config, label, corpus=corpus, queries=queries, pairs=pairs, model=model, vectors=vectors
+    )
+
+
+def mine(  # noqa: PLR0913 - an argument an artifact
+    run: RunContext,
+    config: Mine,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    pairs: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+    probe: ArtifactRef | None = None,
+    label: str = "",
+) -> ArtifactRef:
+    """Positives with hard negatives and teacher scores: ``examples``."""
+    return run_task(
+        run,
+        MINE,
+        config,
+        label,
+        corpus=corpus,
+        queries=queries,
+        pairs=pairs,
+        model=model,
+        vectors=vectors,
+        probe=probe,
+    )
+
+
+def adapt(
+    run: RunContext,
+    config: Adapt,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    model: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """Domain adaptation without labels (MLM or TSDAE): a ``model``."""
+    return run_task(run, ADAPT, config, label, corpus=corpus, queries=queries, model=model)
+
+
+def train(
+    run: RunContext,
+    config: Train,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    examples: ArtifactRef,
+    model: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """Fine-tune a model in a process of its own: a ``model``."""
+    return run_task(run, TRAIN, config, label, corpus=corpus, queries=queries, examples=examples, model=model)
+
+
+def merge(
+    run: RunContext,
+    config: Merge,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    base: ArtifactRef,
+    tuned: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """Weights between base and tuned, the share chosen on dev: a ``model``."""
+    return run_task(run, MERGE, config, label, corpus=corpus, queries=queries, base=base, tuned=tuned)
+
+
+def evaluate(
+    run: RunContext,
+    config: Evaluate,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    models: Mapping[str, ArtifactRef],
+    label: str = "",
+) -> ArtifactRef:
+    """Models (``NAME`` with ``NAME_vectors``) side by side: an ``evaluation``."""
+    return run_task(run, EVALUATE, config, label, corpus=corpus, queries=queries, **models)
+
+
+def general(
+    run: RunContext,
+    config: General,
+    *,
+    models: Mapping[str, ArtifactRef],
+    label: str = "",
+) -> ArtifactRef:
+    """Models on general retrieval and similarity sets: ``general``."""
+    return run_task(run, GENERAL, config, label, **models)
+
+
+def decide(
+    run: RunContext,
+    config: Decide,
+    *,
+    evaluation: ArtifactRef,
+    examples: ArtifactRef | None = None,
+    index: ArtifactRef | None = None,
+    label: str = "",
+) -> ArtifactRef:
+    """Promote, or keep what is live, with reasons: a ``decision``."""
+    return run_task(run, DECIDE, config, label, evaluation=evaluation, examples=examples, index=index)
+
+
+def index(
+    run: RunContext,
+    config: Index,
+    *,
+    corpus: ArtifactRef,
+    vectors: ArtifactRef,
+    model: ArtifactRef,
+    queries: ArtifactRef | None = None,
+    label: str = "",
+) -> ArtifactRef:
+    """A FAISS index, chosen and tuned by measurement: an ``index``."""
+    return run_task(run, INDEX, config, label, corpus=corpus, vectors=vectors, model=model, queries=queries)
+
+
+def report(
+    run: RunContext,
+    config: Report,
+    *,
+    evaluation: ArtifactRef,
+    decision: ArtifactRef,
+    others: Mapping[str, ArtifactRef],
+    label: str = "",
+) -> ArtifactRef:
+    """What happened and why, for people: a ``report``."""
+    return run_task(run, REPORT, config, label, evaluation=evaluation, decision=decision, **others)

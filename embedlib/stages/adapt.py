@@ -34,4 +34,4 @@ def run(job: Job, config: Adapt, *, corpus: ArtifactRef, queries: ArtifactRef, m
     )
 
 
-STAGE = Stage("adapt", "model", run)
+STAGE = Stage("adapt", "model", run, accelerated=True)

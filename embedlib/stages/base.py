@@ -55,12 +55,14 @@ class Stage:
         run: ``run(job, config, **inputs) -> summary``.
         external: Digests of what the stage reads outside the store (source files, models by
             name), computed before the stage runs; they are part of its fingerprint.
+        accelerated: Whether it trains or encodes, and so holds the run's ``limit`` while it works.
     """
 
     name: str
     kind: str
     run: Callable[..., Summary]
     external: Callable[[Any], Mapping[str, str]] = field(default=_nothing)
+    accelerated: bool = False
 
     def recipe(self, config: Section, inputs: Mapping[str, ArtifactRef], seed: int) -> Recipe:
         """What would be built from these options and inputs."""

@@ -30,4 +30,4 @@ def external(config: Encode) -> dict[str, str]:
     return {"precision": resolve_precision(config.precision)}
 
 
-STAGE = Stage("encode", "vectors", run, external)
+STAGE = Stage("encode", "vectors", run, external, accelerated=True)

@@ -54,4 +54,4 @@ def run(
     )
 
 
-STAGE = Stage("probe", "probe", run)
+STAGE = Stage("probe", "probe", run, accelerated=True)

@@ -43,4 +43,4 @@ def run(
     )
 
 
-STAGE = Stage("train", "model", run)
+STAGE = Stage("train", "model", run, accelerated=True)

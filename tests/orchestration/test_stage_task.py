@@ -15,7 +15,7 @@ from embedlib.errors import DataError, StoreError
 from embedlib.stages.base import Stage
 from flows.wait_for_task_runs import wait_for_task_runs
 from tasks.context import RunContext
-from tasks.stage import stage_task
+from tasks.stage import run_task
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -38,15 +38,15 @@ def run_toy(job, config, **inputs):
     return {"rows": len(config.text)}
 
 
-toy = stage_task(Stage("toy", "toys", run_toy))
+TOY = Stage("toy", "toys", run_toy)
 
 
 @flow(name="toys", persist_result=False)
 def toys(workspace: Path, fail: str = "") -> str:
     run = RunContext(workspace=workspace, key="k", retries=1)
-    first = toy(run, Toy(text="abc"), label="one")
-    toy(run, Toy(text="abc"), label="two", source=None)
-    toy(run, Toy(text="de", fail=fail), label="three", source=first)
+    first = run_task(run, TOY, Toy(text="abc"), label="one")
+    run_task(run, TOY, Toy(text="abc"), label="two", source=None)
+    run_task(run, TOY, Toy(text="de", fail=fail), label="three", source=first)
     assert wait_for_task_runs()
     return str(flow_run.id)
 
