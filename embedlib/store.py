@@ -85,6 +85,21 @@ class ArtifactRef(BaseModel):
         """Identity of the content: equal for equal bytes, whatever recipe made them."""
         return self.manifest.digest
 
+    @property
+    def exists(self) -> bool:
+        """Whether the artifact is (still) in the store."""
+        return (self.path / MANIFEST).is_file()
+
+    @property
+    def parents(self) -> dict[str, ArtifactRef]:
+        """What it was made from, by input name; a parent may have been removed since (``exists``)."""
+        parts = {name: parent.split("/", 1) for name, parent in self.manifest.parents.items()}
+        folder = self.path.parent.parent
+        return {
+            name: ArtifactRef(kind=kind, fingerprint=fingerprint, path=folder / kind / fingerprint)
+            for name, (kind, fingerprint) in parts.items()
+        }
+
     def file(self, name: str) -> Path:
         """Path of one data file."""
         return self.path / name

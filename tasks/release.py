@@ -29,8 +29,8 @@ def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
     if release is None:
         return None
     parts = {name: release.ref(run.workspace, name) for name in PARTS if name in release.parts}
-    kind, _, fingerprint = parts["index"].manifest.parents["queries"].partition("/")
-    return {**parts, "queries": run.store.get(kind, fingerprint)}
+    queries = parts["index"].parents["queries"]
+    return {**parts, "queries": run.store.get(queries.kind, queries.fingerprint)}
 
 
 @task(name="publish", task_run_name="publish", persist_result=False)

@@ -80,8 +80,7 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
 
     console = stdout()
     decision = Store(workspace).get("decision", outcome.decision)
-    kind, _, fingerprint = decision.manifest.parents["evaluation"].partition("/")
-    scores_table(Store(workspace).get(kind, fingerprint).read_json("comparisons.json"))
+    scores_table(decision.parents["evaluation"].read_json("comparisons.json"))
     colour = "green" if outcome.verdict == "promote" else "yellow"
     console.print(f"[bold {colour}]{outcome.verdict}[/]")
     for reason in outcome.reasons:

@@ -7,23 +7,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from embedlib.errors import CorruptArtifact
-from embedlib.store import ArtifactRef, Manifest, Store, read_manifest
+from embedlib.store import ArtifactRef, Manifest, read_manifest
 
 logger = logging.getLogger(__name__)
 
 
-def model_line(store: Store, model: ArtifactRef) -> Iterator[ArtifactRef]:
+def model_line(model: ArtifactRef) -> Iterator[ArtifactRef]:
     """A model and the models that its weights came from, the nearest first; removed ones are left out."""
-    todo, seen = [model], set[str]()
+    todo, seen = [model], set[Path]()
     while todo:
         ref = todo.pop(0)
         yield ref
-        for parent in ref.manifest.parents.values():
-            kind, _, fingerprint = parent.partition("/")
-            found = store.find(kind, fingerprint) if kind == "model" and parent not in seen else None
-            seen.add(parent)
-            if found is not None:
-                todo.append(found)
+        models = {p.path: p for p in ref.parents.values() if p.kind == "model" and p.exists}
+        todo += [parent for path, parent in models.items() if path not in seen]
+        seen |= models.keys()
 
 
 def lineage(artifacts: Path, refs: Iterable[ArtifactRef]) -> list[Manifest]:

@@ -39,10 +39,8 @@ class LiveRelease:
     @cached_property
     def queries(self) -> Path | None:
         """Queries artifact behind the release's index (its parent), None where it is gone."""
-        parent = self.release.ref(self.root, "index").manifest.parents.get("queries", "")
-        kind, _, fingerprint = parent.partition("/")
-        folder = self.root / "artifacts" / kind / fingerprint
-        return folder if fingerprint and folder.is_dir() else None
+        queries = self.release.ref(self.root, "index").parents.get("queries")
+        return queries.path if queries is not None and queries.exists else None
 
     @cached_property
     def test_score(self) -> float | None:

@@ -45,9 +45,8 @@ def read_proof(root: Path, release: Release) -> Proof | None:
     if evaluation is None:
         return None
     record = evaluation.read_json("comparisons.json")
-    parents = evaluation.manifest.parents
-    model = f"model/{release.parts['model'].fingerprint}"
-    released = next((name for name, parent in parents.items() if parent == model), None)
+    model = release.ref(root, "model")
+    released = next((name for name, parent in evaluation.parents.items() if parent.path == model.path), None)
     if released is None or record["decides"] is None:
         return None
     table = pq.read_table(evaluation.file("scores.parquet"))
@@ -68,10 +67,5 @@ def _evaluation(root: Path, release: Release) -> ArtifactRef | None:
     if "decision" not in release.parts:
         return None
     decision = release.ref(root, "decision")
-    if not decision.path.is_dir():
-        return None
-    kind, _, fingerprint = decision.manifest.parents.get("evaluation", "").partition("/")
-    folder = Path(root) / "artifacts" / kind / fingerprint
-    if not fingerprint or not folder.is_dir():
-        return None
-    return ArtifactRef(kind=kind, fingerprint=fingerprint, path=folder)
+    evaluation = decision.parents.get("evaluation") if decision.exists else None
+    return evaluation if evaluation is not None and evaluation.exists else None

@@ -36,7 +36,7 @@ def run(
     )
     test_set = test_set_digest(evaluation)
     decision = decide(figures, policy_of(config), History(previous_uses(job.store, test_set)))
-    record = {**decision.as_json(), "test_set": test_set, "models": model_digests(job.store, evaluation)}
+    record = {**decision.as_json(), "test_set": test_set, "models": model_digests(evaluation)}
     write_json(job.out / "decision.json", record)
     return {
         "verdict": decision.verdict,
@@ -68,10 +68,9 @@ def policy_of(config: Decide) -> Policy:
     )
 
 
-def model_digests(store: Store, evaluation: ArtifactRef) -> dict[str, str]:
+def model_digests(evaluation: ArtifactRef) -> dict[str, str]:
     """Content of the models that were evaluated, by the name they had there."""
-    parents = {name: parent.partition("/") for name, parent in evaluation.manifest.parents.items()}
-    return {name: store.get(kind, fp).digest for name, (kind, _, fp) in parents.items() if kind == "model"}
+    return {name: parent.digest for name, parent in evaluation.parents.items() if parent.kind == "model"}
 
 
 def test_set_digest(evaluation: ArtifactRef) -> str:

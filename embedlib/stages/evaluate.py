@@ -32,7 +32,7 @@ from embedlib.models.options import Precision
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import ArtifactRef
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     """
     parse_measures(config.measures)
     documents = Corpus(corpus.path)
-    dimensions = sorted({*config.dimensions, *trained_dimensions(job.store, models)})
+    dimensions = sorted({*config.dimensions, *trained_dimensions(models)})
     systems = dense_systems(_baseline_first(models, config.baseline), documents, dimensions)
     sets = read_judged(documents, queries.path, config.split)
     if not sets and "candidate" not in models:
@@ -86,9 +86,9 @@ def run(
     return {**summary_of(record), **guards}
 
 
-def trained_dimensions(store: Store, models: Mapping[str, ArtifactRef]) -> set[int]:
+def trained_dimensions(models: Mapping[str, ArtifactRef]) -> set[int]:
     """The shorter vectors (Matryoshka) that any of the models was trained to give."""
-    line = (ref for model in models.values() if model.kind == "model" for ref in model_line(store, model))
+    line = (ref for model in models.values() if model.kind == "model" for ref in model_line(model))
     return {d for ref in line for d in ref.manifest.config.get("matryoshka", ())}
 
 

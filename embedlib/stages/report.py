@@ -14,7 +14,7 @@ from embedlib.evaluation.markdown import summary_markdown
 from embedlib.evaluation.report import Findings, write_report
 from embedlib.fingerprint import file_sha256
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import ArtifactRef
 
 #: Input and its file that the report shows under a heading.
 DETAILS = {
@@ -44,7 +44,7 @@ def run(
         guards=guards,
         slices=evaluation.read_json("slices.json"),
         examples=evaluation.read_json("examples.json"),
-        curve=_curve(job.store, others.get("candidate")),
+        curve=_curve(others.get("candidate")),
         details=_details(others),
         manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),
         shown=config.examples,
@@ -58,12 +58,10 @@ def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     return {heading: value for heading, value in found.items() if isinstance(value, Mapping)}
 
 
-def _curve(store: Store, candidate: ArtifactRef | None) -> Any:
+def _curve(candidate: ArtifactRef | None) -> Any:
     """The candidate's training; a merged candidate's is that of the tuned model in it."""
-    if candidate is None or "tuned" not in candidate.manifest.parents:
-        return _optional(candidate, "curve.json")
-    kind, _, fingerprint = candidate.manifest.parents["tuned"].partition("/")
-    return _optional(store.find(kind, fingerprint), "curve.json")
+    tuned = candidate.parents.get("tuned", candidate) if candidate is not None else None
+    return _optional(tuned, "curve.json")
 
 
 def _optional(ref: ArtifactRef | None, file: str) -> Any:
