@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from embedlib.errors import CorruptArtifact, DiskFull, StoreError
+from embedlib.errors import CorruptArtifact, DiskFull, StoreError, UserError
 from embedlib.fingerprint import digest, file_sha256, recipe_fingerprint
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 
@@ -168,6 +168,24 @@ class Work(NamedTuple):
 
 
 Make = Callable[[Work], Mapping[str, Any]]
+
+
+def require_workspace(root: Path | str) -> Path:
+    """The absolute path of a workspace that is there already, for whoever would only read it.
+
+    Raises:
+        UserError: There is none at that path.
+    """
+    path = Path(root).expanduser().resolve()
+    if not any((path / name).is_dir() for name in ("artifacts", "releases")):
+        raise UserError(
+            "there is no workspace here",
+            where=str(path),
+            expected="a folder that `embedlib run` has written",
+            found="another folder" if path.is_dir() else "a file" if path.exists() else "nothing",
+            remedy=f"check the path, or make it: embedlib run --data YOUR-DOCUMENTS --workspace {root}",
+        )
+    return path
 
 
 class Store:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from prefect import flow
 
+from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval
@@ -15,7 +16,7 @@ from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
 from tasks.monitor import note_outcome
-from tasks.release import emit_event, live_release, publish, register
+from tasks.release import check_documents, emit_event, live_release, publish, register
 
 
 class Data(NamedTuple):
@@ -54,13 +55,16 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
     """Ingest, make training data, tune, prove, decide, index, publish.
 
     Args:
-        config: The whole configuration; one that names only the documents is complete.
+        config: The whole configuration; one that names only the documents is complete. Without
+            documents, the live release's configuration counts, with what is given here on top.
         event: What triggered this run.
     """
+    config = with_documents(config)
     with flow_context(config, "lifecycle", event) as run:
         live = live_release(run)
         model = stages.base_model(run, config.model)
         corpus = stages.ingest(run, config.ingest)
+        check_documents(config.publish, live, corpus)
         data = Data(corpus, stages.split(run, config.split, corpus=corpus))
         base = encoded(run, config, data, model, "base")
         incumbent = encoded(run, config, data, live["model"], "incumbent") if live else None

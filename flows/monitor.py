@@ -6,7 +6,9 @@ from typing import Any
 
 from prefect import flow
 
+from embedlib.config.live import with_documents
 from embedlib.config.root import Config
+from embedlib.store import require_workspace
 from flows.context import flow_context
 from tasks import stages
 from tasks.monitor import check_release, emit_alerts
@@ -18,8 +20,10 @@ def monitor(config: Config) -> dict[str, Any]:
     """Canary queries, fresh labels, corpus and query drift, index health, age.
 
     Args:
-        config: The configuration that the lifecycle was run with.
+        config: Where it names no documents, the live release's counts, with what is given here on top.
     """
+    require_workspace(config.workspace)
+    config = with_documents(config)
     with flow_context(config, "monitor") as run:
         corpus = stages.ingest(run, config.ingest) if live_release(run) else None
         report = check_release(run, config.monitor, corpus)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from prefect import flow
 
+from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.errors import ReleaseError
+from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import Trigger, as_json
 from tasks import stages
 from tasks.encode import encode
 from tasks.monitor import note_outcome
-from tasks.release import emit_event, live_release, publish
+from tasks.release import check_documents, emit_event, live_release, publish
 
 
 @flow(name="refresh", flow_run_name="refresh-{config.workspace.name}", persist_result=False)
@@ -19,12 +21,14 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
     """Ingest, encode changed documents only, index, publish; returns the live release's number.
 
     Args:
-        config: The configuration that the lifecycle was run with.
+        config: Where it names no documents, the live release's counts, with what is given here on top.
         event: What triggered this run.
 
     Raises:
         ReleaseError: Nothing has been published yet.
     """
+    require_workspace(config.workspace)
+    config = with_documents(config)
     with flow_context(config, "refresh", event) as run:
         live = live_release(run)
         if live is None:
@@ -34,6 +38,7 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
                 remedy="run the lifecycle first: `embedlib run`",
             )
         corpus = stages.ingest(run, config.ingest)
+        check_documents(config.publish, live, corpus)
         model, queries = live["model"], live["queries"]
         vectors = encode(run, config, corpus=corpus, model=model)
         index = stages.index(run, config.index, corpus=corpus, queries=queries, model=model, vectors=vectors)

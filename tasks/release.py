@@ -7,10 +7,12 @@ from typing import Any
 from prefect import events, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
+from embedlib.config.index import Publish
+from embedlib.config.live import to_remember
 from embedlib.config.root import Config
 from embedlib.index import catalog
 from embedlib.index.catalog import Release
-from embedlib.stages.publish import publish_release
+from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import ArtifactRef
 from tasks.artifacts import table
 from tasks.context import RunContext
@@ -33,6 +35,13 @@ def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
     return {**parts, "queries": run.store.get(queries.kind, queries.fingerprint)}
 
 
+@task(name="check documents", task_run_name="check documents", persist_result=False)
+def check_documents(config: Publish, live: dict[str, ArtifactRef] | None, corpus: ArtifactRef) -> None:
+    """Refuse, before anything is computed, documents that are not those of the live release."""
+    if live is not None:
+        require_same_collection(config, live["corpus"], corpus)
+
+
 @task(name="publish", task_run_name="publish", persist_result=False)
 def publish(
     run: RunContext,
@@ -51,6 +60,7 @@ def publish(
         event=event,
         approval=approval,
         figures=decision["numbers"],
+        configuration=to_remember(config),
         why=decision["verdict"],
     )
     how = "was live already" if release.reused else "is live"

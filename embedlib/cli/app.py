@@ -42,15 +42,35 @@ Data = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Dotted option, e.g. train.epochs=1; may be repeated.")
 ]
+ReplaceDocuments = Annotated[
+    bool,
+    typer.Option(
+        "--replace-documents", help="Publish even documents that are not those of the live release."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 DEFAULT_WORKSPACE = Path("workspace")
 
 
 def settings(
-    config: Path | None, data: Path | None, workspace: Path | None, overrides: Sequence[str] | None
+    config: Path | None,
+    data: Path | None,
+    workspace: Path | None,
+    overrides: Sequence[str] | None,
+    *,
+    of_live: bool = False,
 ) -> Config:
-    """The configuration of a command: file, then data path and workspace, then overrides."""
+    """The configuration of a command: file, then data path and workspace, then overrides.
+
+    Args:
+        config: YAML file.
+        data: Documents.
+        workspace: Where artifacts and releases lie.
+        overrides: Dotted settings.
+        of_live: Start from the live release's configuration where no file is given.
+    """
+    from embedlib.config.live import live_values
     from embedlib.config.root import load_config
 
     values: dict[str, Any] = {}
@@ -58,7 +78,18 @@ def settings(
         values["ingest"] = {"source": {"type": "auto", "path": str(data)}}
     if workspace is not None:
         values["workspace"] = str(workspace)
-    return load_config(config, values=values, overrides=overrides or ())
+    base = None
+    if of_live and config is None:
+        place = [o for o in overrides or () if o.partition("=")[0].strip() == "workspace"]
+        base = live_values(load_config(values=values, overrides=place).workspace, required=data is None)
+    return load_config(config, values=values, overrides=overrides or (), base=base)
+
+
+def existing(workspace: Path) -> Path:
+    """A workspace that is there: no command that only reads makes one."""
+    from embedlib.store import require_workspace
+
+    return require_workspace(workspace)
 
 
 def invocation() -> str:

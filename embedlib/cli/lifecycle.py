@@ -13,9 +13,11 @@ from embedlib.cli.app import (
     ConfiguredWorkspace,
     Data,
     Overrides,
+    ReplaceDocuments,
     Workspace,
     app,
     emit_json,
+    existing,
     invocation,
     settings,
     start_flow,
@@ -61,13 +63,17 @@ def run(
     data: Data = None,
     workspace: ConfiguredWorkspace = None,
     overrides: Overrides = None,
+    replace_documents: ReplaceDocuments = False,
     as_json: AsJson = False,
 ) -> None:
     """Tune a model on your documents, prove it, and publish it with its index.
 
+    Without --data and --config, the configuration of the live release counts; --set changes it.
+
     Example: embedlib run --data docs/ --workspace ws --set train.epochs=1
     """
-    _lifecycle(settings(config, data, workspace, overrides), as_json)
+    options = [*(overrides or []), *_replacing(replace_documents)]
+    _lifecycle(settings(config, data, workspace, options, of_live=data is None), as_json)
 
 
 @app.command()
@@ -76,14 +82,25 @@ def refresh(
     data: Data = None,
     workspace: ConfiguredWorkspace = None,
     overrides: Overrides = None,
+    replace_documents: ReplaceDocuments = False,
     as_json: AsJson = False,
 ) -> None:
     """Encode changed documents with the live model and swap in the new index.
 
-    Example: embedlib refresh --data docs/ --workspace ws
+    Without --config, the configuration of the live release counts; what is given changes it.
+
+    Example: embedlib refresh --workspace ws
     """
-    number = start_flow("refresh", config=settings(config, data, workspace, overrides))
+    options = settings(
+        config, data, workspace, [*(overrides or []), *_replacing(replace_documents)], of_live=True
+    )
+    existing(options.workspace)
+    number = start_flow("refresh", config=options)
     emit_json({"release": number}) if as_json else typer.echo(f"release {number} is live")
+
+
+def _replacing(documents: bool) -> list[str]:
+    return ["publish.replace_documents=true"] if documents else []
 
 
 def _lifecycle(config: Config, as_json: bool) -> None:

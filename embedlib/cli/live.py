@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from embedlib.cli.app import AsJson, Workspace, app, emit_json
+from embedlib.cli.app import AsJson, Workspace, app, emit_json, existing
 
 
 @app.command()
@@ -31,7 +31,9 @@ def search(
     from embedlib.cli.show import hits_table
     from embedlib.index.search import Searcher
 
-    hits = Searcher(workspace).search(query, k=k, mode=mode, rerank=rerank, filters=_filters(where or []))
+    hits = Searcher(existing(workspace)).search(
+        query, k=k, mode=mode, rerank=rerank, filters=_filters(where or [])
+    )
     emit_json([hit._asdict() for hit in hits]) if as_json else hits_table(hits)
 
 
@@ -44,7 +46,8 @@ def releases(workspace: Workspace = Path("workspace"), as_json: AsJson = False) 
     from embedlib.cli.show import releases_table
     from embedlib.index import release
 
-    found, live = release.releases(workspace), release.current(workspace)
+    root = existing(workspace)
+    found, live = release.releases(root), release.current(root)
     rows = [r.model_dump(mode="json") | {"live": live is not None and r.number == live.number} for r in found]
     emit_json(rows) if as_json else releases_table(rows)
 
@@ -61,7 +64,7 @@ def rollback(
     """
     from embedlib.index import release
 
-    now = release.rollback(workspace, to)
+    now = release.rollback(existing(workspace), to)
     emit_json(now.model_dump(mode="json")) if as_json else typer.echo(f"release {now.number} is live")
 
 
@@ -74,7 +77,7 @@ def verify(workspace: Workspace = Path("workspace"), as_json: AsJson = False) ->
     from embedlib.errors import CorruptArtifact
     from embedlib.store import Store
 
-    store, damaged, count = Store(workspace), [], 0
+    store, damaged, count = Store(existing(workspace)), [], 0
     for ref in store.artifacts():
         count += 1
         try:
@@ -102,7 +105,7 @@ def export(
     """
     from embedlib.index.export import export_release
 
-    result = export_release(workspace, out, fmt=fmt)
+    result = export_release(existing(workspace), out, fmt=fmt)
     emit_json(result) if as_json else typer.echo(f"{result['count']} vectors in {out}")
 
 

@@ -96,6 +96,7 @@ def compare(
     """
     import numpy as np
 
+    from embedlib.config.live import with_documents
     from embedlib.contracts import Corpus
     from embedlib.errors import UserError
     from embedlib.evaluation.compare_models import Trial, compare_models
@@ -106,7 +107,7 @@ def compare(
     from embedlib.stages.split import STAGE as SPLIT
     from embedlib.store import Store
 
-    options = settings(config, data, workspace, overrides)
+    options = with_documents(settings(config, data, workspace, overrides))
     store = Store(options.workspace)
     documents = run_stage(store, INGEST, options.ingest, seed=options.seed).ref
     queries = run_stage(store, SPLIT, options.split, seed=options.seed, corpus=documents).ref

@@ -16,6 +16,7 @@ from embedlib.cli.app import (
     Workspace,
     app,
     emit_json,
+    existing,
     from_flows,
     settings,
     start_flow,
@@ -54,11 +55,15 @@ def monitor(
 ) -> None:
     """Check the live release: canary queries, fresh labels, corpus and query drift, index health.
 
+    Without --config, the configuration of the live release counts; what is given changes it.
+
     Example: embedlib monitor --workspace ws
     """
     from embedlib.cli.show import monitor_table
 
-    report = start_flow("monitor", config=settings(config, data, workspace, overrides))
+    options = settings(config, data, workspace, overrides, of_live=True)
+    existing(options.workspace)
+    report = start_flow("monitor", config=options)
     emit_json(report) if as_json else monitor_table(report)
 
 
@@ -73,7 +78,7 @@ def doctor(workspace: Workspace = Path("workspace"), as_json: AsJson = False) ->
     from embedlib.cli.show import findings_table
     from embedlib.doctor.diagnose import diagnose, exit_code
 
-    findings = diagnose(workspace)
+    findings = diagnose(existing(workspace))
     emit_json([f.model_dump(mode="json") for f in findings]) if as_json else findings_table(findings)
     raise typer.Exit(exit_code(findings))
 

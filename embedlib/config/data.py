@@ -191,8 +191,8 @@ class Limits(Section):
 class Ingest(Section):
     """Documents: read, cleaned, deduplicated, cut, profiled."""
 
-    source: Source = DocstringsSource()
-    """Where the documents come from; the default is the Python standard library's docstrings."""
+    source: Source | None = None
+    """Where the documents come from. null: where those of the live release came from."""
     on_bad_row: Literal["fail", "skip"] = "fail"
     """A row that cannot be used ends the run, or is skipped, counted and listed in rejected.jsonl."""
     duplicates: Literal["auto", "drop", "keep"] = "auto"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embedlib.config.evaluation import Guard, MtebGuard, SimilarityGuard
+from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.errors import UserError
 from embedlib.evaluation.similarity import similarity_file
@@ -27,8 +28,8 @@ def sort_given(
 ) -> Given:
     """Tell collections from similarity sets, and give each run file to its collection.
 
-    Without ``data`` the configured documents are the one collection; they are left out when they
-    are nobody's choice and there are general sets to measure on.
+    Without ``data`` the configured documents are the one collection; where none are configured, and
+    there are no general sets to measure on either, it is the live release's.
 
     Args:
         config: The options, and the configured documents.
@@ -37,7 +38,7 @@ def sort_given(
         runs: TREC run files by the name of their collection.
 
     Raises:
-        UserError: A run file is of a collection that is not there.
+        UserError: A run file is of a collection that is not there, or there is nothing to measure on.
     """
     files = {path: similarity_file(path, config.evaluate.split) for path in data}
     sets: list[Guard] = [SimilarityGuard(file=file) for file in files.values() if file]
@@ -45,9 +46,8 @@ def sort_given(
     collections: dict[str, Config] = {}
     for path in (p for p, file in files.items() if file is None):
         collections[short_name(str(path), collections)] = config.on(path)
-    if not data and (
-        not (sets or config.evaluate.chosen_guards) or "source" in config.ingest.model_fields_set
-    ):
+    if not data and (not (sets or config.evaluate.chosen_guards) or config.ingest.source is not None):
+        config = with_documents(config)
         collections[source_name(config)] = config
     for name, paths in (runs or {}).items():
         if name not in collections:
@@ -61,7 +61,7 @@ def source_name(config: Config) -> str:
     """A name for the configured documents: their file's or folder's, else the kind of source."""
     source = config.ingest.source
     path = getattr(source, "path", None)
-    return short_name(str(path), ()) if path else source.type
+    return short_name(str(path), ()) if path else getattr(source, "type", "documents")
 
 
 def short_name(path: str, taken: Collection[str]) -> str:

@@ -78,6 +78,10 @@ class Publish(Section):
     wait: bool = Field(True, json_schema_extra=OPERATIONAL)
     """Wait for another publisher; otherwise refuse while one is at work."""
 
+    replace_documents: bool = Field(False, json_schema_extra=OPERATIONAL)
+    """Publish even where fewer than a tenth of the live release's documents are among the new ones; else
+    that is taken for the wrong collection. A release does not remember it for later runs."""
+
     @field_validator("canaries")
     @classmethod
     def _no_blank_query(cls, value: tuple[Canary, ...]) -> tuple[Canary, ...]:

@@ -140,6 +140,7 @@ def load_config(
     *,
     values: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
 ) -> Config:
     """Read a configuration; later sources win.
 
@@ -147,13 +148,14 @@ def load_config(
         file: YAML file; paths in it are taken as they stand.
         values: Nested values set by a command's own options, such as the workspace.
         overrides: Dotted settings, ``train.epochs=2``; the value is read as YAML.
+        base: Nested values that everything else wins over, such as the live release's configuration.
 
     Raises:
         ConfigError: Lists every mistake with its path, what was found and what is allowed.
         UserError: The file is missing or not YAML.
     """
     merged: dict[str, Any] = {}
-    for layer in (_read_yaml(file) if file else {}, values or {}, _parse_overrides(overrides)):
+    for layer in (base or {}, _read_yaml(file) if file else {}, values or {}, _parse_overrides(overrides)):
         _merge(merged, layer)
     try:
         return Config.model_validate(merged)
@@ -209,11 +211,17 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Lay values over others; a section of another ``type`` has nothing of the one below it."""
     for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+        below = into.get(key)
+        if isinstance(value, Mapping) and isinstance(below, dict) and _same_type(value, below):
+            _merge(below, value)
         else:
             into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _same_type(value: Mapping[str, Any], below: Mapping[str, Any]) -> bool:
+    return "type" not in value or value["type"] == below.get("type")
 
 
 def _explain(error: Any) -> str:

@@ -1,6 +1,7 @@
 """Which releases there are, which one is live, and what happened: the folder ``releases/``.
 
-``releases/<number>/release.json`` is immutable. ``releases/current`` is a relative symbolic link
+``releases/<number>/release.json`` is immutable; ``config.json`` beside it holds the options of the last
+run that published this content. ``releases/current`` is a relative symbolic link
 replaced by one rename. ``releases/history.jsonl`` is the audit trail; it is written after the
 swap, and ``reconcile`` adds what a crash between the two left out.
 """
@@ -12,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from embedlib.store import ArtifactRef, disk_errors, file_lock, write_atomic
 logger = logging.getLogger(__name__)
 
 RELEASE_SCHEMA = 1
+CONFIGURATION = "config.json"
 TEMPORARY = ".tmp-"
 
 
@@ -150,6 +152,34 @@ def read_release(root: Path, number: int) -> Release:
             found=str(error).splitlines()[0],
             remedy="`embedlib releases` lists those that can",
         ) from error
+
+
+def read_configuration(root: Path, number: int) -> dict[str, Any] | None:
+    """The options a release was made with; None where it does not know them.
+
+    Raises:
+        ReleaseError: They cannot be read.
+    """
+    path = releases_dir(root) / str(number) / CONFIGURATION
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        value = error
+    if isinstance(value, dict):
+        return value
+    raise ReleaseError(
+        f"the configuration of release {number} cannot be read",
+        where=str(path),
+        found=str(value).splitlines()[0],
+        remedy="give --config, or --data; the next publish writes it anew",
+    )
+
+
+def write_configuration(folder: Path, values: Mapping[str, Any]) -> None:
+    """Keep the options a release was made with in its folder."""
+    write_atomic(folder / CONFIGURATION, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
 def current(root: Path) -> Release | None:

@@ -38,6 +38,7 @@ class Terms:
         approval: Who approved it and when, where approval is asked for.
         figures: Numbers shown with the release, such as the decision's.
         search: How the release is searched unless told otherwise: ``dense`` or ``hybrid``.
+        configuration: Options that the release was made with, for later runs in this workspace.
         who: For the audit trail; the user of this process when empty.
         why: For the audit trail.
         wait: Wait for another publisher; otherwise refuse.
@@ -47,6 +48,7 @@ class Terms:
     approval: Mapping[str, Any] | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
     search: str = "dense"
+    configuration: Mapping[str, Any] | None = None
     who: str = ""
     why: str = ""
     wait: bool = True
@@ -91,6 +93,10 @@ def publish(
         parts = {name: _part(root, ref) for name, ref in refs.items()}
         live = _live(root)
         if live is not None and _same_content(live.parts, parts):
+            if terms.configuration is not None:
+                catalog.write_configuration(
+                    catalog.releases_dir(root) / str(live.number), terms.configuration
+                )
             return live.model_copy(update={"reused": True})
         require_matching(refs)
         require_intact([model, index])
@@ -105,7 +111,7 @@ def publish(
             figures={**terms.figures, "verification": figures},
             search=terms.search,
         )
-        _write(root, release)
+        _write(root, release, terms.configuration)
         catalog.swap(root, release.number)
         _record(root, "publish", live, release.number, terms.who, terms.why)
     logger.info("release %d is live", release.number)
@@ -201,7 +207,7 @@ def _next_number(root: Path) -> int:
     return max([0, *past, *catalog.numbers(root)]) + 1
 
 
-def _write(root: Path, release: Release) -> None:
+def _write(root: Path, release: Release, configuration: Mapping[str, Any] | None) -> None:
     folder = catalog.releases_dir(root)
     temporary = folder / f"{catalog.TEMPORARY}{release.number}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -212,6 +218,8 @@ def _write(root: Path, release: Release) -> None:
         stream.write(text + "\n")
         stream.flush()
         os.fsync(stream.fileno())
+    if configuration is not None:
+        catalog.write_configuration(temporary, configuration)
     catalog.sync_folder(temporary)
     temporary.replace(folder / str(release.number))
     catalog.sync_folder(folder)

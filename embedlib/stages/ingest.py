@@ -21,7 +21,7 @@ from embedlib.corpus.tokens import TokenCounter
 from embedlib.errors import DataError
 from embedlib.models.resolve import resolve_model
 from embedlib.stages.base import Job, Stage
-from embedlib.stages.sources import Opened, open_source, source_digest
+from embedlib.stages.sources import Opened, named, open_source, source_digest
 
 SAMPLES = 10
 
@@ -32,7 +32,7 @@ def run(job: Job, config: Ingest) -> dict[str, Any]:
     Raises:
         DataError: Nothing to read, a bad row (where bad rows end the run), or a limit passed.
     """
-    source = open_source(config.source, int(config.max_document_mb * 1e6))
+    source = open_source(named(config.source), int(config.max_document_mb * 1e6))
     counter = TokenCounter(Path(resolve_model(config.tokenizer)))
     cuts = config.chunk.mode == "on" or (config.chunk.mode == "auto" and source.files)
     chunk = config.chunk
@@ -132,7 +132,7 @@ def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
 
 def _external(config: Ingest) -> dict[str, str]:
     try:
-        return {"source": source_digest(config.source)}
+        return {"source": source_digest(named(config.source))}
     except OSError as error:
         raise unreadable(error) from error
 

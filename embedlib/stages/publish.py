@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.index import Publish
+from embedlib.contracts import Corpus
+from embedlib.errors import UserError
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
 from embedlib.store import ArtifactRef, Store
+
+#: Columns that tell which documents a corpus holds: chunks by their own id, and by their document's.
+IDS = ("doc_id", "group_id")
+#: Share of the live release's documents below which others are taken for the wrong collection.
+LEAST_SHARED = 0.1
 
 
 def publish_release(
@@ -22,6 +29,7 @@ def publish_release(
     event: Mapping[str, Any] | None = None,
     approval: Mapping[str, Any] | None = None,
     figures: Mapping[str, Any] | None = None,
+    configuration: Mapping[str, Any] | None = None,
     why: str = "",
 ) -> Release:
     """Publish and then retire old releases; see ``embedlib.index.release.publish``.
@@ -33,6 +41,7 @@ def publish_release(
         event: What triggered it.
         approval: Who approved it and when.
         figures: Numbers kept with the release.
+        configuration: Options that later runs in this workspace start from.
         why: For the audit trail.
     """
     checks = Checks(
@@ -45,6 +54,7 @@ def publish_release(
         approval=approval,
         figures=figures or {},
         search=best_search(parts),
+        configuration=configuration,
         why=why,
         wait=config.wait,
     )
@@ -54,6 +64,33 @@ def publish_release(
     if config.artifact_days is not None:
         remove_unused(Store(root), older_than_days=config.artifact_days)
     return release
+
+
+def require_same_collection(config: Publish, live: ArtifactRef, corpus: ArtifactRef) -> None:
+    """Refuse documents that are not those of the live release in another state.
+
+    Chunks of one document count as that document, so that another chunk length is no other collection.
+
+    Args:
+        config: Whether the documents may be replaced.
+        live: The live release's corpus.
+        corpus: The one that would take its place.
+
+    Raises:
+        UserError: With both numbers.
+    """
+    if config.replace_documents or live.digest == corpus.digest:
+        return
+    before, now = (Corpus(ref.path) for ref in (live, corpus))
+    shared = max(len(set(before.column(n)) & set(now.column(n))) / len(set(before.column(n))) for n in IDS)
+    if shared < LEAST_SHARED:
+        raise UserError(
+            "these are other documents than the live release's",
+            where="ingest.source",
+            expected=f"at least {LEAST_SHARED:.0%} of the live release's {len(before)} documents",
+            found=f"{shared:.1%} of them among the {len(now)} documents read",
+            remedy="check --data and --workspace; to put these in their place, add --replace-documents",
+        )
 
 
 def best_search(parts: Mapping[str, ArtifactRef | None]) -> str:

@@ -16,7 +16,7 @@ from embedlib.corpus.records import FieldNames, Item, is_unicode
 from embedlib.corpus.sql import database_url, read_sql, sql_digest
 from embedlib.corpus.tabular import read_csv, read_jsonl, read_parquet
 from embedlib.corpus.textfiles import require_file
-from embedlib.errors import DataError
+from embedlib.errors import DataError, UserError
 from embedlib.fingerprint import digest, file_sha256, tree_digest
 
 FileSource = options.JsonlSource | options.CsvSource | options.ParquetSource
@@ -62,6 +62,22 @@ def found_at(source: options.AutoSource) -> options.BeirSource | options.FolderS
         expected="a BEIR folder, a folder of texts, or a .jsonl, .csv, .tsv or .parquet file",
         remedy="say so with ingest.source.type",
     )
+
+
+def named(source: options.Source | None) -> options.Source:
+    """The source, which has to be named by now.
+
+    Raises:
+        UserError: It is not.
+    """
+    if source is None:
+        raise UserError(
+            "no documents are named",
+            where="ingest.source",
+            expected="a file, a folder, a query or a data set",
+            remedy="give --data, or ingest.source in the configuration",
+        )
+    return source
 
 
 def open_source(source: options.Source, max_bytes: int) -> Opened:  # noqa: PLR0911 - a return a kind

@@ -12,6 +12,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.sorting import FlowRunSort
 
 from embedlib.config.root import Config, load_config
+from embedlib.errors import UserError
 from embedlib.store import Store
 
 pytestmark = [
@@ -83,7 +84,15 @@ def task_states(flow_name: str) -> dict[str, str]:
 
 
 def stage_states(flow_name: str) -> dict[str, str]:
-    other = {"live release", "publish", "register", "emit event", "check release", "emit alerts"}
+    other = {
+        "check documents",
+        "live release",
+        "publish",
+        "register",
+        "emit event",
+        "check release",
+        "emit alerts",
+    }
     return {name: state for name, state in task_states(flow_name).items() if name not in other}
 
 
@@ -179,6 +188,46 @@ def test_refresh_encodes_only_what_changed(world: dict[str, Any]) -> None:
     assert after.parts["model"] == before.parts["model"]
     assert after.ref(root, "vectors").manifest.summary["encoded"] == 3
     assert after.ref(root, "vectors").manifest.summary["reused"] == 197
+
+
+def test_a_workspace_alone_says_what_to_refresh_and_to_watch(world: dict[str, Any], monkeypatch) -> None:
+    from embedlib.index.catalog import current
+    from flows.monitor import monitor
+    from flows.refresh import refresh
+
+    monkeypatch.chdir(world["folder"].parent)
+    root = world["config"].workspace
+    live = current(root)
+    alone = Config(workspace=root)
+    assert refresh(alone) == live.number
+    assert monitor(alone)["figures"]["corpus"] == 0
+    write_documents(world["folder"] / "docs.jsonl", changed=9)
+    assert refresh(alone) == live.number + 1
+    assert current(root).ref(root, "vectors").manifest.summary["encoded"] == 6
+
+
+def test_other_documents_take_no_release_s_place_unless_told_to(world: dict[str, Any]) -> None:
+    from embedlib.index.catalog import current
+    from flows.lifecycle import lifecycle
+    from flows.refresh import refresh
+
+    root = world["config"].workspace
+    live = current(root)
+    lines = (world["folder"] / "docs.jsonl").read_text().replace('"_id": "d', '"_id": "other')
+    (world["folder"] / "others.jsonl").write_text(lines)
+    other = with_changes(world["config"], f"ingest.source.path={world['folder'] / 'others.jsonl'}")
+    for flow in (refresh, lifecycle):
+        with pytest.raises(
+            UserError, match=r"(?s)200 documents.*0\.0% of them among the 200.*--replace-documents"
+        ):
+            flow(other)
+        assert current(root).number == live.number
+    number = refresh(with_changes(other, "publish.replace_documents=true"))
+    assert current(root).number == number == live.number + 1
+    remembered = Config(workspace=root)
+    assert refresh(remembered) == number
+    with pytest.raises(UserError, match="other documents"):
+        refresh(world["config"])
 
 
 def test_mlflow_has_the_run(world: dict[str, Any]) -> None:

@@ -39,4 +39,6 @@ def test_the_report_is_told_the_command_that_reproduces_the_run(given_to_the_flo
 
 
 def test_a_configured_command_stays(given_to_the_flow):
-    assert given_to_the_flow("run", "--set", "report.command=make nightly").report.command == "make nightly"
+    assert given_to_the_flow("run", "--data", "d", "--set", "report.command=make nightly").report.command == (
+        "make nightly"
+    )

@@ -29,7 +29,10 @@ def test_collections_and_general_sets_are_told_apart(pairs):
 
 
 def test_configured_documents_are_measured_unless_only_general_sets_are_asked_for(pairs):
-    assert list(sort_given(Config()).collections) == ["docstrings"]
+    docstrings = load_config(values={"ingest": {"source": {"type": "docstrings"}}})
+    assert list(sort_given(docstrings).collections) == ["docstrings"]
+    with pytest.raises(UserError, match="no workspace"):
+        sort_given(Config(workspace=pairs.parent))
     assert list(sort_given(Config(), [pairs]).collections) == []
     assert list(sort_given(Config(), (), ["SciFact"]).collections) == []
     chosen = load_config(values={"ingest": {"source": {"type": "auto", "path": "x/mine"}}})
