@@ -29,6 +29,9 @@ _TEXT, _INT = pa.string(), pa.int64()
 CORPUS = pa.schema(
     [(n, _TEXT) for n in ("doc_id", "title", "text", "source", "group_id", "content_hash", "metadata")]
 )
+#: Ids of the corpus that are chunks, and the document that each was cut from; no file, no chunks.
+CHUNKS = pa.schema([("doc_id", _TEXT), ("document_id", _TEXT)])
+CHUNKS_FILE = "chunks.parquet"
 QUERIES = pa.schema([(n, _TEXT) for n in ("query_id", "text", "split", "origin", "label")])
 QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("relevance", _INT), ("split", _TEXT)])
 PAIRS = pa.schema(
@@ -131,6 +134,25 @@ class Corpus:
     def row_of(self) -> dict[str, int]:
         """Row of each doc_id."""
         return {doc_id: row for row, doc_id in enumerate(self.ids)}
+
+    @cached_property
+    def document_of(self) -> dict[str, str]:
+        """Document that each chunk was cut from, by the chunk's doc_id; whole documents are not in it."""
+        path = self.path.with_name(CHUNKS_FILE)
+        return {row["doc_id"]: row["document_id"] for row in read_rows(path)} if path.is_file() else {}
+
+    @cached_property
+    def chunks(self) -> dict[str, list[int]]:
+        """Rows of each document that was cut, by the document's id."""
+        found: dict[str, list[int]] = {}
+        for doc_id, document_id in self.document_of.items():
+            found.setdefault(document_id, []).append(self.row_of[doc_id])
+        return found
+
+    def rows_of(self, doc_id: str) -> list[int]:
+        """Rows that hold a document: its own, or those of its chunks; none when it is not in the corpus."""
+        row = self.row_of.get(doc_id)
+        return self.chunks.get(doc_id, []) if row is None else [row]
 
     def column(self, name: str) -> list[str]:
         """One column as a list of strings."""

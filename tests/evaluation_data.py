@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
+from embedlib.contracts import CHUNKS, CHUNKS_FILE, CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
 from embedlib.corpus.withheld import write_withheld
 
 DOCUMENTS = {
@@ -17,8 +17,8 @@ DOCUMENTS = {
 }
 
 
-def write_corpus(folder: Path, texts=DOCUMENTS, groups=None) -> Corpus:
-    """A corpus artifact's folder; ``texts`` by doc_id."""
+def write_corpus(folder: Path, texts=DOCUMENTS, groups=None, cut_from=None) -> Corpus:
+    """A corpus artifact's folder; ``texts`` by doc_id, ``cut_from`` names the document of chunks."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = (
         {
@@ -33,6 +33,9 @@ def write_corpus(folder: Path, texts=DOCUMENTS, groups=None) -> Corpus:
         for d, text in sorted(texts.items())
     )
     write_table(folder / "corpus.parquet", rows, CORPUS)
+    if cut_from:
+        chunks = ({"doc_id": c, "document_id": d} for c, d in sorted(cut_from.items()))
+        write_table(folder / CHUNKS_FILE, chunks, CHUNKS)
     return Corpus(folder)
 
 

@@ -6,27 +6,23 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from embedlib.contracts import CORPUS, content_hash, read_rows, write_table
+from embedlib.contracts import CHUNKS, CHUNKS_FILE, CORPUS, content_hash, read_rows, write_table
 from embedlib.corpus.clean import clean, clean_title
+from embedlib.corpus.identity import Claim, Claims, Settled
 from embedlib.corpus.markup import unmarked
 from embedlib.corpus.records import Item, Record, Rejected
 from embedlib.corpus.rejects import Rejects
 from embedlib.corpus.sorting import ExternalSorter
 from embedlib.progress import Progress, silent
 
-_TEXT = pa.string()
-_ROWS = pa.schema(
-    [(n, _TEXT) for n in ("doc_id", "title", "text", "source", "group_id", "hash", "metadata", "where")]
-)
-_HASHES = pa.schema([("hash", _TEXT), ("doc_id", _TEXT)])
-ALIASES_SCHEMA = pa.schema([("doc_id", _TEXT), ("kept", _TEXT)])
+_TEXTS = ("doc_id", "title", "text", "source", "group_id", "hash", "metadata", "document")
+_ROWS = pa.schema([*((name, pa.string()) for name in _TEXTS), ("record", pa.int64())])
+ALIASES_SCHEMA = pa.schema([("doc_id", pa.string()), ("kept", pa.string())])
 _PLACE = re.compile(r":(?:row )?\d+$")
 ALIASES = "aliases.parquet"
 
@@ -39,6 +35,20 @@ class Piece(NamedTuple):
 
 
 Cut = Callable[[str, str], list[Piece]]
+
+
+class _Row(NamedTuple):
+    """A document or a chunk; ``document`` is the id of what it was cut from, its own when it is whole."""
+
+    doc_id: str
+    title: str
+    text: str
+    source: str
+    group_id: str
+    content_hash: str
+    metadata: str
+    document: str
+    record: int
 
 
 @dataclass
@@ -66,7 +76,7 @@ def build_corpus(
     max_characters: int | None = None,
     progress: Progress = silent,
 ) -> Counts:
-    """Write ``corpus.parquet`` and ``aliases.parquet``.
+    """Write ``corpus.parquet``, ``aliases.parquet`` and, where documents were cut, ``chunks.parquet``.
 
     Args:
         items: Records and rejected rows in any order.
@@ -86,18 +96,28 @@ def build_corpus(
         DataError: A bad row, where bad rows end the run.
     """
     counts = Counts()
-    rows, hashes = ExternalSorter(scratch / "rows", _ROWS), ExternalSorter(scratch / "hashes", _HASHES, 16)
-    for row in _prepared(_of_length(items, max_characters), rejects, cut, counts, progress):
+    rows, claims = ExternalSorter(scratch / "rows", _ROWS), Claims(scratch)
+    for row, wanted in _prepared(_of_length(items, max_characters), rejects, cut, counts, progress):
         rows.add(row)
-        hashes.add((row[5], row[0]))
-    dropped = _duplicates(hashes, counts, drop_duplicates)
-    unique = _unique(rows, dropped, rejects, counts)
-    counts.documents = write_table(folder / "corpus.parquet", _reported(unique, counts, progress), CORPUS)
-    counts.dropped = len(dropped)
-    write_aliases(folder, dict.fromkeys(counts.empty_ids, "") | dropped)
+        for claim in wanted:
+            claims.add(claim)
+    settled = claims.settle(rejects, drop_duplicates=drop_duplicates)
+    counts.duplicates, counts.dropped = settled.duplicates, len(settled.dropped)
+    chunks = ExternalSorter(scratch / "chunks", CHUNKS)
+    kept = _reported(_kept(map(_Row._make, rows), settled, chunks), counts, progress)
+    counts.documents = write_table(folder / "corpus.parquet", kept, CORPUS)
+    write_chunks(folder, chunks)
+    write_aliases(folder, dict.fromkeys(counts.empty_ids, "") | settled.dropped)
     rows.close()
-    hashes.close()
+    chunks.close()
     return counts
+
+
+def write_chunks(folder: Path, chunks: Iterable[tuple[str, str]]) -> None:
+    """Write ``chunks.parquet``: (chunk, document that it was cut from), sorted; no file without chunks."""
+    path = folder / CHUNKS_FILE
+    if not write_table(path, ({"doc_id": c, "document_id": d} for c, d in chunks), CHUNKS):
+        path.unlink()
 
 
 def write_aliases(folder: Path, kept: Mapping[str, str]) -> None:
@@ -113,8 +133,8 @@ def read_aliases(folder: Path) -> dict[str, str]:
 
 def _prepared(
     items: Iterable[Item], rejects: Rejects, cut: Cut | None, counts: Counts, progress: Progress
-) -> Iterator[tuple[str, ...]]:
-    """Cleaned rows in the order read, documents cut where ``cut`` is given."""
+) -> Iterator[tuple[_Row, list[Claim]]]:
+    """Cleaned rows in the order read, documents cut where ``cut`` is given, and the ids they want."""
     for item in items:
         counts.records += 1
         if counts.records % 1000 == 0:
@@ -143,60 +163,38 @@ def _of_length(items: Iterable[Item], longest: int | None) -> Iterator[Item]:
             yield item
 
 
-def _rows(item: Record, title: str, text: str, cut: Cut | None, counts: Counts) -> Iterator[tuple[str, ...]]:
-    source = _PLACE.sub("", item.where)
+def _rows(
+    item: Record, title: str, text: str, cut: Cut | None, counts: Counts
+) -> Iterator[tuple[_Row, list[Claim]]]:
+    source, number = _PLACE.sub("", item.where), counts.records
     pieces = cut(title, text) if cut else []
+    text = unmarked(text)
+    content = content_hash(title, text)
+    document = item.doc_id or content[:16]
+    group = item.group_id or document
+    own = Claim(document, number, item.where, content)
     if len(pieces) <= 1:
-        text = unmarked(text)
-        hashed = content_hash(title, text)
-        doc_id = item.doc_id or hashed[:16]
         metadata = json.dumps(item.metadata) if item.metadata else "{}"
-        yield (doc_id, title, text, source, item.group_id or doc_id, hashed, metadata, item.where)
+        yield _Row(document, title, text, source, group, content, metadata, document, number), [own]
         return
     counts.cut += 1
-    parent = item.doc_id or content_hash(title, text)[:16]
-    for number, piece in enumerate(pieces, start=1):
-        metadata = json.dumps({**item.metadata, "heading": piece.heading, "part": number})
+    for part, piece in enumerate(pieces, start=1):
+        chunk = f"{document}#{part:04d}"
+        metadata = json.dumps({**item.metadata, "heading": piece.heading, "part": part})
         hashed = content_hash(title, piece.text)
-        group = item.group_id or parent
-        yield (f"{parent}#{number:04d}", title, piece.text, source, group, hashed, metadata, item.where)
+        row = _Row(chunk, title, piece.text, source, group, hashed, metadata, document, number)
+        claim = Claim(chunk, number, item.where)
+        yield row, [own, claim] if part == 1 else [claim]
 
 
-def _duplicates(hashes: Iterable[tuple[Any, ...]], counts: Counts, drop: bool) -> dict[str, str]:
-    """Ids to drop → the id kept in their place; counts them either way."""
-    dropped: dict[str, str] = {}
-    for _, group in groupby(hashes, key=itemgetter(0)):
-        ids = sorted({doc_id for _, doc_id in group})
-        counts.duplicates += len(ids) - 1
-        if drop:
-            dropped.update(dict.fromkeys(ids[1:], ids[0]))
-    return dropped
-
-
-def _unique(
-    rows: Iterable[tuple[Any, ...]], dropped: dict[str, str], rejects: Rejects, counts: Counts
-) -> Iterator[dict[str, str]]:
-    """Rows by id, duplicates left out; a second row of an id is rejected unless its content made the id."""
-    last: tuple[Any, ...] = ("",) * len(_ROWS)
+def _kept(rows: Iterable[_Row], settled: Settled, chunks: ExternalSorter) -> Iterator[dict[str, str]]:
+    """Rows by id without those refused or dropped; notes in ``chunks`` what each chunk was cut from."""
     for row in rows:
-        doc_id, title, text, source, group, hashed, metadata, where = row
-        if doc_id == last[0]:
-            if hashed == last[5] and doc_id == hashed[:16]:
-                counts.duplicates += 1
-            else:
-                rejects.add(Rejected(where, f"duplicate id {doc_id!r} (first at {last[7]})"))
+        if row.record in settled.refused or row.document in settled.dropped:
             continue
-        last = row
-        if doc_id not in dropped:
-            yield {
-                "doc_id": doc_id,
-                "title": title,
-                "text": text,
-                "source": source,
-                "group_id": group,
-                "content_hash": hashed,
-                "metadata": metadata,
-            }
+        if row.doc_id != row.document:
+            chunks.add((row.doc_id, row.document))
+        yield {name: getattr(row, name) for name in CORPUS.names}
 
 
 def _reported(rows: Iterable[dict[str, str]], counts: Counts, progress: Progress) -> Iterator[dict[str, str]]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.contracts import CORPUS, Corpus, read_rows, write_table
-from embedlib.corpus.build import read_aliases, write_aliases
+from embedlib.corpus.build import read_aliases, write_aliases, write_chunks
 from embedlib.corpus.groups import UnionFind
 from embedlib.progress import Progress, silent
 
@@ -116,11 +116,21 @@ def near_duplicates(
 
 
 def _drop(folder: Path, kept: Mapping[str, str]) -> None:
-    """Rewrite the corpus without the keys of ``kept``; they, and their aliases, become aliases."""
-    aliases = {doc_id: kept.get(target, target) for doc_id, target in read_aliases(folder).items()}
+    """Rewrite the corpus without the keys of ``kept``; they, and their aliases, become aliases.
+
+    A document of which no chunk is left becomes an alias of the one that has its first chunk's likeness.
+    """
+    corpus = Corpus(folder)
+    document_of = corpus.document_of
+    left = {document_of[chunk] for chunk in document_of if chunk not in kept}
+    gone = {document_of[chunk]: chunk for chunk in sorted(document_of.keys() & kept.keys(), reverse=True)}
+    replaced = dict(kept)
+    for document, chunk in gone.items():
+        if document not in left:
+            replaced[document] = document_of.get(kept[chunk], kept[chunk])
+    aliases = {doc_id: replaced.get(target, target) for doc_id, target in read_aliases(folder).items()}
     rewritten = folder / "corpus.rewritten"
-    write_table(
-        rewritten, (r for r in read_rows(folder / "corpus.parquet") if r["doc_id"] not in kept), CORPUS
-    )
-    rewritten.replace(folder / "corpus.parquet")
-    write_aliases(folder, aliases | dict(kept))
+    write_table(rewritten, (r for r in read_rows(corpus.path) if r["doc_id"] not in kept), CORPUS)
+    rewritten.replace(corpus.path)
+    write_chunks(folder, sorted((c, d) for c, d in document_of.items() if c not in kept))
+    write_aliases(folder, aliases | replaced)

@@ -33,7 +33,7 @@ class Splits:
 
 
 class Resolver:
-    """Finds the documents that a label means: itself, the kept one of its duplicates, or its pieces.
+    """Finds the document that a label means: itself, whole or cut, or the kept one of its duplicates.
 
     Args:
         folder: A corpus artifact's folder.
@@ -42,20 +42,13 @@ class Resolver:
     def __init__(self, folder: Path) -> None:
         corpus = Corpus(folder)
         self._aliases = read_aliases(folder)
-        self.group_of = dict(zip(corpus.ids, corpus.column("group_id"), strict=True))
-        self._pieces: dict[str, list[str]] = {}
-        for doc_id, group in self.group_of.items():
-            if doc_id != group and group not in self.group_of:
-                self._pieces.setdefault(group, []).append(doc_id)
+        groups = corpus.column("group_id")
+        self.group_of = {doc_id: groups[rows[0]] for doc_id, rows in corpus.chunks.items()}
+        self.group_of |= dict(zip(corpus.ids, groups, strict=True))
 
-    def __call__(self, doc_id: str) -> list[str] | None:
-        """Ids in the corpus; empty for a document that has no text, None for one never seen."""
-        if doc_id in self.group_of:
-            return [doc_id]
-        if doc_id in self._aliases:
-            kept = self._aliases[doc_id]
-            return [kept] if kept else []
-        return self._pieces.get(doc_id)
+    def __call__(self, doc_id: str) -> str | None:
+        """Id of a document of the corpus; empty for a document that has no text, None for one never seen."""
+        return doc_id if doc_id in self.group_of else self._aliases.get(doc_id)
 
 
 def resolve(
@@ -82,9 +75,9 @@ def resolve(
             reject(Rejected(where, f"no document {doc_id!r} in the corpus"))
         else:
             textless += not found
-            judged = qrels.setdefault(query_id, {}) if found else {}
-            for target in found:
-                judged[target] = max(relevance, judged.get(target, 0))
+            if found:
+                judged = qrels.setdefault(query_id, {})
+                judged[found] = max(relevance, judged.get(found, 0))
     return qrels, textless
 
 

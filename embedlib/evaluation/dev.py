@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from embedlib.contracts import Corpus, Judgements, Rows, document_text
 from embedlib.errors import DataError
-from embedlib.evaluation.judged import JudgedSet, primary_set, project, read_judged
+from embedlib.evaluation.judged import CHUNKS_READ, JudgedSet, primary_set, project, read_judged
 from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.dense import block_of, exact_search
@@ -121,7 +122,9 @@ class DevSet:
             )
         documents = encoder.encode_documents(self.doc_texts)
         queries = encoder.encode_queries(self.query_texts)
-        hits = exact_search(queries, block_of(documents), min(depth + 8, len(self.doc_ids)))
+        chunks = max(Counter(self.doc_ids).values(), default=1)
+        rows = min((depth + 8) * min(chunks, CHUNKS_READ), len(self.doc_ids))
+        hits = exact_search(queries, block_of(documents), rows)
         per_query = self.values(hits, measure, depth=depth)
         return float(per_query.mean()), per_query
 

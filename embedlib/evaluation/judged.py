@@ -19,6 +19,8 @@ from embedlib.errors import DataError
 
 #: Kinds of judgement, the most trustworthy first.
 FAMILIES = ("human", "log", "derived")
+#: Chunks retrieved for each document wanted, where chunks stand for documents.
+CHUNKS_READ = 4
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class JudgedSet:
     chunks: int
     origins: Mapping[str, str]
     tags: Mapping[str, str | None]
+
+    def reach(self, depth: int) -> int:
+        """Rows to retrieve for ``depth`` documents: more where several chunks stand for one document."""
+        return min(depth * min(self.chunks, CHUNKS_READ), len(self.labels))
 
     @property
     def answerable(self) -> int:
@@ -138,37 +144,32 @@ def project(
 ) -> tuple[Sequence[str], dict[str, dict[str, int]]]:
     """Bring rows and judgements to the same ids.
 
-    Judgements that name documents of the corpus stay as they are. If one names a group (the
-    document that chunks were cut from), all are brought to groups and a group's best chunk counts.
+    Where documents were cut, all rows carry their document's id, so that a document stands where its
+    best chunk does. Only judgements that name chunks, and no document that was cut, are kept to rows.
 
     Returns:
         The id of each row, and the qrels in these ids.
 
     Raises:
-        DataError: A judgement names neither a document nor a group.
+        DataError: A judgement names neither a document nor a chunk.
     """
-    judged = {d for documents in qrels.values() for d in documents}
-    if judged <= corpus.row_of.keys():
+    judged = {d: query_id for query_id, documents in qrels.items() for d in documents}
+    strange = next((d for d in judged if not corpus.rows_of(d)), None)
+    if strange is not None:
+        raise DataError(
+            f"a judgement names a document that is not in the corpus: {strange!r}",
+            where=f"query {judged[strange]!r}",
+            expected="the id of a document, or of a chunk of one",
+            remedy="remove the judgement, or ingest the document",
+        )
+    document_of = corpus.document_of
+    names_chunks = not judged.keys().isdisjoint(document_of)
+    if not document_of or (names_chunks and judged.keys() <= corpus.row_of.keys()):
         return corpus.ids, {q: dict(documents) for q, documents in qrels.items()}
-    groups = corpus.column("group_id")
-    known = set(groups)
     projected: dict[str, dict[str, int]] = {}
     for query_id, documents in qrels.items():
-        mine = projected.setdefault(query_id, {})
+        best = projected.setdefault(query_id, {})
         for doc_id, relevance in documents.items():
-            group = (
-                doc_id
-                if doc_id in known
-                else groups[corpus.row_of[doc_id]]
-                if doc_id in corpus.row_of
-                else None
-            )
-            if group is None:
-                raise DataError(
-                    f"a judgement names a document that is not in the corpus: {doc_id!r}",
-                    where=f"query {query_id!r}",
-                    expected="a doc_id or the group_id of a chunked document",
-                    remedy="remove the judgement, or ingest the document",
-                )
-            mine[group] = max(relevance, mine.get(group, 0))
-    return groups, projected
+            document = document_of.get(doc_id, doc_id)
+            best[document] = max(relevance, best.get(document, 0))
+    return [document_of.get(doc_id, doc_id) for doc_id in corpus.ids], projected

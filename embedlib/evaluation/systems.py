@@ -29,8 +29,6 @@ from embedlib.retrieval.rerank import PairScorer, rerank
 
 #: Queries whose run is held as dictionaries at a time.
 QUERY_BLOCK = 256
-#: Chunks retrieved for each document wanted, where chunks stand for documents.
-CHUNKS_READ = 4
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -133,7 +131,7 @@ def evaluate_systems(
     """
     result = Evaluated(judged)
     own = _own(corpus, judged)
-    reach = options.depth * min(judged.chunks, CHUNKS_READ) + max((len(r) for r in own.values()), default=0)
+    reach = judged.reach(options.depth) + max((len(r) for r in own.values()), default=0)
     reach = min(reach, len(judged.labels))
     for done, (name, hits) in enumerate(_retrieved(corpus, judged, systems, options, reach, own), 1):
         result.values[name] = score_hits(judged, hits, options, name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from embedlib.contracts import Rows, read_judgements
+from embedlib.contracts import Corpus, Rows, read_judgements
 from embedlib.pairs.candidate import normalised
 
 
@@ -26,17 +26,22 @@ class KnownPositives:
         """Record documents as relevant to a query."""
         self._rows[normalised(query)].update(rows)
 
-    def add_judgements(self, queries: Path, row_of: Mapping[str, int]) -> None:
-        """Record what is judged relevant in any split of a queries artifact."""
+    def add_judgements(self, queries: Path, corpus: Corpus) -> None:
+        """Record what is judged relevant in any split of a queries artifact; all chunks of a document are."""
         for split in ("train", "dev", "test"):
             judged = read_judgements(queries, split)
             for query_id, relevance in judged.qrels.items():
-                rows = [row_of[d] for d, value in relevance.items() if value > 0 and d in row_of]
+                relevant = (doc_id for doc_id, value in relevance.items() if value > 0)
+                rows = (row for doc_id in relevant for row in corpus.rows_of(doc_id))
                 self.add(judged.queries[query_id], rows)
+
+    def rows(self, query: str) -> set[int]:
+        """Relevant rows of one query."""
+        return self._rows.get(normalised(query), set())
 
     def of(self, queries: Sequence[str]) -> Rows:
         """Relevant rows of each query, int64 [q, most], ascending, -1 after the last."""
-        found = [sorted(self._rows.get(normalised(query), ())) for query in queries]
+        found = [sorted(self.rows(query)) for query in queries]
         table = np.full((len(queries), max(1, max(map(len, found), default=1))), -1, dtype=np.int64)
         for i, rows in enumerate(found):
             table[i, : len(rows)] = rows

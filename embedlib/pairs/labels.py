@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from embedlib.contracts import read_judgements
+from embedlib.contracts import Corpus, Judgements, read_judgements
+from embedlib.pairs.answering import answering_chunks
 from embedlib.pairs.candidate import Candidate, normalised
 
 
@@ -17,12 +18,12 @@ class Labelled(NamedTuple):
     counts: dict[str, int]
 
 
-def labelled_pairs(queries: Path, row_of: Mapping[str, int], held_out: Collection[str]) -> Labelled:
+def labelled_pairs(queries: Path, corpus: Corpus, held_out: Collection[str]) -> Labelled:
     """The (query, relevant document) pairs of the train split, origin ``label``.
 
     Args:
         queries: Folder of a queries artifact.
-        row_of: Row of each document of the corpus.
+        corpus: The corpus; of a document that was cut, the chunk that answers the query is taken.
         held_out: Documents that give no training pairs.
 
     Returns:
@@ -32,20 +33,30 @@ def labelled_pairs(queries: Path, row_of: Mapping[str, int], held_out: Collectio
     train = read_judgements(queries, "train")
     others = (read_judgements(queries, split).queries for split in ("dev", "test"))
     protected = {normalised(text) for texts in others for text in texts.values()}
+    answers = _answers(train, corpus, frozenset(held_out))
     pairs: list[Candidate] = []
     counts = {"made": 0, "like_dev_or_test": 0, "held_out": 0, "not_in_corpus": 0}
     for query_id in sorted(train.qrels):
         query = train.queries.get(query_id, "")
-        for doc_id, relevance in sorted(train.qrels[query_id].items()):
+        for judged, relevance in sorted(train.qrels[query_id].items()):
             if relevance <= 0:
                 continue
             counts["made"] += 1
+            doc_id = answers.get((judged, query), judged)
             if normalised(query) in protected:
                 counts["like_dev_or_test"] += 1
-            elif doc_id in held_out:
-                counts["held_out"] += 1
-            elif doc_id not in row_of:
-                counts["not_in_corpus"] += 1
-            else:
+            elif doc_id in corpus.row_of and doc_id not in held_out:
                 pairs.append(Candidate(query_id, query, doc_id, "label", float(relevance)))
+            else:
+                counts["held_out" if corpus.rows_of(judged) else "not_in_corpus"] += 1
     return Labelled(pairs, counts | {"kept": len(pairs)})
+
+
+def _answers(train: Judgements, corpus: Corpus, held_out: frozenset[str]) -> dict[tuple[str, str], str]:
+    """The chunk that answers, by (document, query), for judgements of documents that were cut."""
+    asked: dict[str, list[str]] = {}
+    for query_id, judged in train.qrels.items():
+        for doc_id, relevance in judged.items():
+            if relevance > 0 and doc_id in corpus.chunks:
+                asked.setdefault(doc_id, []).append(train.queries.get(query_id, ""))
+    return answering_chunks(corpus, asked, held_out)

@@ -189,7 +189,7 @@ def _given_runs(paths: Sequence[Path], queries: Path, corpus: Corpus) -> dict[st
     if not paths:
         return {}
     known = {row["query_id"] for row in read_rows(queries / "queries.parquet", ["query_id"])}
-    documents = set(corpus.ids) | set(corpus.column("group_id"))
+    documents = {*corpus.ids, *corpus.chunks}
     return {path.stem: read_run(path, queries=known, documents=documents) for path in paths}
 
 

@@ -41,7 +41,7 @@ def run(
     kept = None if probe is None else probe.read_json("probe.json")["kept"]
     mining = read_pairs(pairs.path, documents, kept)
     known = KnownPositives()
-    known.add_judgements(queries.path, documents.row_of)
+    known.add_judgements(queries.path, documents)
     encoder = load_encoder(model.path)
     teacher, check = config.teacher, None
     if teacher == "auto":

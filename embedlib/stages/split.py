@@ -128,7 +128,12 @@ def _derive(
         min_body_words=config.min_body_words,
         threshold=config.near_duplicate,
         taken=[labels.queries[q].text for qrels in divided.qrels.values() for q in qrels],
-        avoid={d for judged in divided.qrels.get("train", {}).values() for d in judged},
+        avoid={
+            documents.ids[row]
+            for judged in divided.qrels.get("train", {}).values()
+            for doc_id in judged
+            for row in documents.rows_of(doc_id)
+        },
     )
     if len(found) < len(wanted):
         raise DataError(

@@ -51,7 +51,7 @@ def run(
     documents, stored = Corpus(corpus.path), Vectors(vectors.path)
     stored.require_model(model.digest)
     held_out = {row["doc_id"] for row in read_rows(queries.file("held_out.parquet"))}
-    labels = labelled_pairs(queries.path, documents.row_of, held_out)
+    labels = labelled_pairs(queries.path, documents, held_out)
     origins = chosen_origins(config, len(labels.pairs))
     pairs = list(labels.pairs) if "label" in origins else []
     table: dict[str, Any] = {"label": labels.counts} if "label" in origins else {}

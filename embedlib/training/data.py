@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Document, Floats, Rows, document_text, read_judgements, read_rows
+from embedlib.contracts import Corpus, Document, Floats, Rows, document_text, read_rows
 from embedlib.errors import DataError
+from embedlib.mining.known_positives import KnownPositives
 from embedlib.pairs.render import positive_text
 
 Record = dict[str, Any]
@@ -41,7 +42,7 @@ class TrainingSet:
     rows: Rows
     positives: Rows
     negatives: Rows
-    relevant: list[frozenset[int]]
+    relevant: list[set[int]]
     names: list[str]
     numbers: Rows
     teacher: Floats | None = None
@@ -86,7 +87,7 @@ def load_training_set(corpus: Corpus, examples: Path, queries: Path, *, negative
     Args:
         corpus: The corpus its ids refer to.
         examples: Folder with ``examples.parquet``.
-        queries: Folder of the queries artifact: its training judgements tell known positives.
+        queries: Folder of the queries artifact: its judgements tell known positives.
         negatives: Negatives kept of each example, the first ones.
 
     Raises:
@@ -102,7 +103,7 @@ def load_training_set(corpus: Corpus, examples: Path, queries: Path, *, negative
             remedy="see the pairs and examples reports: which filter removed them?",
         )
     documents = _read_documents(corpus, _rows_of(corpus, records, negatives, examples))
-    return _assemble(corpus, records, documents, _relevant(corpus, records, queries), negatives)
+    return _assemble(corpus, records, documents, _known_positives(corpus, records, queries), negatives)
 
 
 def labelled_share(examples: Path) -> float:
@@ -131,24 +132,20 @@ def _read_documents(corpus: Corpus, rows: Sequence[int]) -> dict[int, Document]:
     return dict(zip(rows, corpus.take(rows), strict=True))
 
 
-def _relevant(corpus: Corpus, records: Sequence[Record], queries: Path) -> dict[str, frozenset[int]]:
-    """Rows known to be relevant, by query text: from the judgements and from the examples."""
-    found: dict[str, set[int]] = {}
-    judged = read_judgements(queries, "train")
-    for query_id, grades in judged.qrels.items():
-        if (text := judged.queries.get(query_id)) is not None:
-            rows = (corpus.row_of.get(doc_id) for doc_id, grade in grades.items() if grade > 0)
-            found.setdefault(text, set()).update(row for row in rows if row is not None)
+def _known_positives(corpus: Corpus, records: Sequence[Record], queries: Path) -> KnownPositives:
+    """What is known to be relevant: from the judgements and from the examples."""
+    known = KnownPositives()
+    known.add_judgements(queries, corpus)
     for record in records:
-        found.setdefault(record["query"], set()).add(corpus.row_of[record["positive_id"]])
-    return {text: frozenset(rows) for text, rows in found.items()}
+        known.add(record["query"], [corpus.row_of[record["positive_id"]]])
+    return known
 
 
 def _assemble(
     corpus: Corpus,
     records: Sequence[Record],
     documents: dict[int, Document],
-    relevant: dict[str, frozenset[int]],
+    known: KnownPositives,
     negatives: int,
 ) -> TrainingSet:
     texts = _Texts()
@@ -169,7 +166,7 @@ def _assemble(
         rows=np.asarray(texts.rows, dtype=np.int64),
         positives=positive,
         negatives=negative,
-        relevant=[relevant[r["query"]] for r in records],
+        relevant=[known.rows(r["query"]) for r in records],
         names=[f"{r['query_id']} -> {r['positive_id']}" for r in records],
         numbers=np.arange(n),
         teacher=None if np.isnan(teacher).all() else teacher,

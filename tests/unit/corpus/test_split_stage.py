@@ -231,7 +231,7 @@ def test_a_cut_folder_is_asked_by_its_headings(tmp_path: Path, ingest, split, ro
         assert text in (f"{documents[doc_id].title} {documents[doc_id].text.split(chr(10), 2)[2]}",)
 
 
-def test_labels_of_a_cut_document_fall_on_its_pieces_and_of_a_duplicate_on_the_kept_one(
+def test_labels_of_a_cut_document_name_the_document_and_of_a_duplicate_the_kept_one(
     tmp_path: Path, jsonl, ingest, split
 ) -> None:
     long = " ".join(f"Sentence {i} tells of {noun}." for i, noun in enumerate(NOUNS * 4))
@@ -244,7 +244,8 @@ def test_labels_of_a_cut_document_fall_on_its_pieces_and_of_a_duplicate_on_the_k
     test = read_judgements(split(corpus, labels).path, "test")
     pieces = [doc_id for doc_id in Corpus(corpus.path).ids if doc_id.startswith("long#")]
     assert len(pieces) > 3
-    assert test.qrels == {"q1": dict.fromkeys(pieces, 2), "q2": {"d0001": 3}}
+    assert test.qrels == {"q1": {"long": 2}, "q2": {"d0001": 3}}
+    assert [Corpus(corpus.path).ids[row] for row in Corpus(corpus.path).rows_of("long")] == pieces
 
 
 def _labelled(n: int) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -48,9 +48,11 @@ def test_a_set_without_any_relevant_document_decides_nothing(tmp_path):
     assert primary_set(sets) is None
 
 
+CUT = {"d1": "A", "d2": "A", "d3": "B"}
+
+
 def test_judgements_of_documents_are_brought_to_their_chunks(tmp_path):
-    groups = {"d1": "A", "d2": "A", "d3": "B"}
-    corpus = write_corpus(tmp_path, groups=groups)
+    corpus = write_corpus(tmp_path, cut_from=CUT)
     queries = _queries(
         tmp_path,
         ("q1", "apple", "dev", "human", None, {"A": 1}),
@@ -60,6 +62,34 @@ def test_judgements_of_documents_are_brought_to_their_chunks(tmp_path):
     assert list(judged.labels) == ["A", "A", "B", "d4", "d5", "d6"]
     assert judged.qrels == {"q1": {"A": 1}, "q2": {"B": 2}}
     assert judged.chunks == 2
+
+
+def test_a_document_that_was_cut_is_one_hit_where_others_are_judged(tmp_path):
+    corpus = write_corpus(tmp_path, cut_from=CUT)
+    queries = _queries(tmp_path, ("q1", "soup", "dev", "human", None, {"d4": 1}))
+    assert read_judged(corpus, queries, "dev")["human"].labels[:3] == ["A", "A", "B"]
+
+
+def test_judgements_of_chunks_are_kept_to_chunks(tmp_path):
+    corpus = write_corpus(tmp_path, cut_from=CUT)
+    queries = _queries(tmp_path, ("q1", "bread", "dev", "derived:heading", None, {"d2": 1}))
+    judged = read_judged(corpus, queries, "dev")["derived"]
+    assert (list(judged.labels), judged.qrels) == (corpus.ids, {"q1": {"d2": 1}})
+
+
+def test_a_group_that_a_user_named_is_no_document(tmp_path):
+    corpus = write_corpus(tmp_path, groups={"d1": "A", "d2": "A"})
+    queries = _queries(tmp_path, ("q1", "apple", "dev", "human", None, {"A": 1}))
+    with pytest.raises(DataError, match="'A'"):
+        read_judged(corpus, queries, "dev")
+
+
+def test_dev_finds_a_document_behind_many_chunks_of_another(tmp_path):
+    texts = {f"a#{i:04d}": "aaa" for i in range(30)} | {"b": "ab"}
+    corpus = write_corpus(tmp_path, texts, cut_from={f"a#{i:04d}": "a" for i in range(30)})
+    queries = _queries(tmp_path, ("q", "aa", "dev", "human", None, {"b": 1}))
+    dev = DevSet.read(corpus, queries, rng=np.random.default_rng(0))
+    assert dev.score(ToyEncoder(), "RR@2", depth=2)[0] == 0.5
 
 
 def test_a_judgement_of_no_document_is_named(tmp_path):

@@ -77,7 +77,7 @@ def test_no_test_queries_no_leaks():
 
 def test_twins_are_rows_of_the_document_and_rows_that_say_the_same(tmp_path):
     texts = {"d1": "apple pie", "d2": "bread", "d3": "apple pie", "d4": "cheese"}
-    corpus = write_corpus(tmp_path, texts, groups={"d2": "G", "d4": "G"})
+    corpus = write_corpus(tmp_path, texts, cut_from={"d2": "G", "d4": "G"})
     queries = write_queries(
         tmp_path / "q",
         [("q1", "x", "test", "human", None, {"d1": 1}), ("q2", "y", "dev", "human", None, {"G": 1})],

@@ -32,8 +32,8 @@ class ToyVectors:
             yield start, self.vectors[start : start + 2]
 
 
-def world(tmp_path, texts, queries, withheld=None, groups=None):
-    corpus = write_corpus(tmp_path / "corpus", texts, groups)
+def world(tmp_path, texts, queries, withheld=None, cut_from=None):
+    corpus = write_corpus(tmp_path / "corpus", texts, cut_from=cut_from)
     folder = write_queries(tmp_path / "queries", queries, withheld)
     (judged,) = read_judged(corpus, folder, "test").values()
     return corpus, judged
@@ -89,7 +89,7 @@ def test_chunks_of_one_document_count_once(tmp_path):
         tmp_path,
         {"x1": "aaa", "x2": "aaab", "y1": "aab"},
         [query("q", "aa", {"Y": 1})],
-        groups={"x1": "X", "x2": "X", "y1": "Y"},
+        cut_from={"x1": "X", "x2": "X", "y1": "Y"},
     )
     result = evaluate_systems(corpus, judged, [toy(corpus)], RR)
     assert result.values["base"]["RR@10"].tolist() == [0.5]
