@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from embedlib.cli.app import AsJson, Workspace, app, emit_json, existing
+from embedlib.cli.app import (
+    AsJson,
+    ConfigFile,
+    ConfiguredWorkspace,
+    Overrides,
+    Workspace,
+    app,
+    emit_json,
+    existing,
+    settings,
+)
 
 
 @app.command()
@@ -107,6 +117,29 @@ def export(
 
     result = export_release(existing(workspace), out, fmt=fmt)
     emit_json(result) if as_json else typer.echo(f"{result['count']} vectors in {out}")
+
+
+@app.command()
+def serve(
+    config: ConfigFile = None,
+    workspace: ConfiguredWorkspace = None,
+    host: Annotated[str | None, typer.Option(help="Address; any but loopback needs a key.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes any that is free.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Answer over HTTP from the live release: search, embeddings, reranking, metrics, a page to try it on.
+
+    It follows new releases without a restart. SIGTERM and Ctrl-C let it finish what it has begun.
+    Without --config, the configuration of the live release counts; what is given changes it.
+
+    Example: embedlib serve --workspace ws --port 8080
+    """
+    from embedlib.cli.serving import serve_live
+
+    given = [f"serve.{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
+    options = settings(config, None, workspace, [*given, *(overrides or [])], of_live=True)
+    existing(options.workspace)
+    serve_live(options)
 
 
 def _filters(items: list[str]) -> dict[str, list[Any]] | None:

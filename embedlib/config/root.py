@@ -17,6 +17,7 @@ from embedlib.config.index import Index, Publish
 from embedlib.config.models import Encode, Model
 from embedlib.config.monitoring import Monitor
 from embedlib.config.pairs import Mine, Synthesize
+from embedlib.config.serving import Serve
 from embedlib.config.training import Adapt, Merge, Probe, Train
 from embedlib.errors import ConfigError, UserError
 
@@ -92,6 +93,8 @@ class Config(Section):
     """The HTML report."""
     monitor: Monitor = Monitor()
     """Watching the live release."""
+    serve: Serve = Serve()
+    """Answering over HTTP."""
     tracking: Tracking = Tracking()
     """MLflow."""
     run: Run = Run()

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from embedlib.contracts import Floats
 from embedlib.errors import EmbedlibError
 from embedlib.models.encoder import Encoder
@@ -53,6 +55,24 @@ class QueryBatcher:
         if request.vectors is None:
             raise RuntimeError("a query was left without an answer")
         return request.vectors
+
+    def encode_documents(self, texts: Sequence[str], chunk: int = 32) -> Floats:
+        """Document vectors, float32 [n, d]; queries that wait are served between two chunks.
+
+        Raises:
+            EmbedlibError: What the encoder raised for these texts.
+        """
+        parts = []
+        for start in range(0, len(texts), chunk):
+            with self._running:
+                parts.append(self.encoder.encode_documents(texts[start : start + chunk]))
+        return np.concatenate(parts)
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Tokens of the texts before any cut; their words where the model cannot count tokens."""
+        count = getattr(self.encoder, "count_tokens", None)
+        with self._running:
+            return int(np.sum(count(texts))) if count else sum(len(text.split()) for text in texts)
 
     def _serve(self, waiting: list[_Request]) -> None:
         try:

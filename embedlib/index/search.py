@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-from embedlib.contracts import Rows, document_text
+from embedlib.contracts import Floats, Rows, document_text
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
 from embedlib.index.catalog import Release, current_number
+from embedlib.index.dense import truncate
 from embedlib.index.filters import Filters
 from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.snapshot import Encoders, Snapshot
 from embedlib.index.snippets import snippet
-from embedlib.models.encoder import Encoder
+from embedlib.models.encoder import Encoder, check_texts
 from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
 from embedlib.retrieval.rerank import rerank as rerank_hits
@@ -48,6 +49,22 @@ class SearchHit(NamedTuple):
     release: int
     mode: str
     text: str
+
+
+class Answer(NamedTuple):
+    """The hits of each query, all from one release and searched in one mode."""
+
+    release: int
+    mode: str
+    hits: list[list[SearchHit]]
+
+
+class Embedded(NamedTuple):
+    """Vectors [n, dimension] by the model of one release, and how many tokens were read for them."""
+
+    release: Release
+    vectors: Floats
+    tokens: int
 
 
 class Searcher:
@@ -140,6 +157,19 @@ class Searcher:
             UserError: An unknown mode, or BM25 where the index was built without it.
         """
         texts = [query] if isinstance(query, str) else list(query)
+        found = self.answer(texts, k, mode, filters, rerank, one_per_group).hits
+        return found[0] if isinstance(query, str) else found
+
+    def answer(
+        self,
+        texts: list[str],
+        k: int = 10,
+        mode: str = "auto",
+        filters: Filters | None = None,
+        rerank: str | Path | PairScorer | None = None,
+        one_per_group: bool = False,
+    ) -> Answer:
+        """``search`` of several queries that also says which release answered, and how, without a hit."""
         _check_request(texts, k, mode)
         snapshot = self._current()
         mode = snapshot.mode if mode == "auto" else mode
@@ -150,7 +180,33 @@ class Searcher:
         if scorer is not None:
             answers, mode = self._reranked(snapshot, scorer, texts, answers, k), "reranked"
         found = [_as_hits(snapshot, text, answers, i, k, mode) for i, text in enumerate(texts)]
-        return found[0] if isinstance(query, str) else found
+        return Answer(snapshot.number, mode, found)
+
+    def embed(self, texts: list[str], role: str = "query", dimension: int | None = None) -> Embedded:
+        """Vectors of texts by the model of the release, with its prompts.
+
+        Args:
+            texts: What to encode.
+            role: ``query`` or ``document``: whose prompt stands before each text.
+            dimension: Leading components to keep, at unit norm again (Matryoshka); all when None.
+
+        Raises:
+            DataError: An empty text, or a dimension that the model does not have.
+        """
+        check_texts(texts, "texts")
+        snapshot = self._current()
+        encoder = snapshot.encoder
+        vectors = encoder.encode(texts) if role == "query" else encoder.encode_documents(texts)
+        if dimension is not None and not 1 <= dimension <= vectors.shape[1]:
+            raise DataError(
+                "the model has no such dimension",
+                where="dimension",
+                expected=f"1 to {vectors.shape[1]}",
+                found=str(dimension),
+            )
+        if dimension is not None:
+            vectors = truncate(vectors, dimension, snapshot.info.normalized)
+        return Embedded(snapshot.release, vectors, encoder.count_tokens(texts))
 
     def pinned(self, number: int) -> Searcher:
         """A searcher that stays with one release, live or earlier; it shares the loaded models of this one.

@@ -1,0 +1,53 @@
+"""From options to a server."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import typer
+
+from embedlib.index.search import Searcher
+from embedlib.serving.access import HostNames, read_key
+from embedlib.serving.app import create_app
+from embedlib.serving.limits import Limits
+from embedlib.serving.server import listen, serve
+from embedlib.serving.service import Service, load_reranker
+
+if TYPE_CHECKING:
+    from embedlib.config.root import Config
+
+
+def serve_live(config: Config) -> None:
+    """Serve the live release of a workspace until SIGTERM or SIGINT.
+
+    Raises:
+        UserError: The address needs a key.
+        ReleaseError: Nothing is published.
+        ServiceError: The port is taken.
+    """
+    options = config.serve
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    key = read_key(options.host, options.key_env)
+    limits = Limits(
+        body_bytes=int(options.max_body_mb * (1 << 20)),
+        head_s=options.timeout_s,
+        body_s=options.timeout_s,
+        answer_s=options.timeout_s,
+        queries=options.max_queries,
+        query_chars=options.max_query_chars,
+        texts=options.max_texts,
+        k=options.max_k,
+        hits=max(options.max_k, Limits.hits),
+        waiting=options.waiting,
+        window_s=options.window_ms / 1000,
+        threads=options.threads,
+    )
+    opened = listen(options.host, options.port)
+    service = Service(
+        Searcher(config.workspace), limits, load_reranker(options.rerank) if options.rerank else None
+    )
+    app = create_app(service, key=key, names=HostNames([options.host, *options.allowed_hosts]))
+    address = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"http://{address}:{opened.getsockname()[1]}"
+    serve(app, opened, limits, lambda: typer.echo(f"release {service.searcher.release.number} at {url}"))

@@ -1,0 +1,1 @@
+"""The live release over HTTP: search, embeddings, reranking, and what people think of the answers."""

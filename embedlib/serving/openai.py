@@ -1,0 +1,107 @@
+"""``POST /v1/embeddings`` and ``POST /v1/rerank``, in the shapes that clients already speak."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from embedlib.contracts import Floats
+from embedlib.index.catalog import Release
+from embedlib.serving.limits import Limits
+from embedlib.serving.refusals import Refused
+from embedlib.serving.schemas import (
+    EmbeddingsAnswer,
+    EmbeddingsRequest,
+    RerankAnswer,
+    Reranked,
+    RerankRequest,
+)
+from embedlib.serving.service import Service
+
+
+def model_routes(service: Service) -> APIRouter:
+    """The routes, on one service."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/embeddings", response_model=EmbeddingsAnswer)
+    async def embeddings(request: EmbeddingsRequest) -> JSONResponse:
+        """Vectors by the live release's model, with its query or document prompt."""
+        texts = [request.input] if isinstance(request.input, str) else request.input
+        _check_texts(texts, service.limits, "input")
+        _require_model(request.model, service.searcher.release)
+        embedded = await service.embed(texts, request.input_type, request.dimensions)
+        _require_model(request.model, embedded.release)  # a new release may have come in between
+        vectors = _encoded(embedded.vectors, request.encoding_format)
+        data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
+        usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
+        answer = {
+            "object": "list",
+            "data": data,
+            "model": model_name(embedded.release),
+            "usage": usage,
+            "release": embedded.release.number,
+        }
+        return JSONResponse(answer)
+
+    @router.post("/rerank", responses={501: {"description": "The server has no reranker"}})
+    async def rerank(request: RerankRequest) -> RerankAnswer:
+        """Documents ordered by how well they answer a query, by the server's cross-encoder."""
+        if service.reranker is None:
+            raise Refused(501, "this server has no reranker; start it with serve.rerank")
+        if request.model not in (None, service.reranker.name):
+            raise Refused(404, f"model: {service.reranker.name!r} reranks here, not {request.model!r}")
+        texts = [d if isinstance(d, str) else d["text"] for d in request.documents]
+        _check_texts(texts, service.limits, "documents")
+        _check_query(request.query, service.limits)
+        scores = await service.rerank(request.query, texts)
+        order = np.argsort(-scores, kind="stable")[: request.top_n]
+        results = [
+            Reranked(
+                index=int(i),
+                relevance_score=float(scores[i]),
+                document={"text": texts[i]} if request.return_documents else None,
+            )
+            for i in order
+        ]
+        return RerankAnswer(id=str(uuid.uuid4()), model=service.reranker.name, results=results)
+
+    return router
+
+
+def model_name(release: Release) -> str:
+    """The name that a release's model is asked for by: its content's, whatever release it is in."""
+    return f"embedlib-{release.model.digest[:12]}"
+
+
+def _require_model(asked: str, release: Release) -> None:
+    if asked not in ("embedlib", model_name(release)):
+        raise Refused(
+            404,
+            f"model: {model_name(release)!r} is live, not {asked[:100]!r}; its vectors do not go with those "
+            "of another model (`embedlib` takes whatever is live)",
+        )
+
+
+def _check_texts(texts: list[str], limits: Limits, name: str) -> None:
+    if not texts:
+        raise Refused(422, f"{name}: at least one text")
+    if len(texts) > limits.texts:
+        raise Refused(422, f"{name}: at most {limits.texts} texts; found {len(texts)}")
+    longest = max(map(len, texts))
+    if longest > limits.text_chars:
+        raise Refused(422, f"{name}: at most {limits.text_chars} characters a text; found {longest}")
+
+
+def _check_query(query: str, limits: Limits) -> None:
+    if len(query) > limits.query_chars:
+        raise Refused(422, f"query: at most {limits.query_chars} characters; found {len(query)}")
+
+
+def _encoded(vectors: Floats, encoding: str) -> list[object]:
+    if encoding == "base64":
+        return [base64.b64encode(v.astype("<f4").tobytes()).decode() for v in vectors]
+    return list(vectors.tolist())

@@ -1,0 +1,100 @@
+"""Requests that are not answered: one shape for every error, and the status of each kind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from embedlib.errors import EmbedlibError, ReleaseError, UserError
+
+logger = logging.getLogger(__name__)
+
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    501: "not_configured_error",
+}
+
+
+class Refused(Exception):
+    """A request that is not answered, and why.
+
+    Args:
+        status: HTTP status.
+        message: What is wrong and what to do, for the client's author.
+        retry_after_s: When to try again, for what passes.
+    """
+
+    def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.retry_after_s = status, message, retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to the status."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def error_response(
+    status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
+) -> JSONResponse:
+    """An error in OpenAI's shape, which its clients can read."""
+    error = {"message": message, "type": KINDS.get(status, "server_error"), "param": param, "code": status}
+    return JSONResponse({"error": error}, status, headers)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Turn what a request raises into an answer; what is nobody's mistake is logged, not shown."""
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return error_response(error.status, error.message, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return error_response(422, *_first_problem(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> JSONResponse:
+        return error_response(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(EmbedlibError)
+    async def ours(request: Request, error: EmbedlibError) -> JSONResponse:
+        if isinstance(error, UserError):
+            return error_response(400, _for_clients(error))
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        if isinstance(error, ReleaseError):
+            return error_response(503, "the release cannot be read; the server's log says why")
+        return error_response(500, "the server failed; its log says why")
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return error_response(500, "the server failed; its log says why")
+
+
+def _first_problem(problems: Sequence[Any]) -> tuple[str, None, str]:
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{place}: {first['msg']}{more}" if place else f"{first['msg']}{more}", None, place
+
+
+def _for_clients(error: EmbedlibError) -> str:
+    """The message without places on this machine."""
+    parts = [error.what, *(f"{n}: {v}" for n in ("expected", "found") if (v := getattr(error, n)))]
+    return "; ".join(parts)

@@ -1,0 +1,109 @@
+"""``POST /search`` and ``GET /releases``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from embedlib.index import catalog
+from embedlib.index.search import Answer, SearchHit
+from embedlib.serving.limits import Limits
+from embedlib.serving.refusals import Refused
+from embedlib.serving.schemas import ReleaseRow, Releases, SearchAnswer, SearchRequest
+from embedlib.serving.service import SearchKind, Service, frozen
+
+
+def search_routes(service: Service) -> APIRouter:
+    """The routes, on one service."""
+    router = APIRouter()
+
+    @router.post("/search", response_model=SearchAnswer)
+    async def search(request: SearchRequest) -> JSONResponse:
+        """Documents for a query, or for each of several, from the live release."""
+        queries = check_search(request, service)
+        answer = await service.search(queries, _kind(request))
+        for hits in answer.hits:
+            service.metrics.hits.labels(answer.mode).observe(len(hits))
+        return JSONResponse(as_json(queries, answer, full=request.text == "full"))
+
+    @router.get("/releases", response_model=Releases)
+    def releases() -> Releases:
+        """The releases that are kept, newest first; the one that answers now is marked."""
+        live = service.searcher.release.number
+        rows = [
+            ReleaseRow(
+                number=release.number,
+                live=release.number == live,
+                created_at=release.created_at,
+                search=release.search,
+                **{name: release.parts[name].digest[:12] for name in ("model", "index", "corpus")},
+            )
+            for release in catalog.releases(service.root)
+        ]
+        return Releases(live=live, releases=rows)
+
+    return router
+
+
+def check_search(request: SearchRequest, service: Service) -> list[str]:
+    """The queries of a request that keeps to the limits.
+
+    Raises:
+        Refused: It does not, or wants a reranker where there is none.
+    """
+    limits: Limits = service.limits
+    if (request.query is None) == (request.queries is None):
+        raise Refused(422, "give either `query` or `queries`")
+    queries = [request.query] if request.query is not None else request.queries or []
+    if len(queries) > limits.queries:
+        raise Refused(422, f"queries: at most {limits.queries} in one request; found {len(queries)}")
+    longest = max(map(len, queries))
+    if longest > limits.query_chars:
+        raise Refused(422, f"query: at most {limits.query_chars} characters; found {longest}")
+    if request.k > limits.k or request.k * len(queries) > limits.hits:
+        raise Refused(
+            422, f"k: at most {limits.k}, and {limits.hits} hits over all queries; found {request.k}"
+        )
+    if request.filters and not all(map(_filterable, request.filters.values())):
+        raise Refused(422, "filters: each value is a string, number, true, false, null, or a list of these")
+    if request.rerank and service.reranker is None:
+        raise Refused(501, "this server has no reranker; start it with serve.rerank")
+    return queries
+
+
+def as_json(queries: list[str], answer: Answer, *, full: bool) -> dict[str, object]:
+    """A ``SearchAnswer`` as JSON values, unchecked: checking a thousand hits costs more than finding them."""
+    results = [
+        {"query": query, "hits": [_hit(hit, full) for hit in hits]}
+        for query, hits in zip(queries, answer.hits, strict=True)
+    ]
+    return {"release": answer.release, "mode": answer.mode, "results": results}
+
+
+def _hit(hit: SearchHit, full: bool) -> dict[str, object]:
+    return {
+        "rank": hit.rank,
+        "doc_id": hit.doc_id,
+        "score": hit.score,
+        "title": hit.title,
+        "text": hit.text if full else hit.snippet,
+        "source": hit.source,
+        "group_id": hit.group_id,
+        "metadata": hit.metadata,
+    }
+
+
+def _kind(request: SearchRequest) -> SearchKind:
+    return SearchKind(
+        request.k,
+        request.mode,
+        frozen(request.filters),
+        request.rerank,
+        request.one_per_group,
+        request.release,
+    )
+
+
+def _filterable(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(v is None or isinstance(v, str | int | float | bool) for v in values)

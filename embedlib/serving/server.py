@@ -1,0 +1,122 @@
+"""A server process: from a workspace to an open port, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from embedlib.errors import ServiceError
+from embedlib.serving.guard import Guard
+from embedlib.serving.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+
+def timed_protocol(head_s: float) -> type[H11Protocol]:
+    """Uvicorn's HTTP protocol that closes connections on which no whole request head arrives in time.
+
+    Uvicorn itself waits for ever for the first request of a connection, and for the rest of a head.
+    """
+
+    class TimedProtocol(H11Protocol):
+        _head_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._await_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head_arrived()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            before = self.cycle
+            super().data_received(data)
+            if self.cycle is not before:
+                self._head_arrived()
+            elif self.cycle is None or self.cycle.response_complete:
+                self._await_head()
+
+        def _await_head(self) -> None:
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(head_s, self.timeout_keep_alive_handler)
+
+        def _head_arrived(self) -> None:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+    return TimedProtocol
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        ServiceError: The address or the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+        opened.listen(2048)
+    except OSError as error:
+        opened.close()
+        raise ServiceError(
+            f"cannot listen on {host} port {port}",
+            found=error.strerror or str(error),
+            remedy="choose another with --port; 0 takes any that is free",
+        ) from error
+    return opened
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server with time limits, that says when it answers.
+
+    Args:
+        app: What answers.
+        limits: Of connections and time.
+        started: Called when requests are answered.
+    """
+
+    def __init__(self, app: Guard, limits: Limits, started: Callable[[], object]) -> None:
+        self._when_started = started
+        config = uvicorn.Config(
+            app,
+            http=timed_protocol(limits.head_s),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=limits.connections,
+            timeout_graceful_shutdown=int(limits.answer_s + limits.body_s) + 1,
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer (``uvicorn.Server``)."""
+        await super().startup(sockets)
+        self._when_started()
+
+
+def serve(app: Guard, opened: socket.socket, limits: Limits, started: Callable[[], object]) -> None:
+    """Answer on a socket until SIGTERM or SIGINT; what was begun is finished first."""
+    # uvicorn raises the signal anew when it has stopped: a stop that was asked for is no failure
+    before = signal.signal(signal.SIGTERM, _ignore)
+    try:
+        Server(app, limits, started).run(sockets=[opened])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _ignore(*_: Any) -> None:
+    """Nothing is left to do."""

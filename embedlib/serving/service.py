@@ -1,0 +1,148 @@
+"""What a server holds: the searcher, earlier releases for comparison, queues, and the reranker."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from embedlib.contracts import Floats
+from embedlib.index.search import Answer, Embedded, Searcher
+from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
+from embedlib.serving.batcher import Batcher
+from embedlib.serving.limits import Limits
+from embedlib.serving.metrics import Metrics
+
+
+class SearchKind(NamedTuple):
+    """What searches must have in common to be served together; ``filters`` is JSON."""
+
+    k: int
+    mode: str
+    filters: str
+    rerank: bool
+    one_per_group: bool
+    release: int | None
+
+
+class Reranker(NamedTuple):
+    """A cross-encoder and the name that clients know it by."""
+
+    name: str
+    score: PairScorer
+
+
+def load_reranker(name: str) -> Reranker:
+    """The cross-encoder of that name or folder.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    return Reranker(name.rstrip("/").rsplit("/", 1)[-1], load_cross_encoder(name))
+
+
+class Service:
+    """Answers requests through bounded queues; its methods that are not ``async`` run in threads.
+
+    Args:
+        searcher: Follows the live release.
+        limits: Bounds of queues and batches.
+        reranker: Orders hits anew where a request wants that; None where there is none.
+    """
+
+    def __init__(self, searcher: Searcher, limits: Limits, reranker: Reranker | None = None) -> None:
+        self.searcher, self.limits, self.reranker = searcher, limits, reranker
+        self.metrics = Metrics()
+        self._earlier: Searcher | None = None
+        self._earlier_guard = threading.Lock()
+        self._searches = Batcher(
+            self._search,
+            waiting=limits.waiting,
+            window_s=limits.window_s,
+            batch=limits.batch,
+            threads=limits.threads,
+            served=self.metrics.batches.observe,
+        )
+        # opening an earlier release takes seconds: it must not hold up those who ask the live one
+        self._comparisons = Batcher(self._search, waiting=limits.waiting, window_s=0)
+        texts = max(limits.waiting, limits.texts)
+        self._encodings = Batcher(self._embed, waiting=texts, window_s=0, batch=1)
+        self._rerankings = Batcher(self._rerank, waiting=texts, window_s=0, batch=1)
+        self._queues: tuple[Batcher[Any, Any, Any], ...] = (
+            self._searches,
+            self._comparisons,
+            self._encodings,
+            self._rerankings,
+        )
+        self.metrics.waiting.set_function(lambda: sum(queue.waiting for queue in self._queues))
+        self.metrics.release.set_function(lambda: searcher.release.number)
+
+    @property
+    def root(self) -> Path:
+        """The workspace."""
+        return self.searcher.root
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further search would be taken."""
+        return self._searches.waiting < self._searches.limit
+
+    async def search(self, queries: list[str], kind: SearchKind) -> Answer:
+        """Hits of each query, all from one release."""
+        queue = self._searches if kind.release is None else self._comparisons
+        return await queue.ask(kind, queries, len(queries), self.limits.answer_s)
+
+    async def embed(self, texts: list[str], role: str, dimension: int | None) -> Embedded:
+        """Vectors of texts by one release's model."""
+        return await self._encodings.ask((role, dimension), texts, len(texts), self.limits.answer_s)
+
+    async def rerank(self, query: str, documents: list[str]) -> Floats:
+        """A score for each document."""
+        return await self._rerankings.ask(query, documents, len(documents), self.limits.answer_s)
+
+    def close(self) -> None:
+        """Finish what is being worked on."""
+        for queue in self._queues:
+            queue.close()
+
+    def _search(self, kind: SearchKind, requests: list[list[str]]) -> list[Answer]:
+        searcher = self.searcher if kind.release is None else self._pinned(kind.release)
+        release, mode, hits = searcher.answer(
+            [query for queries in requests for query in queries],
+            k=kind.k,
+            mode=kind.mode,
+            filters=json.loads(kind.filters) or None,
+            rerank=self.reranker.score if kind.rerank and self.reranker else None,
+            one_per_group=kind.one_per_group,
+        )
+        rest = iter(hits)
+        return [Answer(release, mode, [next(rest) for _ in queries]) for queries in requests]
+
+    def _pinned(self, number: int) -> Searcher:
+        """A searcher of an earlier release; one is kept open."""
+        with self._earlier_guard:
+            if self._earlier is None or self._earlier.release.number != number:
+                self._earlier = None
+                self._earlier = self.searcher.pinned(number)
+            return self._earlier
+
+    def _embed(self, key: tuple[str, int | None], requests: list[list[str]]) -> list[Embedded]:
+        role, dimension = key
+        return [self.searcher.embed(texts, role, dimension) for texts in requests]
+
+    def _rerank(self, query: str, requests: list[list[str]]) -> list[Floats]:
+        if self.reranker is None:
+            raise RuntimeError("asked to rerank without a reranker")
+        score = self.reranker.score
+        return [score([(query, text) for text in texts]) for texts in requests]
+
+
+def frozen(filters: Mapping[str, Any] | None) -> str:
+    """Filters as a key of a dictionary: equal where they mean the same (1 is not true).
+
+    >>> frozen({"year": [2023, 2024], "lang": "en"})
+    '{"lang": "en", "year": [2023, 2024]}'
+    """
+    return json.dumps(filters or {}, sort_keys=True)
