@@ -1,4 +1,7 @@
-"""A child process that cannot outlive, outwait or outlast its parent's patience.
+"""A child process that cannot outlive, outwait or outlast its parent's patience, nor run a stranger's code.
+
+Every Python process that is started here or in ``flows`` gets its command from ``module_command`` and
+its environment from ``child_environment``: a ``random.py`` among somebody's documents is not imported.
 
 Work that forks, hangs or eats memory (training) runs in a process of its own. The child leads its
 own session, so that ending it ends everything it started; the kernel kills it when the thread that
@@ -34,6 +37,29 @@ GRACE_S = 5.0
 TAIL_BYTES = 2000
 
 
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module, and imports nothing from the working directory."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def supervised_command(command: Sequence[str]) -> list[str]:
+    """The command that runs another one and ends with this process, however this one ends."""
+    return module_command("embedlib.process", str(os.getpid()), *command)
+
+
+def child_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment for a child, which with its own children keeps out of the working directory.
+
+    Relative entries of ``PYTHONPATH`` go (an empty one is the working directory); uvicorn, which puts
+    the working directory first by itself, looks where this package is.
+    """
+    environment = {**os.environ, **(changes or {})}
+    absolute = [p for p in environment.pop("PYTHONPATH", "").split(os.pathsep) if Path(p).is_absolute()]
+    if absolute:
+        environment["PYTHONPATH"] = os.pathsep.join(absolute)
+    return environment | {"PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(Path(__file__).parent.parent)}
+
+
 def run_supervised(
     command: Sequence[str],
     *,
@@ -62,12 +88,12 @@ def run_supervised(
         source.seek(0, os.SEEK_END)
         lines = _Lines(source, on_line)
         child = subprocess.Popen(
-            [sys.executable, "-m", "embedlib.process", str(os.getpid()), *command],
+            supervised_command(command),
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **(env or {})},
+            env=child_environment(env),
         )
         with _ended(child):
             code = _wait(child, lines, timeout_s, stall_s, log)

@@ -14,15 +14,13 @@ import atexit
 import os
 import socket
 import subprocess
-import sys
 import time
-from importlib.util import find_spec
-from pathlib import Path
 from typing import ClassVar
 
 from embedlib.errors import ServiceError
+from embedlib.loopback import HOST, server_command
+from embedlib.process import child_environment, supervised_command
 
-HOST = "127.0.0.1"
 POLL_S = 0.05
 GRACE_S = 5.0
 
@@ -38,12 +36,9 @@ class OwnServer:
     def __init__(self) -> None:
         port = _free_port()
         self.url = f"http://{HOST}:{port}/api"
-        launcher = ["embedlib.process", str(os.getpid()), sys.executable, "-m"]
-        uvicorn = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
-        place = ["--host", HOST, "--port", str(port), "--app-dir", _site()]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *launcher, *uvicorn, *place, "--log-level", "error"],
-            env=os.environ | TEMPORARY,
+            supervised_command(server_command(port, "--log-level", "error")),
+            env=child_environment(TEMPORARY),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -102,11 +97,3 @@ def _free_port() -> int:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         return int(taken.getsockname()[1])
-
-
-def _site() -> str:
-    """The folder Prefect is installed in; without it, a ``prefect`` in the working directory is found."""
-    found = find_spec("prefect")
-    assert found is not None
-    assert found.origin is not None
-    return str(Path(found.origin).parent.parent)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ import httpx
 import typer
 
 from embedlib.errors import ServiceError
+from embedlib.loopback import HOST, own_origins, server_command
+from embedlib.process import child_environment, module_command
 from embedlib.tracking import default_uri
-
-HOST = "127.0.0.1"
 
 
 def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) -> None:
@@ -59,10 +58,11 @@ def environment(port: int, root: Path) -> dict[str, str]:
     Databases are the caller's to name: PREFECT_SERVER_DATABASE_CONNECTION_URL for Prefect and
     MLFLOW_BACKEND_STORE_URI for MLflow, such as PostgreSQL; without them, SQLite files.
     """
-    return os.environ | {
+    variables = {
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(own_origins(port)),
         "PREFECT_UI_STATIC_DIRECTORY": str(root / "ui"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -72,47 +72,23 @@ def environment(port: int, root: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-
-
-def server_command(port: int) -> list[str]:
-    """Start the Prefect server."""
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    return child_environment(variables)
 
 
 def mlflow_command(root: Path, port: int) -> list[str]:
     """Start the MLflow server on MLFLOW_BACKEND_STORE_URI, or on the workspace's own store."""
     uri = os.environ.get("MLFLOW_BACKEND_STORE_URI") or default_uri(root)
     place = ["--backend-store-uri", uri, "--artifacts-destination", str(root / "mlartifacts")]
-    return [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        *place,
-    ]
+    names = ["--allowed-hosts", f"localhost:{port},{HOST}:{port}"]  # its own default lets 10.evil.example in
+    return module_command(
+        "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", *names, *place
+    )
 
 
 def worker_command(pool: str) -> list[str]:
     """Start a process worker that makes its pool if it is not there."""
-    return [
-        sys.executable,
-        "-m",
-        "prefect",
-        "worker",
-        "start",
-        "--pool",
-        pool,
-        "--type",
-        "process",
-        "--limit",
-        "2",
-    ]
+    options = ["--pool", pool, "--type", "process", "--limit", "2"]
+    return module_command("prefect", "worker", "start", *options)
 
 
 def _start(command: Sequence[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:

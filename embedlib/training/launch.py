@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlib.errors import EmbedlibError, TrainingError
-from embedlib.process import run_supervised
+from embedlib.process import module_command, run_supervised
 from embedlib.progress import Progress, silent
 from embedlib.store import file_lock
 from embedlib.training.events import error_of, parse
@@ -128,9 +127,9 @@ class _Listener:
 
 def _command(job: Path, processes: int) -> list[str]:
     if processes == 1:
-        return [sys.executable, "-m", "embedlib.training", str(job)]
-    spread = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [sys.executable, *spread, "-m", "embedlib.training", str(job)]
+        return module_command("embedlib.training", str(job))
+    spread = ["--standalone", f"--nproc-per-node={processes}", "-m", "embedlib.training", str(job)]
+    return module_command("torch.distributed.run", *spread)
 
 
 def _threads(processes: int) -> dict[str, str]:

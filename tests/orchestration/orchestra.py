@@ -18,7 +18,8 @@ import httpx
 import psutil
 import yaml
 
-from embedlib.cli.services import environment, server_command, worker_command
+from embedlib.cli.services import environment, worker_command
+from embedlib.loopback import server_command
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = "embedlib"
