@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from embedlib.contracts import CORPUS, Corpus, read_rows, write_table
 from embedlib.corpus.build import read_aliases, write_aliases, write_chunks
-from embedlib.corpus.groups import UnionFind
+from embedlib.corpus.groups import connected
 from embedlib.progress import Progress, silent
 
 Shingles = npt.NDArray[np.uint32]
@@ -97,13 +97,13 @@ def near_duplicates(
     if action == "off" or (action == "report" and len(corpus) > max_documents):
         why = "off" if action == "off" else f"not looked for above {max_documents} documents"
         return {"documents": None, "why": why}
-    clusters = UnionFind(len(corpus))
+    links: list[tuple[int, int]] = []
     examples: list[dict[str, Any]] = []
     for first, second, similarity in near_duplicate_pairs(corpus, threshold, progress):
-        clusters.join(first, second)
+        links.append((first, second))
         if len(examples) < 10:
             examples.append({"ids": [corpus.ids[first], corpus.ids[second]], "jaccard": round(similarity, 3)})
-    repeats = {row: root for row in range(len(corpus)) if (root := clusters.find(row)) != row}
+    repeats = {row: root for row, root in enumerate(connected(len(corpus), links)) if root != row}
     if action == "drop" and repeats:
         _drop(folder, {corpus.ids[row]: corpus.ids[root] for row, root in repeats.items()})
     return {

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 
-class UnionFind:
-    """Disjoint sets of 0…n-1; the smallest member stands for its set.
+import numpy as np
 
-    >>> sets = UnionFind(4)
-    >>> sets.join(3, 1)
-    >>> [sets.find(i) for i in range(4)]
+
+def connected(size: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """For each of 0…size-1 the smallest number that it is connected to, itself included.
+
+    >>> connected(4, [(3, 1)])
     [0, 1, 2, 1]
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
-
-    def find(self, item: int) -> int:
-        """The smallest member of the item's set."""
-        parent = self._parent
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    def join(self, a: int, b: int) -> None:
-        """Make one set of two."""
-        low, high = sorted((self.find(a), self.find(b)))
-        self._parent[high] = low
+    ends = np.array([*pairs], dtype=np.int64).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(size, size))
+    _, labels = connected_components(links, directed=False)
+    _, smallest = np.unique(labels, return_index=True)
+    return smallest[labels].tolist()  # type: ignore[no-any-return]

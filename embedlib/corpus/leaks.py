@@ -6,18 +6,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from math import floor
 
-from embedlib.corpus.groups import UnionFind
+from embedlib.corpus.groups import connected
 
 NEAR = 0.9
 
 
 def normalised(query: str) -> str:
-    """A query without case, spacing and closing punctuation.
+    """A query as equal ones are compared: without case, spacing and closing punctuation.
+
+    Other signs are part of what is asked.
 
     >>> normalised("  List ALL files? ")
     'list all files'
+    >>> normalised("C++ error"), normalised(".NET error!"), normalised("?!")
+    ('c++ error', '.net error', '?!')
     """
-    return " ".join(query.casefold().split()).strip(" .?!;:,")
+    text = " ".join(query.casefold().split())
+    return text.rstrip(" .?!;:,") or text
 
 
 def trigrams(query: str) -> frozenset[str]:
@@ -80,10 +85,7 @@ def near_groups(queries: Sequence[str], threshold: float = NEAR) -> list[int]:
         queries: Texts.
         threshold: Smallest similarity of character trigrams that links two.
     """
-    groups = UnionFind(len(queries))
-    for first, second in near_pairs(queries, threshold):
-        groups.join(first, second)
-    return [groups.find(position) for position in range(len(queries))]
+    return connected(len(queries), near_pairs(queries, threshold))
 
 
 def near_pairs(queries: Sequence[str], threshold: float = NEAR) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from embedlib.corpus.groups import UnionFind
+from embedlib.corpus.groups import connected
 from embedlib.corpus.leaks import near_groups
 
 How = Literal["components", "cut", "queries"]
@@ -62,13 +62,11 @@ def split_queries(
 def _components(
     ids: Sequence[str], near: Sequence[int], groups_of: Mapping[str, frozenset[str]]
 ) -> list[list[str]]:
-    sets = UnionFind(len(ids))
     first_of: dict[str, int] = {}
+    links = [(near[position], position) for position in range(len(ids))]
     for position, query_id in enumerate(ids):
-        sets.join(near[position], position)
-        for group in groups_of[query_id]:
-            sets.join(first_of.setdefault(group, position), position)
-    return _members(ids, [sets.find(position) for position in range(len(ids))])
+        links += [(first_of.setdefault(group, position), position) for group in groups_of[query_id]]
+    return _members(ids, connected(len(ids), links))
 
 
 def _members(ids: Sequence[str], roots: Sequence[int]) -> list[list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from embedlib.contracts import Corpus, Rows, read_judgements
-from embedlib.pairs.candidate import normalised
+from embedlib.corpus.leaks import normalised
 
 
 class KnownPositives:

@@ -25,12 +25,3 @@ class Candidate(NamedTuple):
     doc_id: str
     origin: str
     score: float = 1.0
-
-
-def normalised(query: str) -> str:
-    """A query as duplicates are compared: case, punctuation and spacing do not count.
-
-    >>> normalised("What's  NEW?")
-    'what s new'
-    """
-    return " ".join("".join(c if c.isalnum() else " " for c in query.casefold()).split())

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.contracts import Floats, Rows
-from embedlib.pairs.candidate import normalised
+from embedlib.corpus.leaks import LeakFilter, normalised
 from embedlib.retrieval.hits import Hits
 
 Mask = npt.NDArray[np.bool_]
@@ -85,52 +85,19 @@ def found_again(rows: Rows, searches: Sequence[Hits]) -> Mask:
     return found
 
 
-def leaks(
-    queries: Sequence[str],
-    protected: Sequence[str],
-    vectors: Floats,
-    protected_vectors: Floats,
-    threshold: float,
-) -> Mask:
+def leaks(queries: Sequence[str], protected: Sequence[str], threshold: float) -> Mask:
     """True for queries that are, or nearly are, one of the protected (dev and test) queries.
-
-    A near-duplicate has a Jaccard similarity of character trigrams of at least ``threshold``; it
-    is looked for among the protected queries whose vector is closest in cosine.
 
     Args:
         queries: n queries of pairs.
-        protected: m dev and test queries.
-        vectors: float32 [n, d], vectors of the queries by any one encoder.
-        protected_vectors: float32 [m, d].
-        threshold: Similarity from which it counts.
+        protected: Dev and test queries.
+        threshold: Jaccard similarity of character trigrams from which it counts.
     """
-    texts = [normalised(p) for p in protected]
-    exact = set(texts)
-    leak = np.array([normalised(q) in exact for q in queries], dtype=bool)
-    if not protected or not len(queries):
-        return leak
-    grams = [_trigrams(text) for text in texts]
-    unit, unit_protected = unit_rows(vectors), unit_rows(protected_vectors)
-    nearest = min(5, len(protected))
-    for low in range(0, len(queries), BLOCK):
-        cosines = unit[low : low + BLOCK] @ unit_protected.T
-        best = np.argpartition(-cosines, nearest - 1, axis=1)[:, :nearest]
-        for i, columns in enumerate(best.tolist(), start=low):
-            own = _trigrams(normalised(queries[i]))
-            leak[i] |= any(_jaccard(own, grams[j]) >= threshold for j in columns)
-    return leak
+    near = LeakFilter(protected, threshold)
+    return np.array([near.match(query) is not None for query in queries], dtype=bool)
 
 
 def unit_rows(vectors: Floats) -> Floats:
     """Rows divided by their length; a row of zeros stays."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(length, np.finfo(np.float32).tiny)  # type: ignore[no-any-return]
-
-
-def _trigrams(text: str) -> frozenset[str]:
-    padded = f"  {text} "
-    return frozenset(padded[i : i + 3] for i in range(len(padded) - 2))
-
-
-def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / len(a | b)

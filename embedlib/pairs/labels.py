@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embedlib.contracts import Corpus, Judgements, read_judgements
+from embedlib.corpus.leaks import normalised
 from embedlib.pairs.answering import answering_chunks
-from embedlib.pairs.candidate import Candidate, normalised
+from embedlib.pairs.candidate import Candidate
 
 
 class Labelled(NamedTuple):

@@ -95,13 +95,11 @@ def select_pairs(
     """
     chosen = Selection(list(candidates), np.empty((0, 0), np.float32), Counter(c.origin for c in candidates))
     chosen.keep(first_of_each([c.query for c in candidates]), "repeated")
+    leaking = leaks([c.query for c in chosen.pairs], protected, limits.leak_similarity)
+    chosen.keep(~leaking, "like_dev_or_test")
     if not chosen.pairs:
         return chosen
-    queries = [c.query for c in chosen.pairs]
-    chosen.vectors = encode(queries)
-    protected_vectors = encode(protected) if protected else chosen.vectors[:0]
-    leaking = leaks(queries, protected, chosen.vectors, protected_vectors, limits.leak_similarity)
-    chosen.keep(~leaking, "like_dev_or_test")
+    chosen.vectors = encode([c.query for c in chosen.pairs])
     if limits.round_trip_k and chosen.pairs:
         chosen.keep(_round_trip(chosen, row_of, bm25, blocks, limits.round_trip_k), "round_trip")
     if chosen.pairs:

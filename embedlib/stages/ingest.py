@@ -1,8 +1,7 @@
 """Ingest: a source becomes a ``corpus``.
 
 Files: corpus.parquet, chunks.parquet (the document that each chunk was cut from), aliases.parquet (ids of
-dropped duplicates), profile.json, rejected.jsonl,
-samples.json.
+dropped duplicates), profile.json, rejected.jsonl, samples.json.
 """
 
 from __future__ import annotations

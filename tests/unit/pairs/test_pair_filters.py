@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toys import ToyEncoder
 
+from embedlib.mining.known_positives import KnownPositives
 from embedlib.pairs.candidate import Candidate
 from embedlib.pairs.filters import (
     above_background,
@@ -54,16 +54,26 @@ def test_mean_cosine_is_that_of_unrelated_vectors() -> None:
 
 
 def test_leaks_are_exact_and_near_duplicates_of_protected_queries() -> None:
-    encoder = ToyEncoder()
     protected = ["How do I list the files of a folder?", "unrelated matter"]
     queries = [
         "how do i list the files of a folder",
         "how do i list the files of a folder now",
         "weather in March",
     ]
-    found = leaks(queries, protected, encoder.encode(queries), encoder.encode(protected), 0.8)
-    assert found.tolist() == [True, True, False]
-    assert not leaks(queries, [], encoder.encode(queries), np.empty((0, 27), np.float32), 0.8).any()
+    assert leaks(queries, protected, 0.8).tolist() == [True, True, False]
+    assert not leaks(queries, [], 0.8).any()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("C++ error", "C# error"), (".NET build", "NET build"), ("a > b", "a < b"), ("??", "!!")],
+)
+def test_queries_that_differ_in_a_sign_are_two(one: str, other: str) -> None:
+    assert first_of_each([one, other]).all()
+    assert not leaks([one], [other], 0.9).any()
+    known = KnownPositives()
+    known.add(one, [1])
+    assert known.rows(other) == set()
 
 
 def candidates(origins: dict[str, int]) -> list[Candidate]:
