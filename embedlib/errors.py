@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from embedlib.redact import redact
+
 
 class EmbedlibError(Exception):
     """Base of all errors raised on purpose.
@@ -35,13 +37,13 @@ class EmbedlibError(Exception):
         super().__init__(self.render())
 
     def render(self) -> str:
-        """The message as shown to a person, one aspect a line."""
+        """The message as shown to a person, one aspect a line, without secrets."""
         lines = [self.what]
         for label in ("where", "expected", "found", "remedy"):
             value = getattr(self, label)
             if value:
                 lines.append(f"  {label}: {value}")
-        return "\n".join(lines)
+        return redact("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive pickling between processes with every aspect kept."""

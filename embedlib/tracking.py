@@ -18,7 +18,8 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from embedlib.errors import ServiceError
+from embedlib.errors import ServiceError, UserError
+from embedlib.redact import redact
 from embedlib.store import file_lock, write_atomic
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,19 @@ class Flushed(NamedTuple):
 
 
 def default_uri(root: Path) -> str:
-    """The workspace's own SQLite store, independent of the working directory."""
-    return f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    """The workspace's own SQLite store, independent of the working directory.
+
+    Raises:
+        UserError: The path cannot stand in such an address: the database would be made elsewhere.
+    """
+    place = root.resolve()
+    if "?" in str(place):
+        raise UserError(
+            "MLflow cannot keep its database in a folder with a question mark in its path",
+            where=str(place),
+            remedy="choose another workspace, or give tracking.uri",
+        )
+    return f"sqlite:///{place / 'mlflow.db'}"
 
 
 class Tracker:
@@ -140,7 +152,7 @@ class Tracker:
         try:
             getattr(self, f"_send_{record.pop('do')}")(**record)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            return f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+            return redact(f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
         return ""
 
     def _client(self) -> Any:

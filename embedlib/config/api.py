@@ -6,10 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from embedlib.config.base import OPERATIONAL, Section
-
-#: Capitals only, so that a pasted key is not taken for a variable's name.
-_ENV_NAME = r"^[A-Z_][A-Z0-9_]*$"
+from embedlib.config.base import ENV_NAME, OPERATIONAL, Section
 
 
 class ApiProvider(Section):
@@ -19,7 +16,7 @@ class ApiProvider(Section):
     """Root of the API, without a key, a password or a query."""
     model: str = Field(min_length=1)
     """Name of the model at the provider."""
-    key_env: str | None = Field(default=None, pattern=_ENV_NAME)
+    key_env: str | None = Field(default=None, pattern=ENV_NAME)
     """Environment variable that holds the key; null = the server needs none."""
     max_concurrency: int = Field(default=8, ge=1, le=256, json_schema_extra=OPERATIONAL)
     """Requests in flight at most."""

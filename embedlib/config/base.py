@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from embedlib.redact import holds_secret
 
 #: ``Field(..., json_schema_extra=OPERATIONAL)`` marks an option that changes how a stage is run
 #: (processes, time limits) and never its result; it is left out of the fingerprint.
 OPERATIONAL: dict[str, Any] = {"operational": True}
+
+#: Name of an environment variable; capitals only, so that a pasted key is not taken for one.
+ENV_NAME = r"^[A-Z_][A-Z0-9_]*$"
 
 
 class Section(BaseModel):
     """A frozen section: unknown keys are refused, every field has bounds and a description."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
+
+    @field_validator("*")
+    @classmethod
+    def _no_secrets(cls, value: Any) -> Any:
+        """The configuration is shown in reports, in Prefect and in MLflow: a secret is refused."""
+        for item in value if isinstance(value, tuple) else (value,):
+            text = str(item).replace(":/", "://", 1) if isinstance(item, Path) else item
+            if isinstance(text, str) and holds_secret(text):
+                raise PydanticCustomError(
+                    "secret", "an address with a secret, which belongs in the environment"
+                )
+        return value
 
     def identity(self) -> dict[str, Any]:
         """The options that can change a stage's result, as JSON values."""
@@ -30,4 +53,4 @@ class Section(BaseModel):
         return values
 
 
-__all__ = ["OPERATIONAL", "Field", "Section"]
+__all__ = ["ENV_NAME", "OPERATIONAL", "Field", "Section"]

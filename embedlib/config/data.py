@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.config.base import ENV_NAME, OPERATIONAL, Field, Section
 
 # Paths do not count in fingerprints: the content read from them does (``Stage.external``).
 _Path = Annotated[Path, Field(json_schema_extra=OPERATIONAL)]
@@ -126,7 +126,7 @@ class SqlSource(_Table):
     """The rows of a query in any database that SQLAlchemy speaks to."""
 
     type: Literal["sql"] = "sql"
-    url_env: str = "EMBEDLIB_SQL_URL"
+    url_env: str = Field(default="EMBEDLIB_SQL_URL", pattern=ENV_NAME)
     """Environment variable that holds the database's URL; the URL itself is written nowhere."""
     query: str = Field(min_length=1)
     """SELECT statement that gives a row a document."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from embedlib.config.base import Section
 from embedlib.config.root import Config, load_config
@@ -15,7 +14,7 @@ from embedlib.store import require_workspace
 
 
 def to_remember(config: Config) -> dict[str, Any]:
-    """What a configuration says, as a release keeps it: no defaults, no secrets, absolute paths.
+    """What a configuration says, as a release keeps it: no defaults, absolute paths.
 
     What belongs to one run or to one place is left out (the workspace, the command that was given, the
     permission to replace the documents), and so is what follows from other options.
@@ -29,8 +28,6 @@ def to_remember(config: Config) -> dict[str, Any]:
     said.pop("workspace", None)
     said.get("report", {}).pop("command", None)
     said.get("publish", {}).pop("replace_documents", None)
-    if _has_credentials(config.tracking.uri or ""):
-        said["tracking"].pop("uri", None)
     return said
 
 
@@ -95,11 +92,3 @@ def _plain(value: Any, absolute: bool) -> Any:
     if absolute and isinstance(value, str) and "/" in value and Path(value).is_dir():
         return str(Path(value).absolute())
     return value
-
-
-def _has_credentials(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        return bool(parts.username or parts.password)
-    except ValueError:
-        return True

@@ -22,14 +22,15 @@ from embedlib.config.training import Adapt, Merge, Probe, Train
 from embedlib.errors import ConfigError, UserError
 
 #: Options into which a key is pasted by mistake: what was found there is not shown.
-MAY_HOLD_SECRETS = ("key_env", "base_url")
+MAY_HOLD_SECRETS = ("key_env", "url_env", "base_url")
 
 
 class Tracking(Section):
     """Where MLflow keeps runs, figures and the model registry."""
 
     uri: str | None = Field(default=None, json_schema_extra=OPERATIONAL)
-    """MLflow tracking URI without credentials; null = a SQLite file inside the workspace."""
+    """MLflow tracking URI without credentials (MLFLOW_TRACKING_USERNAME and _PASSWORD hold them, or
+    MLFLOW_TRACKING_URI the whole); null = that variable, or a SQLite file inside the workspace."""
     experiment: str = Field(default="embedlib", min_length=1)
     """Experiment that the runs belong to."""
     model_name: str = Field(default="embedlib", pattern=r"^[^/:]+$")
@@ -234,8 +235,9 @@ def _explain(error: Any) -> str:
         close = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed)}"
         return f"{path}: unknown option; {hint}"
-    if error["loc"] and error["loc"][-1] in MAY_HOLD_SECRETS:
-        return f"{path}: {error['msg']}"
+    if error["type"] == "secret" or (error["loc"] and error["loc"][-1] in MAY_HOLD_SECRETS):
+        variable = "; name an environment variable, in capitals" if path.endswith("_env") else ""
+        return f"{path}: {error['msg']}{variable}"
     return f"{path}: {error['msg']}; found {error['input']!r}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from embedlib.config.base import Section
+from embedlib.config.base import ENV_NAME, Section
 
 
 class Serve(Section):
@@ -14,7 +14,7 @@ class Serve(Section):
     """Address to listen on; any but loopback needs a key."""
     port: int = Field(8080, ge=0, le=65_535)
     """Port; 0 takes any that is free."""
-    key_env: str = Field("EMBEDLIB_SERVE_KEY", pattern=r"^[A-Z_][A-Z0-9_]*$")
+    key_env: str = Field("EMBEDLIB_SERVE_KEY", pattern=ENV_NAME)
     """Environment variable with the key that requests must carry (`Authorization: Bearer …`)."""
     allowed_hosts: tuple[str, ...] = ()
     """Names that requests may be addressed to, beyond localhost, this machine's and numeric addresses."""

@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from embedlib.doctor.findings import Finding, failure, fine, warning
+from embedlib.redact import redact
 
 #: Outside their range these stop the server, or its schedules without a word.
 CRITICAL = ("fastapi", "sqlalchemy", "prefect", "torch", "sentence-transformers")
@@ -94,7 +94,7 @@ def check_service(name: str, url: str, timeout_s: float = 5.0) -> Finding:
     """
     import httpx
 
-    shown = without_credentials(url)
+    shown = redact(url)
     try:
         answer = httpx.get(f"{url.rstrip('/')}/health", timeout=timeout_s)
         answer.raise_for_status()
@@ -107,16 +107,6 @@ def check_service(name: str, url: str, timeout_s: float = 5.0) -> Finding:
             error=type(error).__name__,
         )
     return fine("services", f"{name} answers", url=shown)
-
-
-def without_credentials(url: str) -> str:
-    """An address without user and password.
-
-    >>> without_credentials("http://me:secret@host:80/api")
-    'http://host:80/api'
-    """
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def check_disk(free_bytes: int, needed_bytes: int) -> Finding:

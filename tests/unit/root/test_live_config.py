@@ -63,16 +63,6 @@ def test_labels_beside_the_documents_follow_them(tmp_path):
     assert there.split.labels.path == there.ingest.source.path == tmp_path / "b"
 
 
-@pytest.mark.parametrize("uri", ["http://me:secret@tracking:5000", "http://secret@tracking:5000"])
-def test_credentials_are_not_kept(uri):
-    values = {"ingest": {"source": {"type": "docstrings"}}, "tracking": {"uri": uri, "experiment": "e"}}
-    kept = to_remember(Config.model_construct(**{**dict(load_config(values=values)), "workspace": Path()}))
-    assert "secret" not in json.dumps(kept)
-    kept = to_remember(load_config(values=values))
-    assert "secret" not in json.dumps(kept)
-    assert kept["tracking"] == {"experiment": "e"}
-
-
 def test_what_is_given_wins_and_nothing_else_changes(tmp_path):
     kept = {
         "ingest": {"source": {"type": "csv", "path": "/old.csv", "delimiter": ";"}, "chunk": {"mode": "on"}},

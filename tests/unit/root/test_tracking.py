@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from embedlib import tracking
+from embedlib.errors import UserError
 from embedlib.tracking import Tracker, default_uri
 
 pytestmark = [
@@ -119,3 +120,22 @@ def test_a_model_is_registered_once_and_the_alias_follows(tmp_path: Path, tiny_m
     client = MlflowClient(default_uri(tmp_path))
     assert len(client.search_model_versions("name = 'embedlib'")) == 1
     assert client.get_model_version_by_alias("embedlib", "champion").tags["embedlib.digest"] == "d1"
+
+
+def test_a_password_of_the_environment_is_not_in_what_is_logged(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")
+    tracker = Tracker(tmp_path, "run-1")
+    tracker.start("a", params={}, tags={})
+    flushed = tracker.finish()
+    assert "127.0.0.1" in flushed.reason
+    assert "s3cret" not in flushed.reason + caplog.text
+
+
+def test_the_database_lies_in_the_workspace_whatever_its_name(tmp_path):
+    root = tmp_path / "a b#c%20d&e;f"
+    tracker = Tracker(root, "run-1")
+    tracker.start("a", params={}, tags={})
+    assert tracker.finish().waiting == 0
+    assert (root / "mlflow.db").stat().st_size > 0
+    with pytest.raises(UserError, match="question mark"):
+        Tracker(tmp_path / "a b?x=1", "run-1")
