@@ -84,7 +84,8 @@ def ours(folder):
     from embedlib.contracts import Corpus
     from embedlib.evaluation.judged import JudgedSet
     from embedlib.evaluation.measures import DEFAULT_MEASURES, score_run
-    from embedlib.evaluation.systems import DenseSystem, Options, evaluate_systems
+    from embedlib.evaluation.model_on_set import DenseSystem
+    from embedlib.evaluation.systems import Options, evaluate_systems
 
     class OnDisk:
         dimension = DIMENSION

@@ -68,7 +68,7 @@ def publish(
     shown = {
         "release": release.number,
         "created": release.created_at,
-        "search": release.search,
+        "search": str(release.search),
         **release.figures.get("verification", {}),
     }
     create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")

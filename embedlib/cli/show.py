@@ -59,12 +59,14 @@ def _score(hits: Sequence[SearchHit]) -> str:
 
 def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Releases, the live one marked."""
+    from embedlib.retrieval.plan import SearchPlan
+
     cells = [
         (
             "→" if row["live"] else "",
             row["number"],
             row["created_at"],
-            row["search"],
+            str(SearchPlan.model_validate(row["search"])),
             row["parts"]["model"]["fingerprint"][:12],
             row["parts"]["index"]["fingerprint"][:12],
             (row.get("event") or {}).get("event", "by hand"),

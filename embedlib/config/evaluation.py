@@ -77,7 +77,7 @@ class Evaluate(Section):
     """Compare with BM25."""
 
     hybrid: bool = True
-    """Compare with the reciprocal rank fusion of BM25 and each dense model."""
+    """Compare with BM25 and each dense model fused: z-scores over the corpus, BM25 weighted .3."""
 
     rerank: str | None = None
     """Cross-encoder (name or folder) that re-ranks every system's hits; none when empty."""

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Floats
+from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.errors import UserError
 from embedlib.evaluation.compare import Comparison, compare, means
 from embedlib.evaluation.judged import JudgedSet
+from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.significance import Interval
-from embedlib.evaluation.systems import DenseSystem, Options, Values, evaluate_systems
+from embedlib.evaluation.systems import Options, Values, evaluate_systems
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.efficiency import Efficiency, efficiency
@@ -110,6 +111,10 @@ class FileVectors:
         """(first row, float32 [<=rows, d]) in row order."""
         for start in range(0, len(self.matrix), rows):
             yield start, np.asarray(self.matrix[start : start + rows])
+
+    def take(self, rows: Rows) -> Floats:
+        """The vectors at rows [n], float32 [n, d]."""
+        return np.asarray(self.matrix[rows])
 
 
 def compare_models(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_inputs import GateInputs, GuardFigure, SliceFigure
+from embedlib.retrieval.plan import DENSE, HYBRID, SearchPlan
 
 Verdict = Literal["promote", "keep", "merge-and-retest", "do-not-fine-tune", "not-enough-evidence"]
 
@@ -71,8 +72,8 @@ class Decision:
         advice: What the owner may do about it.
         decided_on: Kind of judgements that decided.
         numbers: The same for machines.
-        search: For each model evaluated, how it is searched with best: ``hybrid`` where the hybrid with
-            BM25 is proven better than the model alone, else ``dense``.
+        search: For each model evaluated, how it is searched with best: fused with BM25 where that is proven
+            better than the model alone.
         uses: How often this test set had decided before.
     """
 
@@ -82,13 +83,14 @@ class Decision:
     advice: tuple[str, ...]
     decided_on: str | None
     numbers: dict[str, Any]
-    search: dict[str, str] = field(default_factory=dict)
+    search: dict[str, SearchPlan] = field(default_factory=dict)
     uses: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The decision as JSON values, without ``uses``: the same figures give the same bytes."""
         value = asdict(self)
         del value["uses"]
+        value["search"] = {name: plan.model_dump(mode="json") for name, plan in self.search.items()}
         return value
 
 
@@ -135,11 +137,11 @@ def proven(comparison: Comparison, policy: Policy) -> bool:
     return d.low > 0 and comparison.p <= 1 - policy.level + 1e-12 and d.mean >= policy.min_effect
 
 
-def best_search(figures: GateInputs, policy: Policy) -> dict[str, str]:
-    """For each model: ``hybrid`` where that is proven better than the model alone, else ``dense``."""
+def best_search(figures: GateInputs, policy: Policy) -> dict[str, SearchPlan]:
+    """For each model: fused with BM25 where that is proven better, else by its vectors."""
     shown = figures.comparisons if figures.queries >= policy.min_queries else ()
     better = {c.baseline for c in shown if c.system == f"hybrid:{c.baseline}" and proven(c, policy)}
-    return {name: "hybrid" if name in better else "dense" for name in MODELS if name in figures.systems}
+    return {name: HYBRID if name in better else DENSE for name in MODELS if name in figures.systems}
 
 
 def failing_slices(slices: Sequence[SliceFigure], policy: Policy) -> list[SliceFigure]:
@@ -242,7 +244,7 @@ def _headline(verdict: Verdict, figures: GateInputs) -> str:
     }[verdict]
 
 
-def _advice(verdict: Verdict, figures: GateInputs, search: Mapping[str, str]) -> list[str]:
+def _advice(verdict: Verdict, figures: GateInputs, search: Mapping[str, SearchPlan]) -> list[str]:
     means = {name: interval.mean for name, interval in figures.systems.items()}
     best = max(means, key=lambda name: means[name], default=None)
     reference = "incumbent" if "incumbent" in means else "base"
@@ -253,7 +255,7 @@ def _advice(verdict: Verdict, figures: GateInputs, search: Mapping[str, str]) ->
         advice.append(
             f"BM25 is the best system here ({means['bm25']:.3f}): serve it, or search with it first."
         )
-    elif search.get(live) == "hybrid":
+    elif search.get(live) == HYBRID:
         use = "search with `--mode hybrid`" if live == "incumbent" else "its release is searched with it"
         advice.append(
             f"{_name(hybrid)} is proven better than the {live} alone ({means[live]:.3f} to "

@@ -15,9 +15,10 @@ from embedlib.evaluation.content_duplicates import content_duplicates
 from embedlib.evaluation.examples import gains
 from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.judged import JudgedSet, primary_set
+from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.slices import slice_figures, slices_of
 from embedlib.evaluation.statistics import Statistics
-from embedlib.evaluation.systems import DenseSystem, Evaluated, Options, evaluate_systems
+from embedlib.evaluation.systems import Evaluated, Options, evaluate_systems
 from embedlib.progress import Progress, silent
 
 JUDGED = pa.schema(

@@ -6,61 +6,28 @@ block of queries at a time. (Letters: q queries, n rows, d components, k hits a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Floats, Rows, document_text
-from embedlib.evaluation.judged import JudgedSet, substituted
-from embedlib.evaluation.measures import Run, hits_to_run, own_rows, score_run
+from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.evaluation.judged import JudgedSet
+from embedlib.evaluation.measures import Run, hits_to_run, score_run
+from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.runs import write_run
-from embedlib.models.encoder import Encoder
 from embedlib.progress import Progress, silent
 from embedlib.retrieval.bm25 import build_bm25
-from embedlib.retrieval.dense import exact_search
-from embedlib.retrieval.fusion import reciprocal_rank_fusion
-from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.hits import Excluded, Hits, without
+from embedlib.retrieval.plan import HYBRID, SearchPlan
 from embedlib.retrieval.rerank import PairScorer, rerank
 
 #: Queries whose run is held as dictionaries at a time.
 QUERY_BLOCK = 256
 
 Values = dict[str, npt.NDArray[np.float64]]
-
-
-class BlockVectors(Protocol):
-    """Document vectors in row order, as ``contracts.Vectors`` offers them."""
-
-    @property
-    def dimension(self) -> int:
-        """Components a vector."""
-        ...
-
-    def blocks(self) -> Iterator[tuple[int, Floats]]:
-        """(first row, float32 [b, d]) in row order."""
-        ...
-
-
-@dataclass(frozen=True)
-class DenseSystem:
-    """A model under a name, with the corpus's vectors that it made.
-
-    Args:
-        name: ``base``, ``candidate``, ``incumbent`` or any other.
-        encoder: Encodes the queries (and the withheld texts) of a judged set.
-        vectors: The corpus's vectors.
-        dimensions: Shorter vectors (Matryoshka) to evaluate as systems ``name@dimension``.
-    """
-
-    name: str
-    encoder: Encoder
-    vectors: BlockVectors
-    dimensions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +39,7 @@ class Options:
         depth: Documents a query.
         bm25: Evaluate BM25.
         hybrid: Fuse BM25 with each dense system.
+        plan: How they are fused.
         reranker: Scores (query, text) pairs; every system is then re-ranked too.
         rerank_depth: Hits a query that are re-ranked.
         runs: Other systems' runs by name.
@@ -83,6 +51,7 @@ class Options:
     depth: int = 100
     bm25: bool = True
     hybrid: bool = True
+    plan: SearchPlan = HYBRID
     reranker: PairScorer | None = None
     rerank_depth: int = 100
     runs: Mapping[str, Run] = field(default_factory=dict)
@@ -130,8 +99,8 @@ def evaluate_systems(
         Scores and hits: the dense systems first, then BM25, hybrids, re-ranked, runs.
     """
     result = Evaluated(judged)
-    own = _own(corpus, judged)
-    reach = judged.reach(options.depth) + max((len(r) for r in own.values()), default=0)
+    own = own_rows_of(corpus, judged)
+    reach = judged.reach(options.depth) + max(map(len, own), default=0)
     reach = min(reach, len(judged.labels))
     for done, (name, hits) in enumerate(_retrieved(corpus, judged, systems, options, reach, own), 1):
         result.values[name] = score_hits(judged, hits, options, name)
@@ -184,84 +153,29 @@ def _file_name(system: str) -> str:
 
 
 def _retrieved(
-    corpus: Corpus,
-    judged: JudgedSet,
-    systems: Sequence[DenseSystem],
-    options: Options,
-    k: int,
-    own: Mapping[str, set[int]],
+    corpus: Corpus, judged: JudgedSet, systems: Sequence[DenseSystem], options: Options, k: int, own: Excluded
 ) -> Iterator[tuple[str, Hits]]:
     """Every system's name and hits, in the order of the report."""
-    fused, found = dict[str, Hits](), dict[str, Hits]()
+    bm25 = build_bm25(judged.texts(corpus.texts())) if options.bm25 else None
+    found, fused = dict[str, Hits](), dict[str, Hits]()
     for system in systems:
-        for name, hits in _dense(judged, system, k):
-            hits = without(hits, judged.query_ids, own)  # noqa: PLW2901
-            if name == system.name:
-                found[name] = hits
-            yield name, hits
-    if options.bm25:
-        index = build_bm25(judged.texts(corpus.texts()))
-        lexical = without(index.search(judged.query_texts, k), judged.query_ids, own)
-        yield "bm25", lexical
+        on_set = ModelOnSet(judged, system, bm25, own)
         if options.hybrid:
-            fused = {f"hybrid:{n}": reciprocal_rank_fusion([lexical, h], k) for n, h in found.items()}
-        found["bm25"] = lexical
+            gathered = on_set.gather(k)
+            found[system.name] = gathered.dense
+            fused[f"hybrid:{system.name}"] = on_set.fuse(gathered, k, options.plan)
+        else:
+            found[system.name] = on_set.dense(k)
+        yield system.name, found[system.name]
+        yield from on_set.shortened(k)
+    if bm25 is not None:
+        found["bm25"] = without(bm25.search(judged.query_texts, k), own)
+        yield "bm25", found["bm25"]
     yield from fused.items()
     if options.reranker is not None:
         for name, hits in {**found, **fused}.items():
             first = Hits(hits.rows[:, : options.rerank_depth], hits.scores[:, : options.rerank_depth])
             yield f"rerank:{name}", _reranked(corpus, judged, options.reranker, first)
-
-
-def _dense(judged: JudgedSet, system: DenseSystem, k: int) -> Iterator[tuple[str, Hits]]:
-    queries = system.encoder.encode_queries(judged.query_texts)  # [q, d]
-    replaced: Floats | None = None
-    if judged.withheld:
-        replaced = system.encoder.encode_documents(list(judged.withheld.values()))
-
-    def blocks() -> Iterable[tuple[int, Floats]]:
-        if replaced is None:
-            return system.vectors.blocks()
-        return substituted(system.vectors.blocks(), list(judged.withheld), replaced)
-
-    def shortened(size: int) -> Iterator[tuple[int, Floats]]:
-        return ((start, leading(block, size)) for start, block in blocks())
-
-    yield system.name, exact_search(queries, blocks, k)
-    for size in system.dimensions:
-        if size < system.vectors.dimension:
-            short = exact_search(leading(queries, size), partial(shortened, size), k)
-            yield f"{system.name}@{size}", short
-
-
-def leading(vectors: Floats, size: int) -> Floats:
-    """The first ``size`` components at unit norm (a row of zeros stays), [n, d] to [n, size]."""
-    short = vectors[:, :size]
-    norms = np.linalg.norm(short, axis=1, keepdims=True)
-    return (short / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-
-
-def without(hits: Hits, query_ids: Sequence[str], excluded: Mapping[str, set[int]]) -> Hits:
-    """Hits with each query's excluded rows taken out and the rest moved up."""
-    rows, scores = hits.rows.copy(), hits.scores.copy()
-    for position, query_id in enumerate(query_ids):
-        if query_id not in excluded:
-            continue
-        gone = np.isin(rows[position], list(excluded[query_id]))
-        order = np.argsort(gone, kind="stable")
-        rows[position, gone], scores[position, gone] = NO_ROW, -np.inf
-        rows[position], scores[position] = rows[position, order], scores[position, order]
-    return Hits(rows, scores)
-
-
-def _own(corpus: Corpus, judged: JudgedSet) -> dict[str, set[int]]:
-    """Rows that are a query itself: by its id, or by its text."""
-    own = own_rows(judged.query_ids, judged.query_texts, judged.texts(corpus.texts()))
-    queries = set(judged.query_ids)
-    for row, label in enumerate(judged.labels):
-        if label in queries:
-            own.setdefault(label, set()).add(row)
-    return own
 
 
 def _reranked(corpus: Corpus, judged: JudgedSet, scorer: PairScorer, hits: Hits) -> Hits:

@@ -7,9 +7,11 @@ from typing import Any
 
 from embedlib.contracts import Vectors, require_sorted_unique, write_json
 from embedlib.errors import DiskFull, MismatchError
-from embedlib.index.info import INDEX_FILE, INFO_FILE, IndexInfo, Recall
+from embedlib.index.dense import scored_dimension, truncate
+from embedlib.index.info import INDEX_FILE, INFO_FILE, MOMENTS_FILE, IndexInfo, Recall, Settings
 from embedlib.index.queries import QuerySample
 from embedlib.index.select import SelectedIndex
+from embedlib.retrieval.moments import vector_moments
 
 
 def write_index(
@@ -21,7 +23,7 @@ def write_index(
     target: float,
     sample: QuerySample,
 ) -> IndexInfo:
-    """Write ``index.faiss`` and ``index.json``.
+    """Write ``index.faiss``, ``moments.npz`` (what fusion standardises dense scores by) and ``index.json``.
 
     Args:
         out: The artifact's folder.
@@ -39,6 +41,7 @@ def write_index(
     """
     _check_ids(vectors, corpus_digest)
     save_faiss(made.index, out / INDEX_FILE)
+    write_moments(out, vectors, made.tuned.settings, int(made.index.d))
     info = IndexInfo(
         requested=requested,
         factory=made.factory,
@@ -62,6 +65,14 @@ def write_index(
     )
     write_json(out / INFO_FILE, info.model_dump(mode="json"))
     return info
+
+
+def write_moments(out: Path, vectors: Vectors, settings: Settings, indexed: int) -> None:
+    """Write the moments of the vectors as an index of ``indexed`` components scores them."""
+    dimension = scored_dimension(settings, indexed, vectors.dimension)
+    normalized = bool(vectors.info["normalized"])
+    blocks = ((start, truncate(block, dimension, normalized)) for start, block in vectors.blocks())
+    vector_moments(blocks).save(out / MOMENTS_FILE)
 
 
 def save_faiss(index: Any, path: Path) -> None:

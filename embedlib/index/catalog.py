@@ -22,11 +22,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from embedlib.errors import ReleaseError
+from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef, disk_errors, file_lock, write_atomic
 
 logger = logging.getLogger(__name__)
 
-RELEASE_SCHEMA = 1
+RELEASE_SCHEMA = 2
 CONFIGURATION = "config.json"
 TEMPORARY = ".tmp-"
 
@@ -49,7 +50,7 @@ class Release(BaseModel):
     """One model, one index and one decision that belong together.
 
     ``parents`` names the release that was live before; ``search`` is how it is searched unless told
-    otherwise, ``dense`` or ``hybrid``, by its decision; ``reused`` is true when publishing found the
+    otherwise, as its decision chose; ``reused`` is true when publishing found the
     same content live already, and is not stored.
     """
 
@@ -62,7 +63,7 @@ class Release(BaseModel):
     event: dict[str, Any] | None = None
     approval: dict[str, Any] | None = None
     figures: dict[str, Any] = {}
-    search: str = "dense"
+    search: SearchPlan = DENSE
     reused: bool = Field(default=False, exclude=True)
 
     def ref(self, root: Path, name: str) -> ArtifactRef:
@@ -87,7 +88,7 @@ class Release(BaseModel):
     def summary(self) -> dict[str, Any]:
         """One flat row for tables: number, time, fingerprints, trigger."""
         kinds = {name: part.fingerprint[:12] for name, part in self.parts.items()}
-        row = {"number": self.number, "created_at": self.created_at, "search": self.search}
+        row = {"number": self.number, "created_at": self.created_at, "search": str(self.search)}
         return {**row, **kinds, "event": self.event}
 
 

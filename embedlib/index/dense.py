@@ -79,6 +79,11 @@ def faiss_threads(count: int | None) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
+def scored_dimension(settings: Settings, indexed: int, stored: int) -> int:
+    """Components that an index's hits are scored by, of those indexed and those stored."""
+    return stored if settings.rescore else indexed
+
+
 def apply_settings(index: Any, settings: Settings) -> None:
     """Set the search parameter on an index that no other thread searches yet."""
     if settings.parameter is not None:
@@ -121,6 +126,15 @@ class DenseIndex:
     def dimension(self) -> int:
         """Components of a query: those of the full vectors."""
         return self.rows.vectors.dimension
+
+    @property
+    def scored_dimension(self) -> int:
+        """Components that hits are scored by: all where they are rescored, else those of the index."""
+        return scored_dimension(self.settings, int(self.index.d), self.dimension)
+
+    def in_score_space(self, vectors: Floats) -> Floats:
+        """Full vectors [n, dimension] as hits are scored, [n, scored_dimension]."""
+        return truncate(vectors, self.scored_dimension, self.normalized)
 
     def search(self, queries: Floats, k: int, *, complete: bool = True) -> Hits:
         """The k nearest rows of each query by inner product.

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from embedlib.errors import CorruptArtifact
 
-INDEX_SCHEMA = 1
+INDEX_SCHEMA = 2
 INDEX_FILE = "index.faiss"
 INFO_FILE = "index.json"
 IDS_FILE = "ids.parquet"
+MOMENTS_FILE = "moments.npz"
 
 
 class Settings(BaseModel):

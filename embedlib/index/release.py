@@ -24,6 +24,7 @@ from embedlib.index.info import read_info
 from embedlib.index.release_lock import LOCK_FILE
 from embedlib.index.retention import previous
 from embedlib.index.verify import Checks, require_intact, verify_index
+from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Terms:
         checks: Canaries and self-checks; see ``embedlib.index.verify``.
         approval: Who approved it and when, where approval is asked for.
         figures: Numbers shown with the release, such as the decision's.
-        search: How the release is searched unless told otherwise: ``dense`` or ``hybrid``.
+        search: How the release is searched unless told otherwise.
         configuration: Options that the release was made with, for later runs in this workspace.
         who: For the audit trail; the user of this process when empty.
         why: For the audit trail.
@@ -47,7 +48,7 @@ class Terms:
     checks: Checks = field(default_factory=Checks)
     approval: Mapping[str, Any] | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
-    search: str = "dense"
+    search: SearchPlan = DENSE
     configuration: Mapping[str, Any] | None = None
     who: str = ""
     why: str = ""

@@ -20,12 +20,14 @@ from embedlib.index.snapshot import Encoders, Snapshot
 from embedlib.index.snippets import snippet
 from embedlib.models.encoder import Encoder, check_texts
 from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.plan import BM25, DENSE, HYBRID, SearchPlan
 from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
 from embedlib.retrieval.rerank import rerank as rerank_hits
 
 logger = logging.getLogger(__name__)
 
-MODES = ("auto", "dense", "bm25", "hybrid")
+#: Plans by name; ``auto`` is the release's own.
+MODES = {"auto": None, "dense": DENSE, "bm25": BM25, "hybrid": HYBRID}
 
 
 class SearchHit(NamedTuple):
@@ -112,7 +114,7 @@ class Searcher:
         self,
         query: str,
         k: int = ...,
-        mode: str = ...,
+        mode: str | SearchPlan = ...,
         filters: Filters | None = ...,
         rerank: str | Path | PairScorer | None = ...,
         one_per_group: bool = ...,
@@ -123,7 +125,7 @@ class Searcher:
         self,
         query: list[str],
         k: int = ...,
-        mode: str = ...,
+        mode: str | SearchPlan = ...,
         filters: Filters | None = ...,
         rerank: str | Path | PairScorer | None = ...,
         one_per_group: bool = ...,
@@ -133,7 +135,7 @@ class Searcher:
         self,
         query: str | list[str],
         k: int = 10,
-        mode: str = "auto",
+        mode: str | SearchPlan = "auto",
         filters: Filters | None = None,
         rerank: str | Path | PairScorer | None = None,
         one_per_group: bool = False,
@@ -143,8 +145,8 @@ class Searcher:
         Args:
             query: A text, or several. What is longer than the model's limit is cut by the model.
             k: Hits a query; all documents when it is more than there are.
-            mode: ``dense``, ``bm25``, ``hybrid`` (reciprocal rank fusion of both), or ``auto``: what the
-                release's decision proved best.
+            mode: ``auto``: as the release's decision chose; ``dense``; ``bm25``; ``hybrid``: both fused,
+                with the release's weight where it is hybrid itself; or a plan of one's own.
             filters: Metadata fields that must equal a value or be one of several.
             rerank: A cross-encoder (name, folder or function) that orders the first hits anew.
             one_per_group: Keep only the best part of each ``group_id``.
@@ -164,7 +166,7 @@ class Searcher:
         self,
         texts: list[str],
         k: int = 10,
-        mode: str = "auto",
+        mode: str | SearchPlan = "auto",
         filters: Filters | None = None,
         rerank: str | Path | PairScorer | None = None,
         one_per_group: bool = False,
@@ -172,15 +174,16 @@ class Searcher:
         """``search`` of several queries that also says which release answered, and how, without a hit."""
         _check_request(texts, k, mode)
         snapshot = self._current()
-        mode = snapshot.mode if mode == "auto" else mode
+        plan = _plan(snapshot, mode)
         k = min(k, len(snapshot))
         scorer = None if rerank is None else self._scorer(rerank)
         depth = k if scorer is None else min(max(k, self.rerank_depth), len(snapshot))
-        answers = self._ranked(snapshot, texts, depth, mode, filters, one_per_group)
+        answers = self._ranked(snapshot, texts, depth, plan, filters, one_per_group)
+        how: str = plan.mode
         if scorer is not None:
-            answers, mode = self._reranked(snapshot, scorer, texts, answers, k), "reranked"
-        found = [_as_hits(snapshot, text, answers, i, k, mode) for i, text in enumerate(texts)]
-        return Answer(snapshot.number, mode, found)
+            answers, how = self._reranked(snapshot, scorer, texts, answers, k), "reranked"
+        found = [_as_hits(snapshot, text, answers, i, k, how) for i, text in enumerate(texts)]
+        return Answer(snapshot.number, how, found)
 
     def embed(self, texts: list[str], role: str = "query", dimension: int | None = None) -> Embedded:
         """Vectors of texts by the model of the release, with its prompts.
@@ -283,11 +286,11 @@ class Searcher:
         snapshot: Snapshot,
         texts: list[str],
         k: int,
-        mode: str,
+        plan: SearchPlan,
         filters: Filters | None,
         one_per_group: bool,
     ) -> Hits:
-        hits = snapshot.rank(texts, k, mode, filters)
+        hits = snapshot.rank(texts, k, plan, filters)
         depth = k
         while one_per_group:
             kept = _one_per_group(snapshot, hits)
@@ -295,7 +298,7 @@ class Searcher:
             if enough or depth >= len(snapshot):
                 return Hits(kept.rows[:, :k], kept.scores[:, :k])
             depth = min(depth * 4, len(snapshot))
-            hits = snapshot.rank(texts, depth, mode, filters)
+            hits = snapshot.rank(texts, depth, plan, filters)
         return hits
 
     def _reranked(self, snapshot: Snapshot, scorer: PairScorer, texts: list[str], hits: Hits, k: int) -> Hits:
@@ -316,8 +319,16 @@ class Searcher:
             return self._scorers[name]
 
 
-def _check_request(texts: list[str], k: int, mode: str) -> None:
-    if mode not in MODES:
+def _plan(snapshot: Snapshot, mode: str | SearchPlan) -> SearchPlan:
+    if isinstance(mode, SearchPlan):
+        return mode
+    if mode == snapshot.plan.mode:
+        return snapshot.plan
+    return MODES[mode] or snapshot.plan
+
+
+def _check_request(texts: list[str], k: int, mode: str | SearchPlan) -> None:
+    if not isinstance(mode, SearchPlan) and mode not in MODES:
         raise UserError("unknown search mode", where="mode", expected=", ".join(MODES), found=repr(mode))
     if not isinstance(k, int) or k < 1:
         raise DataError("k must be at least 1", where="k", expected="1 or more", found=str(k))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from embedlib.index.catalog import Release, read_release
 from embedlib.index.dense import DenseIndex
 from embedlib.index.documents import Documents
 from embedlib.index.filters import Filters, MetadataFilter
-from embedlib.index.info import IndexInfo, read_info
+from embedlib.index.info import MOMENTS_FILE, IndexInfo, read_info
 from embedlib.index.lexical import BM25_DIR, open_bm25
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release_lock import ReleaseLock
@@ -22,14 +23,15 @@ from embedlib.index.verify import require_intact
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import block_of, exact_search
-from embedlib.retrieval.fusion import reciprocal_rank_fusion
-from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits, top_rows
+from embedlib.retrieval.fusion import Rankers
+from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits
+from embedlib.retrieval.lexical import Lexical, lexical_scores
+from embedlib.retrieval.moments import VectorMoments
+from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
 
 #: A filter that leaves at most this many documents is answered exactly, over their vectors alone.
 EXACT_FILTER = 20_000
-#: Hits of each ranking that are fused.
-FUSION_DEPTH = 100
 
 
 class Snapshot:
@@ -64,52 +66,56 @@ class Snapshot:
         return self.info.count
 
     @property
-    def mode(self) -> str:
+    def plan(self) -> SearchPlan:
         """How this release is searched unless told otherwise."""
-        return self.release.search if self._index.file(BM25_DIR).is_dir() else "dense"
+        return self.release.search if self._index.file(BM25_DIR).is_dir() else DENSE
+
+    @cached_property
+    def moments(self) -> VectorMoments:
+        """Moments of all the vectors, which dense scores are standardised by."""
+        return VectorMoments.load(self._index.file(MOMENTS_FILE))
 
     def prepare_like(self, other: Snapshot) -> None:
-        """Open now what the searches of another snapshot needed, so that the next one does not wait."""
-        if other._bm25 is not None and self._index.file(BM25_DIR).is_dir():
+        """Open now what its own plan or the searches of another snapshot need, so that none has to wait."""
+        if self._index.file(BM25_DIR).is_dir() and (other._bm25 is not None or self.plan.mode != "dense"):
             self._open_bm25()
 
-    def rank(self, queries: Sequence[str], k: int, mode: str, filters: Filters | None) -> Hits:
+    def rank(self, queries: Sequence[str], k: int, plan: SearchPlan, filters: Filters | None) -> Hits:
         """The k best rows of each query.
 
         Args:
             queries: Texts.
             k: Hits a query, at most the corpus's size.
-            mode: ``dense``, ``bm25`` or ``hybrid``.
+            plan: How they are answered.
             filters: Metadata that hits must have.
         """
         allowed = self.filter.rows(filters) if filters else None
-        if mode == "dense":
-            return self._dense(queries, k, allowed)
-        if mode == "bm25":
-            return self._lexical(queries, k, allowed)
-        depth = min(max(k, FUSION_DEPTH), len(self))
-        parts = [self._dense(queries, depth, allowed), self._lexical(queries, depth, allowed)]
-        return reciprocal_rank_fusion(parts, k)
-
-    def _dense(self, queries: Sequence[str], k: int, allowed: Rows | None) -> Hits:
+        if plan.mode == "bm25":
+            return self._lexical(queries, k, np.empty((len(queries), 0), np.int64), allowed).hits
         vectors = self.encoder.encode(queries)
+        if plan.mode == "dense":
+            return self._dense(vectors, k, allowed)
+        self._open_bm25()
+        return self._rankers(allowed).search(queries, vectors, k, plan)
+
+    def _rankers(self, allowed: Rows | None) -> Rankers:
+        return Rankers(
+            dense=lambda vectors, k: self._dense(vectors, min(k, len(self)), allowed),
+            lexical=lambda queries, k, rows: self._lexical(queries, k, rows, allowed),
+            vectors_of=self.dense_index.rows.take,
+            moments=self.moments,
+            to_scores=self.dense_index.in_score_space,
+        )
+
+    def _dense(self, vectors: Floats, k: int, allowed: Rows | None) -> Hits:
         if allowed is None:
             return self.dense_index.search(vectors, k)
         if len(allowed) <= EXACT_FILTER:
             return _exact_among(self.dense_index, vectors, allowed, k)
         return _oversampled(self.dense_index, vectors, allowed, k)
 
-    def _lexical(self, queries: Sequence[str], k: int, allowed: Rows | None) -> Hits:
-        bm25 = self._open_bm25()
-        if allowed is None:
-            return bm25.search(queries, k)
-        hits = empty_hits(len(queries), k)
-        for i, query in enumerate(queries):
-            scores = bm25.scores(query)
-            found = allowed[scores[allowed] != 0]
-            rows, values = top_rows(scores[found], k, found)
-            hits.rows[i, : len(rows)], hits.scores[i, : len(rows)] = rows, values
-        return hits
+    def _lexical(self, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None) -> Lexical:
+        return lexical_scores(self._open_bm25(), queries, k, rows, allowed)
 
     def _open_bm25(self) -> BM25Index:
         with self._bm25_guard:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.mining.candidates import ORIGINS, Bits
+from embedlib.mining.candidates import ORIGINS
 from embedlib.mining.miner import Mined
 from embedlib.mining.sampling import Sampling, sample
-from embedlib.retrieval.hits import NO_ROW
+from embedlib.retrieval.hits import NO_ROW, Bits
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Block:
         ranking: float32 [n, k], what candidates were ordered by; the hybrid's score when it teaches.
         positive_scores: float32 [n].
         positive_ranking: float32 [n].
-        vectors: float16 [q, d], the query vectors.
+        vectors: float32 [q, d], the query vectors.
         moments: float32 [q, 4]: mean and deviation of dense, then of BM25 scores; empty without BM25.
         counts: Candidates proposed, taken by each filter, and drawn, by origin.
     """
@@ -118,7 +118,7 @@ def draw_block(
         ranking=np.where(absent, np.float32(-np.inf), _at(ranking, places)),
         positive_scores=mined.positive_scores[query, own],
         positive_ranking=mined.positive_ranking[query, own],
-        vectors=vectors.astype(np.float16),
+        vectors=vectors.astype(np.float32),
         moments=np.empty((len(vectors), 0), np.float32)
         if moments is None
         else np.stack([*moments.dense, *moments.lexical], axis=1).astype(np.float32),

@@ -12,7 +12,6 @@ import numpy as np
 from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_json, write_table
 from embedlib.mining.blocks import Block, Draw, draw_block
 from embedlib.mining.candidates import ORIGINS
-from embedlib.mining.hybrid import vector_moments
 from embedlib.mining.known_positives import KnownPositives, text_classes
 from embedlib.mining.miner import Rules, Sources, mine
 from embedlib.mining.pairs import MiningPairs, QueryBlock
@@ -25,6 +24,7 @@ from embedlib.pairs.filters import mean_cosine
 from embedlib.progress import Progress
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import NO_ROW
+from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.store import Work
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.mining.candidates import MINERS, ORIGINS, Bits, Candidates, dense_scores, unite
+from embedlib.mining.candidates import MINERS, ORIGINS, Candidates
 from embedlib.mining.filters import (
     Mask,
     Thresholds,
@@ -23,11 +23,14 @@ from embedlib.mining.filters import (
     same_row_or_text,
     score_limits,
 )
-from embedlib.mining.hybrid import Moments, VectorMoments, lexical_scores
 from embedlib.pairs.filters import above_background
 from embedlib.retrieval.bm25 import BM25Index
-from embedlib.retrieval.dense import Blocks, exact_search
-from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.dense import Blocks, dense_scores, exact_search
+from embedlib.retrieval.fusion import fused_scores
+from embedlib.retrieval.hits import NO_ROW, Bits, Hits, look_up, unite
+from embedlib.retrieval.lexical import lexical_scores
+from embedlib.retrieval.moments import Moments, VectorMoments
+from embedlib.retrieval.plan import DEFAULT_WEIGHT
 from embedlib.retrieval.rerank import PairScorer, score_hits
 
 
@@ -147,12 +150,11 @@ def _propose(
     values = np.concatenate([lexical.at, lexical.hits.scores], axis=1)
     moments = Query(sources.moments.of_queries(queries), lexical.moments)
     if rules.miners == ("bm25",):
-        ranking, positive_ranking = _look_up(rows, known, values), lexical.at[:, : positives.shape[1]]
+        ranking, positive_ranking = look_up(rows, known, values), lexical.at[:, : positives.shape[1]]
     else:
-        z = moments.lexical.standardise(_look_up(rows, known, values)) + moments.dense.standardise(dense)
-        ranking = z
+        ranking = fused_scores(dense, look_up(rows, known, values), *moments, DEFAULT_WEIGHT)
         at = lexical.at[:, : positives.shape[1]]
-        positive_ranking = moments.lexical.standardise(at) + moments.dense.standardise(positive_dense)
+        positive_ranking = fused_scores(positive_dense, at, *moments, DEFAULT_WEIGHT)
     positive_ranking = np.where(positives == NO_ROW, np.float32(-np.inf), positive_ranking)
     return Candidates(rows, miners, dense, ranking).ordered(), moments, positive_ranking
 
@@ -162,27 +164,10 @@ def _dense(queries: Floats, rows: Rows, miners: Bits, hits: Hits | None, sources
     if hits is None:
         return dense_scores(queries, rows, sources.vectors_of)
     known = (miners & MINERS["dense"]) > 0
-    scores = _look_up(np.where(known, rows, NO_ROW), hits.rows, hits.scores)
+    scores = look_up(np.where(known, rows, NO_ROW), hits.rows, hits.scores)
     if (missing := np.where(known, NO_ROW, rows)).max(initial=NO_ROW) > NO_ROW:
         scores = np.where(known, scores, dense_scores(queries, missing, sources.vectors_of))
     return np.where(rows == NO_ROW, np.float32(-np.inf), scores)
-
-
-def _look_up(rows: Rows, known: Rows, values: Floats) -> Floats:
-    """The value of each of a query's rows, found among its known rows; 0 for -1 (every row is known).
-
-    Args:
-        rows: int64 [q, c].
-        known: int64 [q, n], in any order, repeated rows with equal values, -1 where there is none.
-        values: float32 [q, n].
-    """
-    top = int(max(rows.max(initial=0), known.max(initial=0))) + 2
-    base = np.arange(len(rows), dtype=np.int64)[:, None] * top
-    keys = (base + known + 1).ravel()
-    order = np.argsort(keys, kind="stable")
-    at = np.searchsorted(keys[order], (base + rows + 1).ravel())
-    found = values.ravel()[order][np.minimum(at, len(order) - 1)].reshape(rows.shape)
-    return np.where(rows == NO_ROW, np.float32(0), found)
 
 
 def _score(texts: Sequence[str], queries: Floats, rows: Rows, sources: Sources) -> Floats:

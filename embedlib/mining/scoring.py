@@ -10,10 +10,10 @@ import numpy as np
 
 from embedlib.contracts import Corpus, Floats, Rows, document_text
 from embedlib.mining.blocks import Block
-from embedlib.mining.candidates import dense_scores
 from embedlib.mining.teacher import HybridTeacher
 from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
+from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import NO_ROW
 from embedlib.retrieval.rerank import PairScorer, load_cross_encoder, score_hits
 from embedlib.store import Work

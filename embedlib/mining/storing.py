@@ -10,11 +10,11 @@ import numpy as np
 from embedlib.contracts import Rows, Vectors
 from embedlib.errors import DataError
 from embedlib.mining.blocks import Block
-from embedlib.mining.hybrid import Moments
 from embedlib.mining.pairs import MiningPairs
 from embedlib.mining.teacher import HybridTeacher, TeacherDocuments, TeacherQueries, term_counts
 from embedlib.retrieval.bm25 import BM25Index, SparseEngine
 from embedlib.retrieval.hits import NO_ROW
+from embedlib.retrieval.moments import Moments
 from embedlib.retrieval.tokens import words
 
 

@@ -4,8 +4,8 @@ Folder ``teacher/`` of an examples artifact, plain NumPy files (q queries, m doc
 the examples, v BM25 terms, d components):
 
     query_of_example.npy   int64 [examples], the query of each row of examples.parquet
-    query_vectors.npy      float16 [q, d];  query_moments.npy  float32 [q, 4]
-    doc_rows.npy           int64 [m], ascending corpus rows;  doc_vectors.npy  float16 [m, d]
+    query_vectors.npy      float32 [q, d];  query_moments.npy  float32 [q, 4]
+    doc_rows.npy           int64 [m], ascending corpus rows;  doc_vectors.npy  [m, d], float16 if exact
     {query,doc}_terms_{data,indices,indptr}.npy   sparse [q, v] term counts, [m, v] BM25 weights
 """
 
@@ -19,7 +19,9 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError
-from embedlib.mining.hybrid import Moments
+from embedlib.retrieval.fusion import fused_scores
+from embedlib.retrieval.moments import Moments
+from embedlib.retrieval.plan import DEFAULT_WEIGHT
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -56,16 +58,24 @@ class TeacherDocuments(NamedTuple):
 
 
 class HybridTeacher:
-    """Sum of z-scored BM25 and dense scores (z over the query's whole corpus).
+    """z(dense) + weight * z(BM25), as search ranks (``embedlib.retrieval.fusion``).
 
     Args:
         query_of_example: int64 [examples].
         queries: Its queries.
         documents: Its documents.
+        weight: BM25's weight.
     """
 
-    def __init__(self, query_of_example: Rows, queries: TeacherQueries, documents: TeacherDocuments) -> None:
+    def __init__(
+        self,
+        query_of_example: Rows,
+        queries: TeacherQueries,
+        documents: TeacherDocuments,
+        weight: float = DEFAULT_WEIGHT,
+    ) -> None:
         self.query_of_example, self.queries, self.documents = query_of_example, queries, documents
+        self.weight = weight
 
     def scores(self, query_rows: Rows, doc_rows: Rows) -> Floats:
         """Score every query of a batch against every document of it.
@@ -84,8 +94,7 @@ class HybridTeacher:
         d = self._positions(np.asarray(doc_rows))
         dense = self.queries.vectors[q].astype(np.float32) @ self.documents.vectors[d].astype(np.float32).T
         lexical = (self.queries.terms[q] @ self.documents.terms[d].T).toarray()
-        own = [Moments(*(part[q] for part in m)) for m in (self.queries.dense, self.queries.lexical)]
-        return own[0].standardise(dense) + own[1].standardise(lexical)
+        return self._fused(q, dense, lexical)
 
     def pair_scores(self, query_rows: Rows, doc_rows: Rows) -> Floats:
         """Score each query of a batch against its own documents only.
@@ -103,11 +112,12 @@ class HybridTeacher:
         documents = self.documents.vectors[d].astype(np.float32)
         dense = np.einsum("nd,nd->n", self.queries.vectors[q].astype(np.float32)[each], documents)
         lexical = self.queries.terms[q[each]].multiply(self.documents.terms[d]).sum(axis=1)
-        own = [Moments(*(part[q] for part in m)) for m in (self.queries.dense, self.queries.lexical)]
         shape = doc_rows.shape
-        return own[0].standardise(dense.reshape(shape)) + own[1].standardise(
-            np.asarray(lexical, dtype=np.float32).reshape(shape)
-        )
+        return self._fused(q, dense.reshape(shape), np.asarray(lexical, dtype=np.float32).reshape(shape))
+
+    def _fused(self, q: Rows, dense: Floats, lexical: Floats) -> Floats:
+        moments = self.queries.dense.of_rows(q), self.queries.lexical.of_rows(q)
+        return fused_scores(dense, lexical, *moments, self.weight)
 
     def save(self, folder: Path) -> None:
         """Write the folder described above."""
@@ -115,10 +125,10 @@ class HybridTeacher:
         moments = np.stack([*self.queries.dense, *self.queries.lexical], axis=1)
         arrays: dict[str, Any] = {
             "query_of_example": self.query_of_example.astype(np.int64),
-            "query_vectors": self.queries.vectors.astype(np.float16),
+            "query_vectors": self.queries.vectors.astype(np.float32),
             "query_moments": moments.astype(np.float32),
             "doc_rows": self.documents.rows.astype(np.int64),
-            "doc_vectors": self.documents.vectors.astype(np.float16),
+            "doc_vectors": _compact(self.documents.vectors),
         }
         for name, matrix in (("query_terms", self.queries.terms), ("doc_terms", self.documents.terms)):
             arrays |= {f"{name}_{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
@@ -175,6 +185,12 @@ def term_counts(queries: Sequence[Sequence[int]], terms: int) -> csr_matrix:
     counts = csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=(len(queries), terms))
     counts.sum_duplicates()
     return counts
+
+
+def _compact(vectors: Floats) -> Any:
+    """Vectors that were float16 in the store are float16 again; others keep their digits."""
+    half = vectors.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), vectors) else vectors
 
 
 def _read(folder: Path, name: str) -> Any:

@@ -8,10 +8,12 @@ import numpy as np
 
 from embedlib.contracts import Floats
 from embedlib.evaluation.dev import DevSet
-from embedlib.mining.hybrid import Moments
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.fusion import fused_scores
 from embedlib.retrieval.hits import Hits
+from embedlib.retrieval.moments import Moments
+from embedlib.retrieval.plan import DEFAULT_WEIGHT
 
 #: Mean dev nDCG@10 by which the hybrid may lie behind: it teaches more than its own ranking, such as
 #: how relevant a query's other candidates are, and dev figures differ by chance.
@@ -34,7 +36,7 @@ class TeacherCheck(NamedTuple):
 
 
 def check_teacher(dev: DevSet, encoder: Encoder) -> TeacherCheck:
-    """Rank a dev set by the model and by the hybrid score (``embedlib.mining.hybrid``).
+    """Rank a dev set by the model and by the fused score (``embedlib.retrieval.fusion``).
 
     Args:
         dev: Queries and a small corpus, n documents.
@@ -47,13 +49,9 @@ def check_teacher(dev: DevSet, encoder: Encoder) -> TeacherCheck:
     dense = encoder.encode_queries(dev.query_texts) @ documents.T  # [q, n]
     bm25 = build_bm25(dev.doc_texts)
     lexical = np.stack([bm25.scores(text) for text in dev.query_texts])
-    both = _standardised(dense) + _standardised(lexical)
+    both = fused_scores(dense, lexical, Moments.of(dense), Moments.of(lexical), DEFAULT_WEIGHT)
     student, hybrid = (float(dev.values(_ranked(scores)).mean()) for scores in (dense, both))
     return TeacherCheck(student, hybrid, len(dev.query_ids))
-
-
-def _standardised(scores: Floats) -> Floats:
-    return Moments(scores.mean(axis=1), scores.std(axis=1)).standardise(scores)
 
 
 def _ranked(scores: Floats) -> Hits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,7 +53,7 @@ class Live(Protocol):
 
     @property
     def search_mode(self) -> str:
-        """How users search it: ``dense`` or ``hybrid``."""
+        """How users search it, in a few words."""
 
     @property
     def corpus(self) -> Path:
@@ -250,7 +251,8 @@ def ensure_baseline(
     Raises:
         DataError: The baseline's file is not what was written.
     """
-    path = history.folder / f"baseline-{live.model_digest}-{live.search_mode}.json"
+    how = "-".join(re.findall(r"[\w.]+", live.search_mode))
+    path = history.folder / f"baseline-{live.model_digest}-{how}.json"
     if path.is_file():
         try:
             return Baseline.model_validate_json(path.read_bytes())

@@ -33,7 +33,7 @@ class LiveRelease:
         created = datetime.fromisoformat(release.created_at)
         self.published_at = created if created.tzinfo else created.replace(tzinfo=UTC)
         self.model_digest = release.parts["model"].digest
-        self.search_mode = release.search
+        self.search_mode = str(release.search)
         self.corpus = release.ref(self.root, "corpus").path
 
     @cached_property
@@ -51,7 +51,7 @@ class LiveRelease:
         proof = read_proof(self.root, self.release)
         if proof is None or proof.measure != MEASURE:
             return None
-        return float(proof.of_release(self.search_mode).mean())
+        return float(proof.of_release(self.release.search).mean())
 
     @cached_property
     def _searcher(self) -> Any:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedlib.index.catalog import Release
+from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
 
 
@@ -29,9 +30,10 @@ class Proof(NamedTuple):
     released: str
     values: dict[str, npt.NDArray[np.float64]]
 
-    def of_release(self, search: str = "dense") -> npt.NDArray[np.float64]:
-        """The values of the released model, or of its hybrid with BM25 where ``search`` is that, [n]."""
-        return self.values[f"hybrid:{self.released}" if search == "hybrid" else self.released]
+    def of_release(self, search: SearchPlan = DENSE) -> npt.NDArray[np.float64]:
+        """The values of the released model as ``search`` searches with it, [n]."""
+        names = {"dense": self.released, "bm25": "bm25", "hybrid": f"hybrid:{self.released}"}
+        return self.values[names[search.mode]]
 
 
 def read_proof(root: Path, release: Release) -> Proof | None:

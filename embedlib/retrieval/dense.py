@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import Floats
+from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError
 from embedlib.models.hardware import cpu_flags
 from embedlib.models.streams import over_cores
 from embedlib.retrieval.coarse import Shortlist
-from embedlib.retrieval.hits import Hits
+from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.keys import merge_block, no_keys, to_hits
 
 #: What is searched: called, gives (first row, float32 [b, d]) in ascending row order, each time anew.
@@ -64,6 +64,30 @@ def exact_search(queries: Floats, blocks: Blocks, k: int, *, first_pass: bool | 
 def block_of(vectors: Floats) -> Blocks:
     """Vectors in memory as the blocks that ``exact_search`` takes."""
     return lambda: [(0, vectors)]
+
+
+def dense_scores(
+    queries: Floats, rows: Rows, vectors_of: Callable[[Rows], Floats], chunk: int = 128
+) -> Floats:
+    """Inner product of each query with each of its rows, ``chunk`` queries' vectors in memory at a time.
+
+    Args:
+        queries: float32 [q, d].
+        rows: int64 [q, c], -1 where there is none.
+        vectors_of: float32 [n, d] of rows int64 [n].
+        chunk: Queries a step.
+
+    Returns:
+        float32 [q, c], -inf where there is no row.
+    """
+    out = np.full(rows.shape, -np.inf, dtype=np.float32)
+    for low in range(0, len(queries), chunk):
+        query, place = np.nonzero(rows[low : low + chunk] != NO_ROW)
+        distinct, position = np.unique(rows[low + query, place], return_inverse=True)
+        if len(distinct):
+            documents = vectors_of(distinct)[position]  # [pairs, d]
+            out[low + query, place] = np.einsum("nd,nd->n", queries[low + query], documents)
+    return out
 
 
 def _search_once(queries: Floats, blocks: Blocks, k: int) -> Hits:

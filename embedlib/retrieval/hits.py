@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from embedlib.contracts import Floats, Rows
+
+Bits = npt.NDArray[np.uint8]
+#: For each query the rows that are no hits of it; empty: none for any.
+Excluded = Sequence[Collection[int]]
 
 #: Stands in ``Hits.rows`` where a query has fewer than k hits; its score is -inf.
 NO_ROW = -1
@@ -66,3 +72,62 @@ def sort_hits(rows: Rows, scores: Floats, k: int) -> Hits:
     out.rows[:, : order.shape[1]] = np.take_along_axis(rows, order, axis=1)
     out.scores[:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
     return out
+
+
+def unite(hits: Sequence[tuple[int, Hits]]) -> tuple[Rows, Bits]:
+    """Distinct rows of each query over several searches, and who found them.
+
+    Args:
+        hits: (bit of the search, Hits [q, any width]).
+
+    Returns:
+        rows int64 [q, c] ascending, -1 after the last; uint8 [q, c], the bits of those that found them.
+    """
+    far = np.iinfo(np.int64).max
+    rows = np.concatenate([h.rows for _, h in hits], axis=1)
+    bits = np.concatenate([np.full(h.rows.shape, bit, dtype=np.uint8) for bit, h in hits], axis=1)
+    rows = np.where(rows == NO_ROW, far, rows)
+    order = np.argsort(rows, axis=1, kind="stable")
+    rows, bits = np.take_along_axis(rows, order, axis=1), np.take_along_axis(bits, order, axis=1)
+    for _ in range(len(hits) - 1):  # a row stands once for each search that found it
+        same = rows[:, 1:] == rows[:, :-1]
+        bits[:, 1:] |= np.where(same, bits[:, :-1], 0)
+    last = np.ones_like(rows, dtype=bool)
+    last[:, :-1] = rows[:, 1:] != rows[:, :-1]
+    rows = np.where(last, rows, far)
+    order = np.argsort(rows, axis=1, kind="stable")[
+        :, : max(1, int((rows != far).sum(axis=1).max(initial=0)))
+    ]
+    rows, bits = np.take_along_axis(rows, order, axis=1), np.take_along_axis(bits, order, axis=1)
+    return np.where(rows == far, NO_ROW, rows), np.where(rows == far, 0, bits).astype(np.uint8)
+
+
+def look_up(rows: Rows, known: Rows, values: Floats) -> Floats:
+    """The value of each of a query's rows, found among its known rows; 0 for -1 (every row is known).
+
+    Args:
+        rows: int64 [q, c].
+        known: int64 [q, n], in any order, repeated rows with equal values, -1 where there is none.
+        values: float32 [q, n].
+    """
+    top = int(max(rows.max(initial=0), known.max(initial=0))) + 2
+    base = np.arange(len(rows), dtype=np.int64)[:, None] * top
+    keys = (base + known + 1).ravel()
+    order = np.argsort(keys, kind="stable")
+    at = np.searchsorted(keys[order], (base + rows + 1).ravel())
+    found = values.ravel()[order][np.minimum(at, len(order) - 1)].reshape(rows.shape)
+    return np.where(rows == NO_ROW, np.float32(0), found)
+
+
+def without(hits: Hits, excluded: Excluded) -> Hits:
+    """Hits with each query's excluded rows taken out and the rest moved up."""
+    if not any(excluded):
+        return hits
+    rows, scores = hits.rows.copy(), hits.scores.copy()
+    for position, gone_rows in enumerate(excluded):
+        if gone_rows:
+            gone = np.isin(rows[position], list(gone_rows))
+            order = np.argsort(gone, kind="stable")
+            rows[position, gone], scores[position, gone] = NO_ROW, -np.inf
+            rows[position], scores[position] = rows[position, order], scores[position, order]
+    return Hits(rows, scores)

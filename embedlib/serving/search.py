@@ -35,7 +35,7 @@ def search_routes(service: Service) -> APIRouter:
                 number=release.number,
                 live=release.number == live,
                 created_at=release.created_at,
-                search=release.search,
+                search=str(release.search),
                 **{name: release.parts[name].digest[:12] for name in ("model", "index", "corpus")},
             )
             for release in catalog.releases(service.root)

@@ -22,10 +22,11 @@ from embedlib.evaluation.guards import (
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.lineage import model_line
 from embedlib.evaluation.measures import Run, parse_measures
+from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.run_evaluation import run_evaluation
 from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.statistics import Statistics
-from embedlib.evaluation.systems import DenseSystem, Options
+from embedlib.evaluation.systems import Options
 from embedlib.fingerprint import tree_digest
 from embedlib.models.local import load_encoder
 from embedlib.models.options import Precision

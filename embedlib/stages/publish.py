@@ -13,6 +13,7 @@ from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
+from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef, Store
 
 #: Columns that tell which documents a corpus holds: chunks by their own id, and by their document's.
@@ -93,12 +94,12 @@ def require_same_collection(config: Publish, live: ArtifactRef, corpus: Artifact
         )
 
 
-def best_search(parts: Mapping[str, ArtifactRef | None]) -> str:
-    """How the model is searched with best, by the decision; ``dense`` where that says nothing of it."""
+def best_search(parts: Mapping[str, ArtifactRef | None]) -> SearchPlan:
+    """How the model is searched with best, by the decision; by vectors where that says nothing of it."""
     model, decision = parts["model"], parts.get("decision")
     if model is None or decision is None:
-        return "dense"
+        return DENSE
     record = decision.read_json("decision.json")
-    search: dict[str, str] = record.get("search", {})
+    search = {name: SearchPlan.model_validate(plan) for name, plan in record.get("search", {}).items()}
     names = [name for name, digest in record.get("models", {}).items() if digest == model.digest]
-    return next((search[name] for name in names if name in search), "dense")
+    return next((search[name] for name in names if name in search), DENSE)

@@ -212,7 +212,7 @@ def test_a_damaged_release_record_is_named_and_does_not_hide_the_others(three, c
 
 def test_a_release_of_another_schema_version_is_refused_by_name(three):
     path = three.root / "releases/3/release.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     with pytest.raises(ReleaseError, match="schema version") as error:
         current(three.root)
     assert error.value.found == "99"

@@ -17,6 +17,7 @@ from embedlib.index.release import rollback
 from embedlib.index.retention import retire
 from embedlib.index.snippets import snippet
 from embedlib.models.encoder import check_texts
+from embedlib.retrieval.plan import Feedback, SearchPlan
 
 TEXTS = {
     "a": "apple banana apple",
@@ -70,13 +71,38 @@ def test_bm25_finds_words_and_nothing_else(searcher):
     assert searcher.search("unheard", mode="bm25") == []
 
 
-def test_hybrid_adds_reciprocal_ranks(searcher):
+def scores_of_all(searcher, query, mode):
+    found = {hit.doc_id: hit.score for hit in searcher.search(query, k=5, mode=mode)}
+    return np.array([found.get(i, 0.0) for i in TEXTS])
+
+
+def test_hybrid_adds_weighted_z_scores(searcher):
+    dense, lexical = (scores_of_all(searcher, "cherry", mode) for mode in ("dense", "bm25"))
+    z = (dense - dense.mean()) / dense.std() + 0.3 * (lexical - lexical.mean()) / lexical.std()
+    hits = searcher.search("cherry", k=5, mode="hybrid")
+    expected = dict(zip(TEXTS, z, strict=True))
+    assert ids(hits) == sorted(TEXTS, key=lambda i: -expected[i])
+    assert [h.score for h in hits] == pytest.approx([expected[h.doc_id] for h in hits], abs=1e-5)
+
+
+def test_a_plan_of_ones_own_is_followed(searcher):
     dense = ids(searcher.search("cherry", k=5))
     lexical = ids(searcher.search("cherry", k=5, mode="bm25"))
     score = lambda i: 1 / (61 + dense.index(i)) + (1 / (61 + lexical.index(i)) if i in lexical else 0)  # noqa: E731
-    hits = searcher.search("cherry", k=5, mode="hybrid")
+    hits = searcher.search("cherry", k=5, mode=SearchPlan(mode="hybrid", fusion="rrf"))
     assert [h.score for h in hits] == pytest.approx([score(h.doc_id) for h in hits], abs=1e-6)
-    assert ids(hits)[:2] == sorted(TEXTS, key=lambda i: -score(i))[:2]
+    assert ids(searcher.search("cherry", k=5, mode=SearchPlan(mode="hybrid", weight=0.0))) == dense
+
+
+def test_filtered_hybrid_scores_are_those_of_the_whole_corpus(searcher):
+    plan = SearchPlan(mode="hybrid", feedback=Feedback())
+    for mode in ("hybrid", SearchPlan(mode="hybrid", weight=2.0), plan):
+        whole = searcher.search("cherry", k=5, mode=mode)
+        kept = searcher.search("cherry", k=5, mode=mode, filters={"lang": "en"})
+        if mode is not plan:  # feedback moves the query towards what may be found
+            expected = {h.doc_id: h.score for h in whole}
+            assert [h.score for h in kept] == pytest.approx([expected[h.doc_id] for h in kept], abs=1e-5)
+        assert set(ids(kept)) == {"a", "c"}
 
 
 @pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])

@@ -100,9 +100,9 @@ def test_publishing_with_options_checks_canaries_and_retires_old_releases(worksp
 @pytest.mark.parametrize(
     ("decided", "bm25", "searched"),
     [
-        ({"this": "hybrid"}, True, "hybrid"),
-        ({"this": "hybrid"}, False, "dense"),
-        ({"other": "hybrid"}, True, "dense"),
+        ({"this": {"mode": "hybrid"}}, True, "hybrid"),
+        ({"this": {"mode": "hybrid"}}, False, "dense"),
+        ({"other": {"mode": "hybrid"}}, True, "dense"),
     ],
     ids=["as decided", "no BM25 index", "of another model"],
 )

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from embedlib.errors import DataError
-from embedlib.mining.hybrid import Moments, lexical_scores, vector_moments
 from embedlib.mining.teacher import HybridTeacher, TeacherDocuments, TeacherQueries, term_counts
 from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.lexical import lexical_scores
+from embedlib.retrieval.moments import Moments, vector_moments
+from embedlib.retrieval.plan import DEFAULT_WEIGHT
 from embedlib.retrieval.tokens import words
 
 TEXTS = ["red apple red", "green apple pie", "blue sky", "red sky at night", "apple"]
@@ -24,7 +26,9 @@ def zscored(scores: np.ndarray) -> np.ndarray:
     return np.where(std > 0, (scores - scores.mean(axis=1, keepdims=True)) / np.where(std > 0, std, 1), 0)
 
 
-EXPECTED = zscored(np.stack([INDEX.scores(q) for q in QUERIES])) + zscored(QUERY_VECTORS @ VECTORS.T)
+EXPECTED = zscored(QUERY_VECTORS @ VECTORS.T) + DEFAULT_WEIGHT * zscored(
+    np.stack([INDEX.scores(q) for q in QUERIES])
+)
 
 
 def teacher(query_of_example=(0, 1, 2), rows=(0, 1, 2, 3, 4)) -> HybridTeacher:
@@ -46,7 +50,7 @@ def test_moments_without_all_scores_are_those_of_all_scores() -> None:
     assert moments.std == pytest.approx(scores.std(axis=1), abs=1e-6)
 
 
-def test_scores_are_sums_of_z_scores_over_the_corpus() -> None:
+def test_scores_are_weighted_sums_of_z_scores_over_the_corpus() -> None:
     assert teacher().scores(np.arange(3), np.arange(5)) == pytest.approx(EXPECTED, abs=1e-5)
 
 

@@ -30,8 +30,8 @@ PAIRS = [
     ("q2", "granite breaks under load", "d015", "label"),
     *((f"t{i}", f"{D[i][1]} seen in spring", D[i][0], "label") for i in range(20, 26)),
 ]
-#: One word of d001 that few documents have, among others that lead the model astray.
-DEV_QUERY = "granite of the old world The hunts"
+#: Words that only d008 has both of; the model ranks it far below.
+DEV_QUERY = "under 8"
 JUDGED = {
     "train": {"q1": {"d000": 1, "d001": 1}},
     "dev": {"other": {"d002": 1, "d003": 0}},
@@ -137,7 +137,7 @@ def with_dev(store: Store, world: dict[str, Any], query: str, relevant: str) -> 
 
 
 def test_a_hybrid_that_is_clearly_worse_on_dev_does_not_teach(store: Store, world: dict[str, Any]) -> None:
-    ref = run(store, with_dev(store, world, "granite of the old world The swims", "d004"))
+    ref = run(store, with_dev(store, world, "swims of", "d033"))
     summary = ref.manifest.summary
     assert summary["dev_hybrid"] < summary["dev_student"] - TOLERANCE
     assert ref.read_json("report.json")["teacher"] == "none"
@@ -150,7 +150,7 @@ def test_without_a_dev_query_the_hybrid_teaches(store: Store, world: dict[str, A
 
 
 def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, Any]) -> None:
-    ref = run(store, with_dev(store, world, DEV_QUERY, "d001"))
+    ref = run(store, with_dev(store, world, DEV_QUERY, "d008"))
     summary = ref.manifest.summary
     assert summary["dev_hybrid"] > summary["dev_student"]
     rows, teacher = examples(ref), HybridTeacher.load(ref.file("teacher"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedlib.mining.candidates import MINERS, dense_scores, unite
+from embedlib.mining.candidates import MINERS
 from embedlib.mining.filters import (
     Thresholds,
     first_ranks,
@@ -13,7 +13,8 @@ from embedlib.mining.filters import (
     score_limits,
 )
 from embedlib.mining.sampling import sample
-from embedlib.retrieval.hits import Hits
+from embedlib.retrieval.dense import dense_scores
+from embedlib.retrieval.hits import Hits, unite
 
 INF = np.inf
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedlib.errors import DataError, ModelError
-from embedlib.retrieval.fusion import reciprocal_rank_fusion, zscore_fusion
+from embedlib.retrieval.fusion import reciprocal_rank_fusion
 from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.rerank import load_cross_encoder, rerank
 
@@ -27,22 +27,6 @@ def test_reciprocal_ranks_add_up() -> None:
 def test_fusion_breaks_ties_by_row() -> None:
     fused = reciprocal_rank_fusion([hits([[8]], [[1.0]]), hits([[3]], [[1.0]])], 2)
     assert fused.rows.tolist() == [[3, 8]]
-
-
-def test_zscores_make_scales_comparable() -> None:
-    other = Hits(SECOND.rows, SECOND.scores * 1000 + 5)
-    assert zscore_fusion([FIRST, SECOND], 4).rows.tolist() == zscore_fusion([FIRST, other], 4).rows.tolist()
-    z = np.sqrt(1.5)  # of 3, 2, 1: deviations 1, 0, -1 over the spread sqrt(2/3)
-    fused = zscore_fusion([FIRST, SECOND], 4)
-    # row 2: (0 + z) above FIRST's lowest, and 1 - (-1) above SECOND's
-    assert dict(zip(fused.rows[0].tolist(), fused.scores[0].tolist(), strict=True)) == pytest.approx(
-        {2: z + 2, 5: 2 * z, 7: 0.0, 9: 0.0}
-    )
-
-
-def test_equal_scores_standardise_to_nothing() -> None:
-    fused = zscore_fusion([hits([[1, 2]], [[7.0, 7.0]]), hits([[2]], [[1.0]])], 2)
-    assert fused.scores.tolist() == [[0.0, 0.0]]
 
 
 def test_rankings_of_different_queries_are_refused() -> None:

@@ -1,0 +1,143 @@
+"""One model's rankings of one judged set: what is a query is no hit, withheld texts are in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Protocol
+
+import numpy as np
+
+from embedlib.contracts import Corpus, Floats, Rows
+from embedlib.errors import DataError
+from embedlib.evaluation.judged import JudgedSet, substituted
+from embedlib.evaluation.measures import own_rows
+from embedlib.models.encoder import Encoder
+from embedlib.retrieval.bm25 import BM25Index
+from embedlib.retrieval.dense import exact_search
+from embedlib.retrieval.fusion import FUSION_DEPTH, Gathered, Rankers
+from embedlib.retrieval.hits import Excluded, Hits, without
+from embedlib.retrieval.lexical import lexical_scores
+from embedlib.retrieval.moments import vector_moments
+from embedlib.retrieval.plan import SearchPlan
+
+
+class BlockVectors(Protocol):
+    """Document vectors in row order, as ``contracts.Vectors`` offers them."""
+
+    @property
+    def dimension(self) -> int:
+        """Components a vector."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[int, Floats]]:
+        """(first row, float32 [b, d]) in row order."""
+        ...
+
+    def take(self, rows: Rows) -> Floats:
+        """The vectors at rows [n], float32 [n, d]."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseSystem:
+    """A model under a name, with the corpus's vectors that it made.
+
+    Args:
+        name: ``base``, ``candidate``, ``incumbent`` or any other.
+        encoder: Encodes the queries (and the withheld texts) of a judged set.
+        vectors: The corpus's vectors.
+        dimensions: Shorter vectors (Matryoshka) to evaluate as systems ``name@dimension``.
+    """
+
+    name: str
+    encoder: Encoder
+    vectors: BlockVectors
+    dimensions: tuple[int, ...] = ()
+
+
+class ModelOnSet:
+    """One model on one judged set; its queries and the withheld texts are encoded once.
+
+    Args:
+        judged: The set.
+        system: The model with the corpus's vectors.
+        bm25: Of the set's texts; without it there is no fusion.
+        own: For each query the rows that are the query itself.
+    """
+
+    def __init__(self, judged: JudgedSet, system: DenseSystem, bm25: BM25Index | None, own: Excluded) -> None:
+        self.judged, self.system, self.own, self._bm25 = judged, system, own, bm25
+        self.queries = system.encoder.encode_queries(judged.query_texts)  # [q, d]
+        self._rows = np.array(list(judged.withheld), dtype=np.int64)  # ascending
+        self._replaced = (
+            system.encoder.encode_documents(list(judged.withheld.values())) if judged.withheld else None
+        )
+
+    def dense(self, k: int) -> Hits:
+        """The k nearest documents of each query."""
+        return without(exact_search(self.queries, self.blocks, k), self.own)
+
+    def shortened(self, k: int) -> Iterator[tuple[str, Hits]]:
+        """The same by shorter vectors (Matryoshka), each under its name."""
+        for size in self.system.dimensions:
+            if size < self.system.vectors.dimension:
+                blocks = partial(self._leading_blocks, size)
+                hits = exact_search(leading(self.queries, size), blocks, k)
+                yield f"{self.system.name}@{size}", without(hits, self.own)
+
+    def gather(self, k: int) -> Gathered:
+        """The hits of the model and of BM25, each scored by both."""
+        return self.rankers.gather(self.judged.query_texts, self.queries, max(k, FUSION_DEPTH), self.own)
+
+    def fuse(self, gathered: Gathered, k: int, plan: SearchPlan) -> Hits:
+        """The k best documents of each query by both."""
+        return self.rankers.fuse(gathered, self.judged.query_texts, self.queries, k, plan, self.own)
+
+    @cached_property
+    def rankers(self) -> Rankers:
+        """Both rankings of the set's corpus."""
+        bm25 = self._bm25
+        if bm25 is None:
+            raise DataError("fusion needs BM25", remedy="evaluate with bm25 on")
+        return Rankers(
+            dense=lambda queries, k: exact_search(queries, self.blocks, k),
+            lexical=lambda texts, k, rows: lexical_scores(bm25, texts, k, rows),
+            vectors_of=self._vectors_of,
+            moments=vector_moments(self.blocks()),
+        )
+
+    def blocks(self) -> Iterable[tuple[int, Floats]]:
+        """The corpus's vectors with the withheld texts' in their place."""
+        if self._replaced is None:
+            return self.system.vectors.blocks()
+        return substituted(self.system.vectors.blocks(), list(self.judged.withheld), self._replaced)
+
+    def _leading_blocks(self, size: int) -> Iterator[tuple[int, Floats]]:
+        return ((start, leading(block, size)) for start, block in self.blocks())
+
+    def _vectors_of(self, rows: Rows) -> Floats:
+        vectors = self.system.vectors.take(rows)
+        if self._replaced is not None:
+            place = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
+            withheld = self._rows[place] == rows
+            vectors[withheld] = self._replaced[place[withheld]]
+        return vectors
+
+
+def leading(vectors: Floats, size: int) -> Floats:
+    """The first ``size`` components at unit norm (a row of zeros stays), [n, d] to [n, size]."""
+    short = vectors[:, :size]
+    norms = np.linalg.norm(short, axis=1, keepdims=True)
+    return (short / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+
+
+def own_rows_of(corpus: Corpus, judged: JudgedSet) -> Excluded:
+    """For each query the rows that are the query itself: by its id, or by its text."""
+    own = own_rows(judged.query_ids, judged.query_texts, judged.texts(corpus.texts()))
+    queries = set(judged.query_ids)
+    for row, label in enumerate(judged.labels):
+        if label in queries:
+            own.setdefault(label, set()).add(row)
+    return [own.get(query_id, set()) for query_id in judged.query_ids]

@@ -1,0 +1,53 @@
+"""How a collection is searched: by vectors, by words, or by both fused."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Mode = Literal["dense", "bm25", "hybrid"]
+
+#: Weight of BM25's z-score beside the dense one's. Over 14 collections the mean nDCG@10 is flat between
+#: .2 and .5 and highest here: .588, against .530 for dense alone and .558 for reciprocal rank fusion.
+DEFAULT_WEIGHT = 0.3
+
+
+class Feedback(BaseModel):
+    """Pseudo-relevance feedback: the query moves towards the first documents of the fused ranking.
+
+    q' = norm(alpha q + (1 - alpha) mean of the first ``documents`` vectors), then search and fuse again;
+    only where the first ten of both rankings share a document. The vector form of Rocchio's method
+    (Li et al., *Pseudo relevance feedback with deep language models*, TOIS 2023).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    documents: int = Field(2, ge=1, le=100)
+    alpha: float = Field(0.7, ge=0, le=1)
+
+
+class SearchPlan(BaseModel):
+    """How queries are answered; a release records the plan that its decision chose.
+
+    ``mode`` says which rankings are asked. The rest counts for ``hybrid`` only: ``fusion`` is the
+    weighted sum of z-scores, z(dense) + weight * z(BM25), or reciprocal rank fusion, which has no
+    weight; ``feedback`` is None for one round.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mode: Mode = "dense"
+    fusion: Literal["zscore", "rrf"] = "zscore"
+    weight: float = Field(DEFAULT_WEIGHT, ge=0, allow_inf_nan=False)
+    feedback: Feedback | None = None
+
+    def __str__(self) -> str:
+        """The plan in a few words, for tables."""
+        if self.mode != "hybrid":
+            return self.mode
+        how = "reciprocal ranks" if self.fusion == "rrf" else f"BM25 weight {self.weight:g}"
+        return f"hybrid ({how}{', feedback' if self.feedback else ''})"
+
+
+DENSE = SearchPlan(mode="dense")
+BM25 = SearchPlan(mode="bm25")
+HYBRID = SearchPlan(mode="hybrid")
