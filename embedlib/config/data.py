@@ -72,16 +72,25 @@ class ParquetSource(_Table):
     """The file."""
 
 
+#: What a folder is read for unless told otherwise.
+SUFFIXES = (
+    *(".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm"),
+    *(".pdf", ".docx", ".pptx", ".xlsx", ".xlsm", ".eml", ".mbox", ".zip"),
+)
+
+
 class FolderSource(Section):
-    """A folder of text, Markdown and HTML files; the relative path is the document's id."""
+    """A folder of text, Markdown, HTML, PDF, Office, mail and zip files, or one such file; the relative
+    path is the document's id.
+    """
 
     type: Literal["folder"] = "folder"
     path: _Path
-    """The folder."""
-    suffixes: tuple[str, ...] = (".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm")
-    """Files to read; others are left alone and counted."""
+    """The folder, or one file."""
+    suffixes: tuple[str, ...] = SUFFIXES
+    """Files to read; others are left alone, and counted and listed with the reason."""
     encoding: str = "utf-8"
-    """Encoding of text and Markdown files; HTML says its own."""
+    """Encoding of text and Markdown files; the other formats say their own."""
 
 
 class BeirSource(Section):
@@ -177,6 +186,17 @@ class Chunking(Section):
         return self
 
 
+class Files(Section):
+    """Bounds on reading one HTML, PDF, Office, mail or zip file; one beyond them is left out and listed."""
+
+    max_mb: float = Field(200.0, gt=0, le=4096)
+    """Largest file, and largest content of an archive once unpacked, in MB."""
+    memory_mb: int = Field(2048, ge=256, le=65536)
+    """Memory of the process that reads them, in MiB."""
+    timeout_s: float = Field(120.0, gt=0, le=86400)
+    """Longest time for one file, in seconds."""
+
+
 class Limits(Section):
     """Shares above which the run fails, with the remedy."""
 
@@ -193,8 +213,9 @@ class Ingest(Section):
 
     source: Source | None = None
     """Where the documents come from. null: where those of the live release came from."""
-    on_bad_row: Literal["fail", "skip"] = "fail"
-    """A row that cannot be used ends the run, or is skipped, counted and listed in rejected.jsonl."""
+    on_bad_row: Literal["auto", "fail", "skip"] = "auto"
+    """A row or a file that cannot be used ends the run, or is skipped, counted and listed in rejected.jsonl;
+    ``auto`` skips files of a folder and fails at rows of a table."""
     duplicates: Literal["auto", "drop", "keep"] = "auto"
     """Documents with equal title and text: ``drop`` keeps the first id (labels follow it), ``keep`` counts
     them; ``auto`` keeps them in BEIR folders, whose published figures count them, and drops elsewhere."""
@@ -205,7 +226,9 @@ class Ingest(Section):
     tokenizer: str = "all-MiniLM-L6-v2"
     """Model whose tokenizer measures and cuts (name or folder); the base model's unless given."""
     max_document_mb: float = Field(4.0, gt=0, le=1024)
-    """Longest line, file or text that is taken for a document, in MB of UTF-8."""
+    """Longest line, text file or text that is taken for a document, in MB of UTF-8."""
+    files: Files = Files()
+    """Bounds on the reading of HTML, PDF, Office, mail and zip files."""
     profile_documents: int = Field(5_000, ge=1)
     """Documents whose tokens are counted for the profile; a larger corpus is sampled evenly."""
     limits: Limits = Limits()

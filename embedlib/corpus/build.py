@@ -28,10 +28,11 @@ ALIASES = "aliases.parquet"
 
 
 class Piece(NamedTuple):
-    """A part of a document: its heading, if any, and its text."""
+    """A part of a document: its heading, its text, and the page on which it begins (0: no pages)."""
 
     heading: str
     text: str
+    page: int = 0
 
 
 Cut = Callable[[str, str], list[Piece]]
@@ -136,6 +137,9 @@ def _prepared(
 ) -> Iterator[tuple[_Row, list[Claim]]]:
     """Cleaned rows in the order read, documents cut where ``cut`` is given, and the ids they want."""
     for item in items:
+        if isinstance(item, Rejected) and item.ignored:
+            rejects.pass_over(item)
+            continue
         counts.records += 1
         if counts.records % 1000 == 0:
             progress(counts.records, None, "documents read")
@@ -174,13 +178,15 @@ def _rows(
     group = item.group_id or document
     own = Claim(document, number, item.where, content)
     if len(pieces) <= 1:
-        metadata = json.dumps(item.metadata) if item.metadata else "{}"
+        page = next((piece.page for piece in pieces), 0)
+        metadata = json.dumps({**item.metadata, **({"page": page} if page else {})})
         yield _Row(document, title, text, source, group, content, metadata, document, number), [own]
         return
     counts.cut += 1
     for part, piece in enumerate(pieces, start=1):
         chunk = f"{document}#{part:04d}"
-        metadata = json.dumps({**item.metadata, "heading": piece.heading, "part": part})
+        place = {"heading": piece.heading, "part": part, **({"page": piece.page} if piece.page else {})}
+        metadata = json.dumps({**item.metadata, **place})
         hashed = content_hash(title, piece.text)
         row = _Row(chunk, title, piece.text, source, group, hashed, metadata, document, number)
         claim = Claim(chunk, number, item.where)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from embedlib.corpus.build import Piece
-from embedlib.corpus.markup import MARK, unmarked
+from embedlib.corpus.markup import MARK, page_of, unmarked
 from embedlib.corpus.tokens import TokenCounter
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9\u00c0-\uffff])|(?<=[。！？])")
@@ -20,6 +20,7 @@ class _Unit(NamedTuple):
     glue: str
     heading: bool
     tokens: int
+    page: int = 0
 
 
 class Cutter:
@@ -42,7 +43,7 @@ class Cutter:
     def __call__(self, title: str, text: str) -> list[Piece]:
         """The pieces of a document; a single one when all of it fits."""
         if self.counter.count([f"{title} {text}"])[0] <= self.max_tokens:
-            return [Piece("", unmarked(text))]
+            return [Piece("", unmarked(text), page_of(text.split("\n", 1)[0]) or 0)]
         room = self.max_tokens - min(self.counter.count([title])[0], self.max_tokens // 2)
         units = self._units(text, room)
         return [_piece(heading, group) for heading, group in self._packed(units, room)]
@@ -50,13 +51,16 @@ class Cutter:
     def _units(self, text: str, room: int) -> list[_Unit]:
         parts = list(_sentences(text))
         counts = self.counter.count([part for part, _ in parts])
-        units = []
+        units: list[_Unit] = []
+        page = 0
         for (part, glue), count in zip(parts, counts, strict=True):
             tokens = count - self.counter.special
-            if tokens <= room:
-                units.append(_Unit(unmarked(part), glue, part.startswith(MARK), tokens))
+            if (number := page_of(part)) is not None:
+                page = number
+            elif tokens <= room:
+                units.append(_Unit(unmarked(part), glue, part.startswith(MARK), tokens, page))
             else:
-                units += self._cut_words(part, glue, room)
+                units += (unit._replace(page=page) for unit in self._cut_words(part, glue, room))
         return units
 
     def _cut_words(self, sentence: str, glue: str, room: int) -> Iterator[_Unit]:
@@ -104,7 +108,7 @@ class Cutter:
 
 def _piece(heading: str, group: Sequence[_Unit]) -> Piece:
     text = group[0].text + "".join(unit.glue + unit.text for unit in group[1:])
-    return Piece(heading, text.strip())
+    return Piece(heading, text.strip(), group[0].page)
 
 
 def _sentences(text: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Documents from a folder of text, Markdown and HTML files; the relative path is the id."""
+"""Documents from a folder of files, or from a single one; the relative path is the id."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from embedlib.corpus.markup import html_text, markdown_text
-from embedlib.corpus.records import Item, Record, Rejected, is_unicode
-from embedlib.corpus.textfiles import read_bytes, read_text
+from embedlib.corpus.readers.apart import ReadingProcess
+from embedlib.corpus.readers.file import Bounds, File
+from embedlib.corpus.readers.formats import FORMATS, why_unread
+from embedlib.corpus.readers.read import read_file
+from embedlib.corpus.records import Item, Rejected, is_unicode
+from embedlib.corpus.textfiles import read_bytes
 from embedlib.errors import DataError
-
-MARKDOWN, HTML = frozenset({".md", ".markdown"}), frozenset({".html", ".htm"})
 
 
 def require_folder(path: Path) -> Path:
@@ -32,10 +33,14 @@ def require_folder(path: Path) -> Path:
 
 
 def folder_files(root: Path, suffixes: Sequence[str]) -> Iterator[Path | Rejected]:
-    """Files below ``root`` with one of ``suffixes``, sorted; hidden ones are left alone.
+    """Files below ``root`` with one of ``suffixes``, sorted; hidden ones are left alone, others named.
 
+    A root that is a file is the only one.
     Links to folders are followed once: a link back to a folder that is being read, or was read, is rejected.
     """
+    if root.is_file():
+        yield root
+        return
     wanted = {suffix.lower() for suffix in suffixes}
     yield from _walk(require_folder(root), root, wanted, {os.path.realpath(root)})
 
@@ -61,50 +66,42 @@ def _walk(folder: Path, root: Path, wanted: set[str], seen: set[str]) -> Iterato
             yield (
                 path if path.is_file() else Rejected(_name(path, root), "a link to nothing, or no plain file")
             )
+        else:
+            yield Rejected(_name(path, root), why_unread(path.suffix.lower()), ignored=True)
 
 
 def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return path.name if path == root else path.relative_to(root).as_posix()
 
 
-def read_folder(root: Path, suffixes: Sequence[str], *, encoding: str, max_bytes: int) -> Iterator[Item]:
-    """A document a file: Markdown and HTML as text, headings marked (see ``markup``).
+def read_folder(
+    root: Path, suffixes: Sequence[str], *, encoding: str, max_bytes: int, bounds: Bounds
+) -> Iterator[Item]:
+    """The documents of each file, headings and pages marked (see ``markup``).
 
-    The title is the Markdown's first top heading, the HTML's title, or else the file's name.
+    Args:
+        root: Folder, or one file.
+        suffixes: Files to read.
+        encoding: Of text files without a byte-order mark.
+        max_bytes: Largest text or Markdown file.
+        bounds: What bounds the reading of all others.
 
     Raises:
         DataError: The folder is not there.
     """
-    for path in folder_files(root, suffixes):
-        if isinstance(path, Rejected):
-            yield path
-        else:
-            yield _document(path, _name(path, root), encoding, max_bytes)
-
-
-def _document(path: Path, name: str, encoding: str, max_bytes: int) -> Item:
-    if not is_unicode(name):
-        return Rejected(ascii(name), "a file name that is not UTF-8")
-    if path.suffix.lower() in HTML:
-        data = read_bytes(path, name, max_bytes=max_bytes)
-        parsed = data if isinstance(data, Rejected) else html_text(data, name)
-    else:
-        text = read_text(path, name, encoding=encoding, max_bytes=max_bytes)
-        if isinstance(text, Rejected):
-            return text
-        if "\0" in text[:4096]:
-            return Rejected(name, "not a text file: it holds NUL bytes")
-        parsed = markdown_text(text, name) if path.suffix.lower() in MARKDOWN else ("", text)
-    if isinstance(parsed, Rejected):
-        return parsed
-    title, text = parsed
-    return Record(name, title or _spoken(path.stem), text, name)
-
-
-def _spoken(stem: str) -> str:
-    """A file's name as words.
-
-    >>> _spoken("getting-started_guide")
-    'getting started guide'
-    """
-    return " ".join(stem.replace("_", " ").replace("-", " ").split())
+    with ReadingProcess(encoding, bounds) as apart:
+        for path in folder_files(root, suffixes):
+            if isinstance(path, Rejected):
+                yield path
+                continue
+            name = _name(path, root)
+            if not is_unicode(name):
+                yield Rejected(ascii(name), "a file name that is not UTF-8")
+            elif (form := FORMATS.get(path.suffix.lower())) and form.apart:
+                yield from apart.read(path, name)
+            else:
+                data = read_bytes(path, name, max_bytes=max_bytes)
+                if isinstance(data, Rejected):
+                    yield data
+                else:
+                    yield from read_file(File(name, data, encoding, bounds, read_file))

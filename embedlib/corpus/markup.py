@@ -1,4 +1,7 @@
-"""Markdown and HTML as plain text whose headings are lines that start with ``MARK``."""
+"""Markdown and HTML as plain text whose headings are lines that start with ``MARK``.
+
+Pages begin with a line of their own, see ``page_mark``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from embedlib.corpus.records import Rejected
 
 #: A character of the private use area that opens heading lines until the document is cut.
 MARK = "\ue000"
-_MARKED = re.compile(f"^{MARK}+ ?", flags=re.MULTILINE)
+#: A character of the private use area that opens the line before a page.
+PAGE = "\ue001"
+_MARKED = re.compile(f"^{PAGE}\\d+\\n*|^{MARK}+ ?", flags=re.MULTILINE)
+_PAGE_LINE = re.compile(f"{PAGE}(\\d{{1,7}})")
 
 _BLOCKS = frozenset(
     (
@@ -78,6 +84,7 @@ _UNREAD = frozenset(
         "select",
     )
 )
+_UNREAD_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "dialog", "alertdialog"))
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", flags=re.DOTALL)
 MAX_HTML_NODES = 200_000
@@ -86,8 +93,23 @@ _MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 
 def unmarked(text: str) -> str:
-    """``text`` with plain lines for headings."""
-    return _MARKED.sub("", text) if MARK in text else text
+    """``text`` with plain lines for headings, and none for pages."""
+    return _MARKED.sub("", text) if MARK in text or PAGE in text else text
+
+
+def page_mark(number: int) -> str:
+    """The line before a page.
+
+    >>> page_of(page_mark(12)), page_of("12")
+    (12, None)
+    """
+    return f"{PAGE}{number}"
+
+
+def page_of(line: str) -> int | None:
+    """The number of the page that begins after a line, if it is a page's mark."""
+    found = _PAGE_LINE.fullmatch(line)
+    return int(found[1]) if found else None
 
 
 def markdown_text(source: str, name: str) -> tuple[str, str] | Rejected:
@@ -133,20 +155,34 @@ def _inline(token: Any) -> str:
 def html_text(source: bytes, name: str) -> tuple[str, str] | Rejected:
     """Title and readable text of an HTML document; navigation, scripts and forms are left out.
 
+    Args:
+        source: The document's bytes.
+        name: What to call it in messages.
+    """
+    root = parse_html(source, name)
+    if root is None or isinstance(root, Rejected):
+        return root or ("", "")
+    title = " ".join((root.findtext(".//title") or "").split())
+    return with_heading(title, html_lines(root))
+
+
+def parse_html(source: bytes, name: str, *, declared: str | None = None) -> Any:
+    """The root element; None of an empty document, or why it cannot be read.
+
     The encoding is the one that the document declares. Entities expand to characters only, and a
     document of more than ``MAX_HTML_NODES`` elements is refused.
 
     Args:
         source: The document's bytes.
         name: What to call it in messages.
+        declared: The encoding where it is known from elsewhere.
     """
     if b"\0" in source[:4096] and not source.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Rejected(name, "not an HTML file: it holds NUL bytes")
     if not source.strip():
-        return "", ""
-    parser = html.HTMLParser(
-        huge_tree=False, no_network=True, remove_comments=True, encoding=_declared(source)
-    )
+        return None
+    encoding = declared or _declared(source)
+    parser = html.HTMLParser(huge_tree=False, no_network=True, remove_comments=True, encoding=encoding)
     try:
         root = html.document_fromstring(source, parser=parser)
     except (
@@ -156,13 +192,11 @@ def html_text(source: bytes, name: str) -> tuple[str, str] | Rejected:
         UnicodeDecodeError,
         AssertionError,
     ) as error:
-        return Rejected(
-            name, f"HTML that cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        )
+        what = str(error).splitlines()[0] if str(error) else repr(error)
+        return Rejected(name, f"damaged: HTML that cannot be read: {what}")
     if len(source) > 100_000 and sum(1 for _ in root.iter()) > MAX_HTML_NODES:
-        return Rejected(name, f"HTML of more than {MAX_HTML_NODES} elements")
-    title = " ".join((root.findtext(".//title") or "").split())
-    return _with_heading(title, _lines(root))
+        return Rejected(name, f"too large: HTML of more than {MAX_HTML_NODES} elements")
+    return root
 
 
 def _declared(source: bytes) -> str | None:
@@ -179,7 +213,7 @@ def _declared(source: bytes) -> str | None:
     return "utf-8"
 
 
-def _lines(root: Any) -> list[str]:
+def html_lines(root: Any) -> list[str]:
     """Text in reading order, a block a line, walked without recursion (nesting may be deep)."""
     lines, current = [""], 0
     skipping: Any = None
@@ -190,7 +224,7 @@ def _lines(root: Any) -> list[str]:
                 skipping = None
                 lines[-1] += element.tail or ""
             continue
-        if event == "start" and (tag in _UNREAD or not tag):
+        if event == "start" and (tag in _UNREAD or not tag or _aside(element)):
             skipping = element
             continue
         if tag in _BLOCKS and lines[-1]:
@@ -203,7 +237,13 @@ def _lines(root: Any) -> list[str]:
     return [text for line in lines if (text := " ".join(line.split())).strip(MARK + " ")]
 
 
-def _with_heading(title: str, lines: list[str]) -> tuple[str, str]:
+def _aside(element: Any) -> bool:
+    """Whether an element says that it is not read with the page."""
+    hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
+    return hidden or element.get("role") in _UNREAD_ROLES
+
+
+def with_heading(title: str, lines: list[str]) -> tuple[str, str]:
     """Title, or the first top heading in its place, and the rest."""
     for position, line in enumerate(lines):
         if line.startswith(MARK + " "):

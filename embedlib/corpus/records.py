@@ -26,10 +26,15 @@ class Record(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """What a source could not use: ``where`` is file and line (or row)."""
+    """What a source could not use: ``where`` is file and line (or row).
+
+    ``ignored`` is what was never taken for a document, such as a picture in a folder of texts: it is
+    listed, and is no mistake.
+    """
 
     where: str
     reason: str
+    ignored: bool = False
 
 
 Item = Record | Rejected

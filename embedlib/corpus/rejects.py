@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from io import TextIOWrapper
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from embedlib.corpus.records import Rejected
 from embedlib.errors import DataError
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 OnBadRow = Literal["fail", "skip"]
 FILE = "rejected.jsonl"
+#: Files that are named in the profile; the others stand in ``rejected.jsonl``.
+NAMED = 50
 
 
 class Rejects:
@@ -32,6 +35,9 @@ class Rejects:
         self.on_bad_row, self.origin, self.option = on_bad_row, origin, option
         self.count = 0
         self.empty = 0
+        self.ignored = 0
+        self._kinds: dict[str, Counter[str]] = {}
+        self._named: list[dict[str, str]] = []
         self._stream: TextIOWrapper = path.open("w", encoding="utf-8")
 
     def add(self, rejected: Rejected) -> None:
@@ -54,10 +60,29 @@ class Rejects:
         self._write(rejected)
         self.empty += 1
 
+    def pass_over(self, rejected: Rejected) -> None:
+        """A file that was never taken for a document: listed, whatever ``on_bad_row`` says."""
+        self._write(rejected)
+        self.ignored += 1
+
+    def files(self) -> dict[str, Any]:
+        """Files that were left out, by suffix and reason, and the first of them by name."""
+        by_suffix = {suffix: dict(self._kinds[suffix].most_common()) for suffix in sorted(self._kinds)}
+        return {
+            "count": sum(map(Counter.total, self._kinds.values())),
+            "by_suffix": by_suffix,
+            "named": self._named,
+        }
+
     def _write(self, rejected: Rejected) -> None:
-        if self.count + self.empty < 5:
+        if self.count + self.empty < 5 and not rejected.ignored:
             logger.warning("left out %s: %s", rejected.where, rejected.reason)
-        self._stream.write(json.dumps(rejected._asdict(), ensure_ascii=False) + "\n")
+        suffix = PurePosixPath(rejected.where).suffix.lower() or "no suffix"
+        self._kinds.setdefault(suffix, Counter())[rejected.reason.split(":")[0]] += 1
+        row = {"where": rejected.where, "reason": rejected.reason}
+        if len(self._named) < NAMED:
+            self._named.append(row)
+        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def __enter__(self) -> Rejects:
         return self

@@ -157,18 +157,8 @@ def _wide_lines(path: Path, encoding: str, max_bytes: int) -> Iterator[tuple[int
             yield number + 1, Rejected(f"{path.name}:{number + 1}", _undecodable(error, encoding))
 
 
-def read_text(path: Path, name: str, *, encoding: str, max_bytes: int) -> str | Rejected:
-    """A whole file's text, or why it is not one.
-
-    Args:
-        path: The file.
-        name: What to call it in messages.
-        encoding: Unless a byte-order mark says otherwise.
-        max_bytes: Largest file taken for a document.
-    """
-    data = read_bytes(path, name, max_bytes=max_bytes)
-    if isinstance(data, Rejected):
-        return data
+def decode(data: bytes, name: str, *, encoding: str) -> str | Rejected:
+    """A whole file's bytes as text, or why they are none; a byte-order mark wins over ``encoding``."""
     found = next((n for mark, n in _MARKS if data.startswith(mark)), check_encoding(encoding))
     try:
         return data.decode("utf-8-sig" if found == "utf-8" else found)
@@ -181,7 +171,8 @@ def read_bytes(path: Path, name: str, *, max_bytes: int) -> bytes | Rejected:
     try:
         size = path.stat().st_size
         if size > max_bytes:
-            return Rejected(name, f"a file of {size / 1e6:.1f} MB (max_document_mb is {max_bytes / 1e6:g})")
+            limit = f"ingest.max_document_mb is {max_bytes / 1e6:g}"
+            return Rejected(name, f"too large: a file of {size / 1e6:.1f} MB ({limit})")
         return path.read_bytes()
     except OSError as error:
         return Rejected(name, f"cannot be read: {error.strerror or error}")

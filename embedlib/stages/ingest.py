@@ -21,7 +21,7 @@ from embedlib.corpus.tokens import TokenCounter
 from embedlib.errors import DataError
 from embedlib.models.resolve import resolve_model
 from embedlib.stages.base import Job, Stage
-from embedlib.stages.sources import Opened, named, open_source, source_digest
+from embedlib.stages.sources import Opened, named, open_source, require_readers, source_digest
 
 SAMPLES = 10
 
@@ -32,11 +32,15 @@ def run(job: Job, config: Ingest) -> dict[str, Any]:
     Raises:
         DataError: Nothing to read, a bad row (where bad rows end the run), or a limit passed.
     """
-    source = open_source(named(config.source), int(config.max_document_mb * 1e6))
+    documents = named(config.source)
+    if config.on_bad_row != "skip":
+        require_readers(documents)
+    source = open_source(documents, int(config.max_document_mb * 1e6), config.files)
+    on_bad_row = ("skip" if source.files else "fail") if config.on_bad_row == "auto" else config.on_bad_row
     counter = TokenCounter(Path(resolve_model(config.tokenizer)))
     cuts = config.chunk.mode == "on" or (config.chunk.mode == "auto" and source.files)
     chunk = config.chunk
-    with Rejects(job.out / FILE, config.on_bad_row, source.origin, "ingest.on_bad_row") as rejects:
+    with Rejects(job.out / FILE, on_bad_row, source.origin, "ingest.on_bad_row") as rejects:
         counts = build_corpus(
             source.items,
             job.out,
@@ -58,6 +62,8 @@ def run(job: Job, config: Ingest) -> dict[str, Any]:
     )
     corpus = Corpus(job.out)
     profile = _counted(counts, rejects, len(corpus)) | {"near_duplicates": near}
+    if source.files:
+        profile["left_out"] = rejects.files()
     profile |= profile_corpus(corpus, counter, documents=config.profile_documents, progress=job.progress)
     _check(config, profile, source.origin)
     write_json(job.out / "profile.json", profile)
@@ -82,6 +88,7 @@ def _counted(counts: Counts, rejects: Rejects, documents: int) -> dict[str, Any]
         "records": counts.records,
         "rejected": rejects.count,
         "empty": rejects.empty,
+        "ignored": rejects.ignored,
         "cut": counts.cut,
         "duplicates": counts.duplicates,
         "duplicates_dropped": counts.dropped,
@@ -120,7 +127,16 @@ def _samples(corpus: Corpus) -> list[dict[str, str]]:
 
 
 def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
-    names = ("documents", "records", "rejected", "empty", "cut", "duplicates", "duplicates_dropped")
+    names = (
+        "documents",
+        "records",
+        "rejected",
+        "empty",
+        "ignored",
+        "cut",
+        "duplicates",
+        "duplicates_dropped",
+    )
     return {
         "source": source.origin,
         **{name: profile[name] for name in names},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from embedlib.corpus.beir import corpus_file, is_beir, read_beir
 from embedlib.corpus.docstrings import docstring_documents, package_roots, source_files
 from embedlib.corpus.folder import folder_files, read_folder
 from embedlib.corpus.huggingface import open_dataset, read_huggingface
+from embedlib.corpus.readers.file import Bounds
+from embedlib.corpus.readers.formats import FORMATS, INSTALL, missing, versions
 from embedlib.corpus.records import FieldNames, Item, is_unicode
 from embedlib.corpus.sql import database_url, read_sql, sql_digest
 from embedlib.corpus.tabular import read_csv, read_jsonl, read_parquet
@@ -50,6 +53,8 @@ def found_at(source: options.AutoSource) -> options.BeirSource | options.FolderS
             return options.BeirSource(path=path)
         return options.FolderSource(path=path, encoding=encoding)
     suffix = next((s for s in reversed(require_file(path).suffixes) if s != ".gz"), "").lower()
+    if suffix in FORMATS:
+        return options.FolderSource(path=path, encoding=encoding)
     if suffix in (".jsonl", ".ndjson", ".json"):
         return options.JsonlSource(path=path, fields=fields, encoding=encoding)
     if suffix in (".csv", ".tsv"):
@@ -59,7 +64,8 @@ def found_at(source: options.AutoSource) -> options.BeirSource | options.FolderS
     raise DataError(
         f"cannot tell what {path.name!r} is",
         where=str(path),
-        expected="a BEIR folder, a folder of texts, or a .jsonl, .csv, .tsv or .parquet file",
+        expected="a BEIR folder, a folder of files, a .jsonl, .csv, .tsv or .parquet file, or one of "
+        + ", ".join(FORMATS),
         remedy="say so with ingest.source.type",
     )
 
@@ -80,23 +86,33 @@ def named(source: options.Source | None) -> options.Source:
     return source
 
 
-def open_source(source: options.Source, max_bytes: int) -> Opened:  # noqa: PLR0911 - a return a kind
+def open_source(  # noqa: PLR0911 - a return a kind
+    source: options.Source, max_bytes: int, files: options.Files
+) -> Opened:
     """The records of a source.
 
     Args:
         source: Its options.
-        max_bytes: Longest line or file that is taken for a document.
+        max_bytes: Longest line or text file that is taken for a document.
+        files: Bounds on the reading of other files.
 
     Raises:
         DataError: It is not there or cannot be read.
     """
     match source:
         case options.AutoSource():
-            return open_source(found_at(source), max_bytes)
+            return open_source(found_at(source), max_bytes, files)
         case options.BeirSource():
             return Opened(read_beir(source.path, max_bytes=max_bytes), str(source.path), labelled=True)
         case options.FolderSource():
-            items = read_folder(source.path, source.suffixes, encoding=source.encoding, max_bytes=max_bytes)
+            bounds = Bounds(files.max_mb, files.memory_mb, files.timeout_s, max_bytes)
+            items = read_folder(
+                source.path,
+                source.suffixes,
+                encoding=source.encoding,
+                max_bytes=max_bytes,
+                bounds=bounds,
+            )
             return Opened(items, str(source.path), files=True)
         case options.DocstringsSource():
             origin = ", ".join(source.packages) or "the standard library's docstrings"
@@ -140,9 +156,7 @@ def source_digest(source: options.Source) -> str:  # noqa: PLR0911 - a return a 
         case options.BeirSource():
             return file_sha256(corpus_file(source.path))
         case options.FolderSource():
-            files = [p for p in folder_files(source.path, source.suffixes) if isinstance(p, Path)]
-            names = [p.relative_to(source.path).as_posix() for p in files]
-            return tree_digest(source.path, filter(is_unicode, names))
+            return _folder_digest(source)
         case options.DocstringsSource():
             roots = package_roots(source.packages)
             trees = [tree_digest(r, [p.relative_to(r).as_posix() for p in source_files(r)]) for r in roots]
@@ -153,6 +167,38 @@ def source_digest(source: options.Source) -> str:  # noqa: PLR0911 - a return a 
             return tree_digest(source.path) if source.path else str(_dataset(source)._fingerprint)
         case _:
             return digest([source.path.name, file_sha256(require_file(source.path))])
+
+
+def _folder_digest(source: options.FolderSource) -> str:
+    """Names and content of the files, and the versions of the libraries that read them."""
+    files = [p for p in folder_files(source.path, source.suffixes) if isinstance(p, Path)]
+    names = [p.relative_to(source.path).as_posix() for p in files]
+    content = tree_digest(source.path, filter(is_unicode, names))
+    readers = versions({p.suffix.lower() for p in files})
+    return digest([content, readers]) if readers else content
+
+
+def require_readers(source: options.Source) -> None:
+    """Check that the libraries are installed that read the files of a folder.
+
+    Raises:
+        DataError: Some are not.
+    """
+    if isinstance(source, options.AutoSource):
+        source = found_at(source)
+    if not isinstance(source, options.FolderSource):
+        return
+    files = [p for p in folder_files(source.path, source.suffixes) if isinstance(p, Path)]
+    count = Counter(p.suffix.lower() for p in files if missing(p.suffix.lower()))
+    if count:
+        kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(count.items()))
+        names = sorted({name for suffix in count for name in missing(suffix)})
+        raise DataError(
+            f"files that no installed library reads: {kinds}",
+            where=str(source.path),
+            expected=", ".join(names),
+            remedy=f"{INSTALL}, or leave them out with ingest.on_bad_row=skip",
+        )
 
 
 def _dataset(source: options.HuggingFaceSource) -> Any:

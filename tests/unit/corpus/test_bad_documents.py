@@ -251,10 +251,10 @@ def test_bad_files_in_a_folder(
 ) -> None:
     folder = _folder({"a.txt": "a good file", **files}, tmp_path)
     with pytest.raises(DataError) as error:
-        ingest(folder)
+        ingest(folder, on_bad_row="fail")
     assert words in str(error.value)
     assert error.value.where.endswith(next(iter(files)))
-    corpus = ingest(folder, on_bad_row="skip")
+    corpus = ingest(folder)
     assert Corpus(corpus.path).ids == ["a.txt"]
     assert [words in row["reason"] for row in rows(corpus, "rejected.jsonl")] == [True]
 
@@ -264,8 +264,8 @@ def test_links_that_go_round_in_a_folder(tmp_path: Path, ingest, rows) -> None:
     (folder / "sub" / "up").symlink_to(folder)
     (folder / "nothing.txt").symlink_to(tmp_path / "gone.txt")
     with pytest.raises(DataError, match="a link to"):
-        ingest(folder)
-    corpus = ingest(folder, on_bad_row="skip")
+        ingest(folder, on_bad_row="fail")
+    corpus = ingest(folder)
     assert Corpus(corpus.path).ids == ["a.txt", "sub/b.txt"]
     reasons = {row["where"]: row["reason"] for row in rows(corpus, "rejected.jsonl")}
     assert reasons == {

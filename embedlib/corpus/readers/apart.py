@@ -1,0 +1,147 @@
+"""Reading files in another process, which may be ended and started again between two of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+from embedlib.corpus.readers import worker
+from embedlib.corpus.readers.file import Bounds
+from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.process import child_environment, module_command, supervised_command
+
+#: Variables that the process is given: files from anywhere are parsed without the run's secrets at hand.
+_KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "PYTHONPATH",
+    "PYTHONSAFEPATH",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+)
+_BLOCK = 1 << 16
+
+
+class ReadingProcess:
+    """Reads files one after the other in a process of its own.
+
+    Args:
+        encoding: Of text files without a byte-order mark.
+        bounds: Memory of the process, seconds and bytes of a file.
+    """
+
+    def __init__(self, encoding: str, bounds: Bounds) -> None:
+        self.encoding, self.bounds = encoding, bounds
+        self._child: subprocess.Popen[bytes] | None = None
+        self._rest = b""
+
+    def read(self, path: Path, name: str) -> Iterator[Item]:
+        """The documents of a file, or why there are none."""
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            yield Rejected(name, f"cannot be read: {error.strerror or error}")
+            return
+        if size > self.bounds.max_bytes:
+            limit = f"ingest.files.max_mb is {self.bounds.max_mb:g}"
+            yield Rejected(name, f"too large: a file of {size / 1e6:.1f} MB ({limit})")
+            return
+        yield from self._answer(path, name)
+
+    def _answer(self, path: Path, name: str) -> Iterator[Item]:
+        child = self._started()
+        request = {
+            "path": str(path.absolute()),
+            "name": name,
+            "encoding": self.encoding,
+            "bounds": asdict(self.bounds),
+        }
+        try:
+            assert child.stdin is not None
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
+            for line in self._lines(child):
+                kind, values = json.loads(line)
+                if kind == worker.END:
+                    return
+                yield Record(*values) if kind == "record" else Rejected(*values)
+        except TimeoutError:
+            self.close()
+            limit = f"ingest.files.timeout_s is {self.bounds.timeout_s:g}"
+            yield Rejected(name, f"too large: not read within the time allowed ({limit})")
+        except (EOFError, BrokenPipeError):
+            code = child.wait()
+            self.close()
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            yield Rejected(name, f"damaged: the process that read it ended with {how}")
+
+    def _lines(self, child: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        """Lines of the answer as they come.
+
+        Raises:
+            TimeoutError: The file takes too long.
+            EOFError: The process ended.
+        """
+        assert child.stdout is not None
+        deadline = time.monotonic() + self.bounds.timeout_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while True:
+                *lines, self._rest = self._rest.split(b"\n")
+                yield from lines
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError
+                block = os.read(child.stdout.fileno(), _BLOCK)
+                if not block:
+                    raise EOFError
+                self._rest += block
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            self._rest = b""
+            self._child = subprocess.Popen(
+                supervised_command(module_command(worker.__name__)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,
+            )
+        return self._child
+
+    def close(self) -> None:
+        """End the process."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                stream.close()
+
+    def __enter__(self) -> ReadingProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _environment() -> dict[str, str]:
+    environment = child_environment()
+    kept = {name: environment[name] for name in _KEPT if name in environment}
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -1,0 +1,52 @@
+"""One file's documents, whatever it is; what cannot be read is named with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from embedlib.corpus.readers.file import Bounds, File
+from embedlib.corpus.readers.formats import FORMATS, INSTALL, missing, why_unread
+from embedlib.corpus.records import Item, Record, Rejected
+
+
+def read_path(path: Path, name: str, encoding: str, bounds: Bounds) -> Iterator[Item]:
+    """The documents of a file on disk."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        yield Rejected(name, f"cannot be read: {error.strerror or error}")
+        return
+    yield from read_file(File(name, data, encoding, bounds, read_file))
+
+
+def read_file(file: File) -> Iterator[Item]:
+    """The documents of a file; a reader that fails on it leaves one line that says why."""
+    form = FORMATS.get(file.suffix)
+    if form is None:
+        yield Rejected(file.name, why_unread(file.suffix), ignored=True)
+        return
+    if absent := missing(file.suffix):
+        yield Rejected(file.name, f"not installed: {', '.join(absent)} ({INSTALL})")
+        return
+    if not file.data.strip():
+        yield Rejected(file.name, "empty: it holds nothing")
+        return
+    try:
+        for item in form.read(file):
+            yield _with_text(item, file)
+    except MemoryError:
+        limit = f"ingest.files.memory_mb is {file.bounds.memory_mb}"
+        yield Rejected(file.name, f"too large: reading it takes more memory than allowed ({limit})")
+    except RecursionError:
+        yield Rejected(file.name, "damaged: nested too deeply")
+    except Exception as error:  # noqa: BLE001 - files from anywhere: the libraries raise whatever they meet
+        what = str(error).strip().splitlines()
+        yield Rejected(file.name, f"damaged: {type(error).__name__}{': ' + what[0][:200] if what else ''}")
+
+
+def _with_text(item: Item, file: File) -> Item:
+    """A document, unless its file's name is all that it says."""
+    if isinstance(item, Record) and not item.text.strip() and item.title == file.spoken:
+        return Rejected(item.where, "empty: it holds no text")
+    return item

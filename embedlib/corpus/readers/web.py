@@ -1,0 +1,90 @@
+"""HTML pages: the main content, without menus, banners and footers.
+
+trafilatura (Barbaresi 2021, https://aclanthology.org/2021.acl-demo.15) finds where the main content
+begins and ends; what lies between is read whole, for it also drops code, tables and captions that
+people search for. Where it finds little, or is not installed, the page is read from end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from embedlib.corpus.markup import MARK, html_lines, parse_html, unmarked, with_heading
+from embedlib.corpus.readers.file import File
+from embedlib.corpus.records import Item, Record, Rejected
+
+#: Less than this share of a page, or so few characters, is not taken for its main content.
+MIN_SHARE, MIN_CHARACTERS = 0.25, 200
+#: Elements above which a page is read without looking for its main content.
+MAX_ELEMENTS = 50_000
+#: A line is found in the main content by its first characters; shorter ones say nothing of the place.
+ANCHOR, MIN_ANCHOR = 60, 20
+
+
+def read_html(file: File) -> Iterator[Item]:
+    """The page as one document."""
+    page = read_page(file.data, file.name)
+    if isinstance(page, Rejected):
+        yield page
+        return
+    title, text = page
+    if not title and not text.strip():
+        yield Rejected(file.name, "empty: no text to read")
+    else:
+        yield Record(file.name, title or file.spoken, text, file.name)
+
+
+def read_page(source: bytes, name: str, *, declared: str | None = None) -> tuple[str, str] | Rejected:
+    """Title and main content of a page.
+
+    Args:
+        source: The page's bytes.
+        name: What to call it in messages.
+        declared: Its encoding where that is known from elsewhere.
+    """
+    root = parse_html(source, name, declared=declared)
+    if root is None or isinstance(root, Rejected):
+        return root or ("", "")
+    title = " ".join((root.findtext(".//title") or "").split())
+    return with_heading(title, main_lines(html_lines(root), root))
+
+
+def main_lines(lines: Sequence[str], root: Any) -> list[str]:
+    """The lines from where the main content begins to where it ends.
+
+    Args:
+        lines: The page's lines, headings marked.
+        root: The page; trafilatura may change it.
+    """
+    main = _main_text(root)
+    whole = sum(len(_squeezed(line)) for line in lines)
+    if len(main) < max(MIN_CHARACTERS, MIN_SHARE * whole):
+        return list(lines)
+    found = [
+        place
+        for place, line in enumerate(lines)
+        if len(key := _squeezed(line)) >= MIN_ANCHOR and key[:ANCHOR] in main
+    ]
+    if not found:
+        return list(lines)
+    first = next((i for i in range(found[0]) if lines[i].startswith(f"{MARK} ")), found[0])
+    while first and lines[first - 1].startswith(MARK):
+        first -= 1
+    return list(lines[first : found[-1] + 1])
+
+
+def _main_text(root: Any) -> str:
+    """What trafilatura takes for the main content, without white space."""
+    try:
+        from trafilatura import bare_extraction
+    except ImportError:
+        return ""
+    if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
+        return ""
+    found: Any = bare_extraction(root, favor_recall=True, include_comments=False, with_metadata=False)
+    return "" if found is None or found.body is None else _squeezed("".join(found.body.itertext()))
+
+
+def _squeezed(text: str) -> str:
+    return "".join(unmarked(text).split())
