@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.errors import DataError, MismatchError
+from embedlib.errors import CorruptArtifact, DataError, MismatchError
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -189,13 +189,25 @@ class Vectors:
     """A vectors artifact: float16 or float32 shards in corpus row order, and what made them.
 
     ``vectors.json`` holds ``dimension``, ``dtype``, ``count``, ``normalized``, ``model_digest``,
-    ``corpus_digest``, ``shards`` (file names in row order) and encoding measurements;
-    ``ids.parquet`` holds (doc_id, content_hash) in row order.
+    ``corpus_digest``, ``shards`` (file names in row order) with the ``rows`` of each, and encoding
+    measurements; ``ids.parquet`` holds (doc_id, content_hash) in row order.
+
+    Raises:
+        CorruptArtifact: ``vectors.json`` is missing or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.info: dict[str, Any] = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
+        path = folder / "vectors.json"
+        try:
+            self.info: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CorruptArtifact(
+                "vectors.json is missing or damaged",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                remedy="`embedlib verify` says what else is; a run encodes anew",
+            ) from error
 
     def __len__(self) -> int:
         return int(self.info["count"])

@@ -96,6 +96,10 @@ class DiskFull(StoreError):
     """No space left: nothing half-written stays behind."""
 
 
+class NotWritable(StoreError):
+    """The operating system refuses to read or write a file of the workspace."""
+
+
 class TrainingError(EmbedlibError):
     """Training ended without a model."""
 

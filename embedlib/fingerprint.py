@@ -13,7 +13,8 @@ from typing import Any
 
 #: Modules that cannot change what a stage computes, only how it is run or reported.
 INFRASTRUCTURE = frozenset(
-    f"embedlib.{name}" for name in ("errors", "progress", "store", "tracking", "fingerprint", "process")
+    f"embedlib.{name}"
+    for name in ("disk", "errors", "fingerprint", "integrity", "process", "progress", "store", "tracking")
 )
 
 

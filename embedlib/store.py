@@ -8,14 +8,12 @@ unfinished work in ``scratch/<fingerprint>/``, which is removed when the artifac
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,31 +21,34 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from embedlib.errors import CorruptArtifact, DiskFull, StoreError, UserError
+from embedlib.disk import disk_errors, file_lock, sync, sync_tree
+from embedlib.errors import CorruptArtifact, StoreError, UserError
 from embedlib.fingerprint import digest, file_sha256, recipe_fingerprint
+from embedlib.integrity import (
+    SEEN_HERE,
+    Checksums,
+    FileEntry,
+    OtherSchema,
+    damaged,
+    read_sealed,
+    require_files,
+    sealed,
+)
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "artifact.json"
 LIBRARIES = ("embedlib", "torch", "sentence-transformers", "transformers", "faiss-cpu", "numpy", "pyarrow")
-
-
-class FileEntry(BaseModel):
-    """Size in bytes and SHA-256 of one file of an artifact."""
-
-    model_config = ConfigDict(frozen=True)
-    bytes: int
-    sha256: str
 
 
 class Manifest(BaseModel):
     """What ``artifact.json`` holds; ``digest`` is the identity of the content."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: int
     kind: str
     stage: str
@@ -76,9 +77,16 @@ class ArtifactRef(BaseModel):
         """Read ``artifact.json``.
 
         Raises:
-            CorruptArtifact: It is missing, unreadable, or of another schema version.
+            CorruptArtifact: It is missing, unreadable, of another schema version, or of another artifact.
         """
-        return read_manifest(self.path)
+        manifest = read_manifest(self.path)
+        if (manifest.kind, manifest.fingerprint) != (self.kind, self.fingerprint):
+            raise damaged(
+                self.path / MANIFEST,
+                f"{self.kind}/{self.fingerprint}",
+                f"{manifest.kind}/{manifest.fingerprint}, another artifact's folder",
+            )
+        return manifest
 
     @property
     def digest(self) -> str:
@@ -105,8 +113,31 @@ class ArtifactRef(BaseModel):
         return self.path / name
 
     def read_json(self, name: str) -> Any:
-        """One JSON file's content."""
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
+        """One JSON file's content.
+
+        Raises:
+            CorruptArtifact: It is missing or no JSON.
+        """
+        try:
+            return json.loads(self.file(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise damaged(self.file(name), "JSON", str(error).splitlines()[0]) from error
+
+    def require_intact(
+        self, checksums: Checksums | None = None, names: Collection[str] | None = None
+    ) -> None:
+        """Compare the content of its files with their checksums.
+
+        Args:
+            checksums: Those that are known; every byte is read when None.
+            names: The files; all of them when None.
+
+        Raises:
+            CorruptArtifact: Naming the first file that is missing or differs.
+        """
+        files = self.manifest.files
+        chosen = files if names is None else {name: files[name] for name in names if name in files}
+        require_files(self.path, chosen, checksums)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -117,23 +148,17 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw.get("schema_version") != SCHEMA_VERSION:
-            raise CorruptArtifact(
-                "artifact of another schema version",
-                where=str(path),
-                expected=str(SCHEMA_VERSION),
-                found=str(raw.get("schema_version")),
-                remedy="open it with the version that wrote it, or delete the folder to build it anew",
-            )
-        return Manifest.model_validate(raw)
-    except (OSError, json.JSONDecodeError, ValidationError, AttributeError) as error:
+        return Manifest.model_validate(read_sealed(path, SCHEMA_VERSION))
+    except OtherSchema as error:
         raise CorruptArtifact(
-            "artifact.json is missing or unreadable",
+            "artifact of another schema version",
             where=str(path),
-            found=str(error).splitlines()[0],
-            remedy="delete the folder; the next run builds it anew",
+            expected=error.expected,
+            found=error.found,
+            remedy="open it with the version that wrote it; a run builds it anew",
         ) from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, "the artifact's record", str(error).splitlines()[0]) from error
 
 
 @dataclass(frozen=True)
@@ -193,6 +218,10 @@ class Store:
 
     Args:
         root: The workspace; made if it is not there.
+
+    Raises:
+        UserError: It is a file.
+        NotWritable: It cannot be made or written.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -200,6 +229,8 @@ class Store:
         self.artifacts_dir = self.root / "artifacts"
         self.scratch_dir = self.root / "scratch"
         self.locks_dir = self.root / "locks"
+        with disk_errors(self.root):
+            _require_folder(self.root)
         for folder in (self.artifacts_dir, self.scratch_dir, self.locks_dir):
             with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -222,37 +253,47 @@ class Store:
             return Built(self._make(recipe, fingerprint, make), reused=False)
 
     def find(self, kind: str, fingerprint: str) -> ArtifactRef | None:
-        """The artifact if it is there with every file at its size; a damaged one is set aside."""
-        folder = self.artifacts_dir / kind / fingerprint
-        if not folder.is_dir():
+        """The artifact if it is there and its content is what was written, seen once by this process."""
+        ref = self._ref(kind, fingerprint)
+        if not ref.path.is_dir():
             return None
         try:
-            self._check_sizes(folder)
+            ref.require_intact(SEEN_HERE)
         except CorruptArtifact as error:
-            aside = folder.with_name(f".damaged-{fingerprint}-{time.time_ns()}")
-            logger.warning("%s; set aside as %s and built anew", error, aside.name)
-            os.replace(folder, aside)
+            logger.warning("%s", error)
             return None
-        return ArtifactRef(kind=kind, fingerprint=fingerprint, path=folder)
+        return ref
 
     def get(self, kind: str, fingerprint: str) -> ArtifactRef:
-        """The artifact, or ``StoreError`` naming it."""
-        ref = self.find(kind, fingerprint)
-        if ref is None:
+        """The artifact.
+
+        Raises:
+            CorruptArtifact: Its content is not what was written.
+            StoreError: It is not there.
+        """
+        ref = self._ref(kind, fingerprint)
+        if not ref.path.is_dir():
             raise StoreError(
                 f"no {kind} artifact {fingerprint}",
                 where=str(self.artifacts_dir / kind),
-                remedy="run the flow that builds it",
+                remedy="`embedlib verify` says what else is missing; a run builds it anew",
             )
+        ref.require_intact(SEEN_HERE)
         return ref
 
     def artifacts(self, kind: str | None = None) -> Iterator[ArtifactRef]:
-        """Every artifact, newest first within a kind."""
+        """Every artifact whose record can be read, newest first within a kind; others are warned of."""
         kinds = [kind] if kind else sorted(p.name for p in self.artifacts_dir.iterdir() if p.is_dir())
         for name in kinds:
             folders = [p for p in (self.artifacts_dir / name).glob("[!.]*") if (p / MANIFEST).is_file()]
             for folder in sorted(folders, key=lambda p: (p / MANIFEST).stat().st_mtime, reverse=True):
-                yield ArtifactRef(kind=name, fingerprint=folder.name, path=folder)
+                ref = self._ref(name, folder.name)
+                try:
+                    _ = ref.manifest
+                except CorruptArtifact as error:
+                    logger.warning("left out: %s", error)
+                    continue
+                yield ref
 
     def sweep(self) -> list[Path]:
         """Remove temporary folders whose writer is dead; returns what was removed."""
@@ -271,15 +312,14 @@ class Store:
         Raises:
             CorruptArtifact: Naming the first file that differs.
         """
-        self._check_sizes(ref.path)
-        for name, entry in ref.manifest.files.items():
-            found = file_sha256(ref.path / name)
-            if found != entry.sha256:
-                raise _damaged(ref.path / name, f"sha256 {entry.sha256[:16]}…", f"{found[:16]}…")
+        ref.require_intact()
+
+    def _ref(self, kind: str, fingerprint: str) -> ArtifactRef:
+        return ArtifactRef(kind=kind, fingerprint=fingerprint, path=self.artifacts_dir / kind / fingerprint)
 
     def _make(self, recipe: Recipe, fingerprint: str, make: Make) -> ArtifactRef:
-        kind_dir = self.artifacts_dir / recipe.kind
-        out, scratch = kind_dir / f".tmp-{fingerprint}", self.scratch_dir / fingerprint
+        ref = self._ref(recipe.kind, fingerprint)
+        out, scratch = ref.path.with_name(f".tmp-{fingerprint}"), self.scratch_dir / fingerprint
         with disk_errors(out):
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir(parents=True)
@@ -289,56 +329,22 @@ class Store:
             try:
                 summary = make(Work(out, scratch))
                 manifest = _manifest(recipe, fingerprint, out, summary, time.monotonic() - started)
-                (out / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-                _sync_tree(out)
-                os.replace(out, kind_dir / fingerprint)
-                _sync(kind_dir)
+                record = sealed(json.loads(manifest.model_dump_json()))
+                (out / MANIFEST).write_text(json.dumps(record, indent=1), encoding="utf-8")
+                sync_tree(out)
+                _set_aside(ref.path)
+                os.replace(out, ref.path)
+                sync(ref.path.parent)
             except BaseException:
                 shutil.rmtree(out, ignore_errors=True)
                 raise
         shutil.rmtree(scratch, ignore_errors=True)
-        return ArtifactRef(kind=recipe.kind, fingerprint=fingerprint, path=kind_dir / fingerprint)
-
-    def _check_sizes(self, folder: Path) -> None:
-        for name, entry in read_manifest(folder).files.items():
-            path = folder / name
-            size = path.stat().st_size if path.is_file() else None
-            if size != entry.bytes:
-                raise _damaged(path, f"{entry.bytes} bytes", "no file" if size is None else f"{size} bytes")
+        return ref
 
     @contextmanager
     def _lock(self, name: str, wait: bool = True) -> Iterator[bool]:
         with file_lock(self.locks_dir / f"{name}.lock", wait=wait) as held:
             yield held
-
-
-@contextmanager
-def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """An operating-system lock, released when its holder dies; yields whether it is held."""
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                yield False
-                return
-            logger.info("waiting for another process: %s", path.name)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield True
-
-
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Replace a file in one step: a reader sees the old bytes or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.time_ns()}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data.encode() if isinstance(data, str) else data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
 
 
 def _manifest(
@@ -366,6 +372,21 @@ def _manifest(
     )
 
 
+def _set_aside(folder: Path) -> None:
+    """Make way for an artifact that is built anew; the damaged one is kept for whoever looks into it."""
+    if folder.exists():
+        aside = folder.with_name(f".damaged-{folder.name}-{time.time_ns()}")
+        logger.warning("the damaged %s was built anew; set aside as %s", folder, aside.name)
+        os.replace(folder, aside)
+
+
+def _require_folder(root: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise UserError(
+            "the workspace is a file", where=str(root), expected="a folder", remedy="name another workspace"
+        )
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for name in LIBRARIES:
@@ -374,42 +395,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _damaged(path: Path, expected: str, found: str) -> CorruptArtifact:
-    return CorruptArtifact(
-        "an artifact's file is not what was written",
-        where=str(path),
-        expected=expected,
-        found=found,
-        remedy="delete the artifact's folder; the next run builds it anew",
-    )
-
-
-@contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Raise ``DiskFull`` in place of the operating system's error, naming ``where`` was written to."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFull(
-            "the disk is full",
-            where=str(where),
-            remedy="free space and give the same command again; finished stages and shards are kept",
-        ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)

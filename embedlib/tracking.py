@@ -18,9 +18,9 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from embedlib.disk import file_lock, write_atomic
 from embedlib.errors import ServiceError, UserError
 from embedlib.redact import redact
-from embedlib.store import file_lock, write_atomic
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from embedlib.config.live import to_remember
 from embedlib.config.root import Config
 from embedlib.index import catalog
 from embedlib.index.catalog import Release
+from embedlib.index.reconcile import reconcile
 from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import ArtifactRef
 from tasks.artifacts import table
@@ -26,7 +27,7 @@ def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
 
     ``queries`` are those that the live index was tuned with. None before the first release.
     """
-    catalog.reconcile(run.workspace)
+    reconcile(run.workspace)
     release = catalog.current(run.workspace)
     if release is None:
         return None

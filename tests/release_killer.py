@@ -21,6 +21,7 @@ from index_workspace import Workspace, load, words
 
 import embedlib.models.local
 from embedlib.index import Searcher, catalog
+from embedlib.index.history import history
 from embedlib.index.release import Terms, publish, reconcile, rollback
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
@@ -121,7 +122,7 @@ def main(folder: str, action: str) -> None:
             "found": found,
             "reconciled": done,
             "after": after,
-            "recorded": [e["to"] for e in catalog.history(root)],
+            "recorded": [e["to"] for e in history(root)],
             "left": sorted(p.name for p in releases.glob(".tmp-*")),
             "again": answer(root),
             "numbers": catalog.numbers(root),

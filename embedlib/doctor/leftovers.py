@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from embedlib.disk import file_lock
 from embedlib.doctor.findings import Finding, fine, warning
-from embedlib.store import file_lock
 
 DAY_S = 86_400.0
 OLD_SCRATCH_DAYS = 7

@@ -1,35 +1,39 @@
 """Which releases there are, which one is live, and what happened: the folder ``releases/``.
 
 ``releases/<number>/release.json`` is immutable; ``config.json`` beside it holds the options of the last
-run that published this content. ``releases/current`` is a relative symbolic link
-replaced by one rename. ``releases/history.jsonl`` is the audit trail; it is written after the
-swap, and ``reconcile`` adds what a crash between the two left out.
+run that published this content. ``releases/current`` is a relative symbolic link replaced by one rename.
+A release that was written and not live yet holds a mark (``PENDING``), which is removed after the swap;
+only what holds it is ever removed as unfinished. ``releases/history.jsonl`` is the audit trail, written
+last: losing it loses no release, and it restores a lost ``current``.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from embedlib.disk import sync, write_atomic
 from embedlib.errors import ReleaseError
+from embedlib.integrity import OtherSchema, read_sealed, sealed
 from embedlib.retrieval.plan import DENSE, SearchPlan
-from embedlib.store import ArtifactRef, disk_errors, file_lock, write_atomic
+from embedlib.store import ArtifactRef
 
 logger = logging.getLogger(__name__)
 
 RELEASE_SCHEMA = 2
 CONFIGURATION = "config.json"
+CONFIGURATION_SCHEMA = 1
 TEMPORARY = ".tmp-"
+PENDING = ".pending"
+#: What every release consists of; a decision may be there too.
+PARTS = ("corpus", "model", "vectors", "index")
 
 
 class Part(BaseModel):
@@ -54,7 +58,7 @@ class Release(BaseModel):
     same content live already, and is not stored.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: int = RELEASE_SCHEMA
     number: int
     created_at: str
@@ -65,6 +69,13 @@ class Release(BaseModel):
     figures: dict[str, Any] = {}
     search: SearchPlan = DENSE
     reused: bool = Field(default=False, exclude=True)
+
+    @field_validator("parts")
+    @classmethod
+    def _whole(cls, parts: dict[str, Part]) -> dict[str, Part]:
+        if missing := [name for name in PARTS if name not in parts]:
+            raise ValueError(f"a release without {', '.join(missing)}")
+        return parts
 
     def ref(self, root: Path, name: str) -> ArtifactRef:
         """One part (``model``, ``index``, ``vectors``, ``corpus``, ``decision``) in a workspace.
@@ -135,23 +146,26 @@ def read_release(root: Path, number: int) -> Release:
         ReleaseError: It is missing, damaged, or of another schema version.
     """
     path = releases_dir(root) / str(number) / "release.json"
+    remedy = "`embedlib releases` lists those that can be read, `embedlib rollback --to` makes one live"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        found = raw.get("schema_version") if isinstance(raw, dict) else None
-        if found != RELEASE_SCHEMA:
-            raise ReleaseError(
-                f"release {number} has another schema version",
-                where=str(path),
-                expected=str(RELEASE_SCHEMA),
-                found=str(found),
-            )
-        return Release.model_validate(raw)
-    except (OSError, json.JSONDecodeError, ValidationError) as error:
+        release = Release.model_validate(read_sealed(path, RELEASE_SCHEMA))
+        if release.number != number:
+            raise ValueError(f"the record of release {release.number}")
+        return release
+    except OtherSchema as error:
+        raise ReleaseError(
+            f"release {number} has another schema version",
+            where=str(path),
+            expected=error.expected,
+            found=error.found,
+            remedy=remedy,
+        ) from error
+    except (OSError, ValueError) as error:
         raise ReleaseError(
             f"release {number} cannot be read",
             where=str(path),
-            found=str(error).splitlines()[0],
-            remedy="`embedlib releases` lists those that can",
+            found=" ".join(str(error).split())[:200],
+            remedy=remedy,
         ) from error
 
 
@@ -163,36 +177,61 @@ def read_configuration(root: Path, number: int) -> dict[str, Any] | None:
     """
     path = releases_dir(root) / str(number) / CONFIGURATION
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return dict(read_sealed(path, CONFIGURATION_SCHEMA)["options"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        value = error
-    if isinstance(value, dict):
-        return value
-    raise ReleaseError(
-        f"the configuration of release {number} cannot be read",
-        where=str(path),
-        found=str(value).splitlines()[0],
-        remedy="give --config, or --data; the next publish writes it anew",
-    )
+    except (OSError, ValueError, TypeError, KeyError, OtherSchema) as error:
+        raise ReleaseError(
+            f"the configuration of release {number} cannot be read",
+            where=str(path),
+            found=" ".join(str(error).split())[:200],
+            remedy="give --config, or --data; the next publish writes it anew",
+        ) from error
 
 
 def write_configuration(folder: Path, values: Mapping[str, Any]) -> None:
     """Keep the options a release was made with in its folder."""
-    write_atomic(folder / CONFIGURATION, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    record = sealed({"schema_version": CONFIGURATION_SCHEMA, "options": dict(values)})
+    write_atomic(folder / CONFIGURATION, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def current(root: Path) -> Release | None:
-    """The live release, or None before the first one."""
+    """The live release, or None before the first one.
+
+    Raises:
+        ReleaseError: It cannot be read, or ``current`` is lost.
+    """
     number = current_number(root)
-    return None if number is None else read_release(root, number)
+    if number is None:
+        require_not_lost(root)
+        return None
+    return read_release(root, number)
+
+
+def require_not_lost(root: Path) -> None:
+    """Where nothing is live, check that nothing ever was.
+
+    Raises:
+        ReleaseError: There are releases.
+    """
+    if kept := finished_numbers(root):
+        raise ReleaseError(
+            "releases/current is missing: no release is live",
+            where=str(releases_dir(root)),
+            found=f"releases {', '.join(map(str, kept))}",
+            remedy=f"`embedlib rollback --to {kept[-1]}` makes that one live",
+        )
 
 
 def numbers(root: Path) -> list[int]:
     """Numbers of the releases that are kept, ascending."""
     folder = releases_dir(root)
     return sorted(int(p.name) for p in folder.glob("*") if p.name.isdecimal()) if folder.is_dir() else []
+
+
+def finished_numbers(root: Path) -> list[int]:
+    """``numbers`` without those that a publisher has written and not made live."""
+    return [n for n in numbers(root) if not (releases_dir(root) / str(n) / PENDING).exists()]
 
 
 def releases(root: Path) -> list[Release]:
@@ -206,126 +245,18 @@ def releases(root: Path) -> list[Release]:
     return found
 
 
-def history(root: Path) -> list[dict[str, Any]]:
-    """The audit trail, oldest first: action, from, to, at, who, why.
-
-    A torn last line, left by a power cut, is not part of it.
-    """
-    path = releases_dir(root) / "history.jsonl"
-    if not path.is_file():
-        return []
-    *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines]
-
-
-def record(root: Path, action: str, before: int | None, after: int | None, **details: Any) -> None:
-    """Append one line to the audit trail and sync it."""
-    entry = {"action": action, "from": before, "to": after, "at": now(), **details}
-    line = json.dumps({k: v for k, v in entry.items() if v is not None or k in ("from", "to")}) + "\n"
-    path = releases_dir(root) / "history.jsonl"
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601 to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def user_name() -> str:
-    """Who runs this process, for the audit trail."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def swap(root: Path, number: int) -> None:
-    """Make a release the live one: one rename; the old or the new one is live, never none."""
+    """Make a release the live one: one rename; the old or the new one is live, never none.
+
+    A folder that stands where the link belongs is set aside.
+    """
     folder = releases_dir(root)
     temporary = folder / f"{TEMPORARY}current-{os.getpid()}"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(str(number))
-    temporary.replace(folder / "current")
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's renames survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def publisher_lock(root: Path, *, wait: bool = True) -> Iterator[None]:
-    """Only one process changes ``releases/`` at a time; leftovers are reconciled on entry.
-
-    Raises:
-        ReleaseError: Another publisher is at work and ``wait`` is false.
-    """
-    folder = releases_dir(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder / ".lock", wait=wait) as held:
-        if not held:
-            raise ReleaseError(
-                "another publisher is at work",
-                where=str(folder),
-                remedy="try again when it has finished, or publish with wait on",
-            )
-        with disk_errors(folder):
-            reconcile_locked(root)
-            yield
-
-
-def reconcile(root: Path) -> list[str]:
-    """Finish or undo what a killed publish or rollback left; returns what was done.
-
-    Waits for a publisher that is at work.
-    """
-    folder = releases_dir(root)
-    if not folder.is_dir():
-        return []
-    with file_lock(folder / ".lock"):
-        return reconcile_locked(root)
-
-
-def reconcile_locked(root: Path) -> list[str]:
-    """``reconcile`` for a caller that holds the publisher's lock."""
-    folder = releases_dir(root)
-    done = []
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        _remove(leftover)
-        done.append(f"removed the unfinished {leftover.name}")
-    done += _mend_history(root)
-    past = history(root)
-    live = live_number(root)
-    if live != (past[-1]["to"] if past else None):
-        before = past[-1]["to"] if past else None
-        record(root, "reconcile", before, live, why="a publisher was killed after the swap")
-        done.append(f"recorded release {live} as live")
-    known = {entry["to"] for entry in history(root)}
-    for number in numbers(root):
-        if number not in known:
-            _remove(folder / str(number))
-            done.append(f"removed release {number}, which was never live")
-    return done
-
-
-def _mend_history(root: Path) -> list[str]:
-    path = releases_dir(root) / "history.jsonl"
-    if not path.is_file() or not (data := path.read_bytes()) or data.endswith(b"\n"):
-        return []
-    write_atomic(path, data[: data.rfind(b"\n") + 1])
-    return ["cut a torn line off history.jsonl"]
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    else:
-        shutil.rmtree(path)
+    link = folder / "current"
+    if link.is_dir() and not link.is_symlink():
+        link.replace(folder / f"spoiled-current-{time.time_ns()}")
+    temporary.replace(link)
+    sync(folder)
+    (folder / str(number) / PENDING).unlink(missing_ok=True)

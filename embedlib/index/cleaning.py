@@ -6,9 +6,11 @@ import logging
 import shutil
 from datetime import UTC, datetime, timedelta
 
+from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact
-from embedlib.index.catalog import publisher_lock, releases
-from embedlib.store import ArtifactRef, Store, file_lock
+from embedlib.index.catalog import numbers, releases
+from embedlib.index.reconcile import publisher_lock
+from embedlib.store import ArtifactRef, Store
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,11 @@ def remove_unused(store: Store, *, older_than_days: float, at: datetime | None =
     """
     limit = (at or datetime.now(UTC)) - timedelta(days=older_than_days)
     with publisher_lock(store.root):
-        named = {(p.kind, p.fingerprint) for release in releases(store.root) for p in release.parts.values()}
+        kept = releases(store.root)
+        if len(kept) != len(numbers(store.root)):
+            logger.warning("nothing is removed while a release cannot be read: what it names is not known")
+            return []
+        named = {(p.kind, p.fingerprint) for release in kept for p in release.parts.values()}
         old = [
             ref
             for kind in LARGE_KINDS

@@ -249,8 +249,8 @@ def _write_shard(
 ) -> None:
     np.save(out / "vectors.npy", vectors.astype(encoding.dtype), allow_pickle=False)
     pq.write_table(pa.table({"content_hash": list(hashes)}), out / "ids.parquet", compression="zstd")
-    info = {"encoding": encoding.identity, "normalized": normalized, "shards": ["vectors.npy"]}
-    write_json(out / "vectors.json", info)
+    info = {"encoding": encoding.identity, "normalized": normalized}
+    write_json(out / "vectors.json", {**info, "shards": ["vectors.npy"], "rows": [len(hashes)]})
 
 
 def _dropped(store: Store, encoding: Encoding, hashes: Hashes) -> int:

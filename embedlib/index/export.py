@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedlib.contracts import Corpus, Vectors, write_json
+from embedlib.disk import disk_errors
 from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
 from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
-from embedlib.store import disk_errors
 
 FORMATS = ("parquet", "numpy")
 BLOCK = 8192

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from embedlib.errors import CorruptArtifact
 
@@ -88,12 +88,12 @@ def read_info(folder: Path) -> IndexInfo:
                 remedy="build the index anew",
             )
         return IndexInfo.model_validate(raw)
-    except (OSError, json.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifact(
             "index.json is missing or damaged",
             where=str(path),
             found=str(error).splitlines()[0],
-            remedy="delete the index artifact; the next run builds it anew",
+            remedy="`embedlib rollback`; a run builds the index anew",
         ) from error
 
 
@@ -112,5 +112,5 @@ def open_index(path: Path) -> Any:
             "the index file cannot be read",
             where=str(path),
             found=str(error).strip().splitlines()[-1][-200:],
-            remedy="delete the index artifact; the next run builds it anew",
+            remedy="`embedlib rollback`; a run builds the index anew",
         ) from error

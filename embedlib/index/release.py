@@ -1,8 +1,9 @@
 """Publish a model and its index as one unit, and go back.
 
 The steps of a publish, in order: lock and reconcile; refuse parts that do not belong together;
-verify; write the release to a temporary folder and rename it; swap ``current``; append to the
-audit trail. Whatever kills the process, the old release or the new one is live, whole.
+verify; write the release to a temporary folder and rename it; swap ``current`` and take the mark of
+an unfinished release off; append to the audit trail. Whatever kills the process, the old release or
+the new one is live, whole.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.contracts import Corpus, Vectors
+from embedlib.disk import sync
 from embedlib.errors import MismatchError, ReleaseError
 from embedlib.index import catalog
-from embedlib.index.catalog import Part, Release, current, reconcile, releases
+from embedlib.index.catalog import PENDING, Part, Release, current, releases
+from embedlib.index.history import history, now, record, user_name
 from embedlib.index.info import read_info
+from embedlib.index.reconcile import publisher_lock, reconcile
 from embedlib.index.release_lock import LOCK_FILE
+from embedlib.index.release_parts import remember, require_whole
 from embedlib.index.retention import previous
-from embedlib.index.verify import Checks, require_intact, verify_index
+from embedlib.index.verify import Checks, verify_index
+from embedlib.integrity import Checksums, sealed
 from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
 
@@ -83,6 +89,7 @@ def publish(
 
     Raises:
         MismatchError: The parts do not belong together.
+        CorruptArtifact: A part is damaged.
         VerificationError: The index fails a check; nothing is published.
         ReleaseError: Another publisher is at work and ``terms.wait`` is false.
     """
@@ -90,7 +97,10 @@ def publish(
     root = Path(root)
     given = {"corpus": corpus, "model": model, "vectors": vectors, "index": index, "decision": decision}
     refs = {name: ref for name, ref in given.items() if ref is not None}
-    with catalog.publisher_lock(root, wait=terms.wait):
+    with publisher_lock(root, wait=terms.wait):
+        checksums = Checksums()
+        for ref in refs.values():
+            ref.require_intact(checksums)
         parts = {name: _part(root, ref) for name, ref in refs.items()}
         live = _live(root)
         if live is not None and _same_content(live.parts, parts):
@@ -100,11 +110,10 @@ def publish(
                 )
             return live.model_copy(update={"reused": True})
         require_matching(refs)
-        require_intact([model, index])
         figures = verify_index(index, Vectors(vectors.path), Corpus(corpus.path), model, terms.checks)
         release = Release(
             number=_next_number(root),
-            created_at=catalog.now(),
+            created_at=now(),
             parts=parts,
             parents=[] if live is None else [live.number],
             event=None if event is None else dict(event),
@@ -114,6 +123,7 @@ def publish(
         )
         _write(root, release, terms.configuration)
         catalog.swap(root, release.number)
+        remember(root, checksums)
         _record(root, "publish", live, release.number, terms.who, terms.why)
     logger.info("release %d is live", release.number)
     return release
@@ -135,10 +145,12 @@ def rollback(
         The release that is live now.
 
     Raises:
-        ReleaseError: There is no such release, or its files are not intact.
+        ReleaseError: There is no such release, or a part of it is gone.
+        MismatchError: Another artifact lies in a part's place.
+        CorruptArtifact: A part is damaged.
     """
     root = Path(root)
-    with catalog.publisher_lock(root, wait=wait):
+    with publisher_lock(root, wait=wait):
         live = catalog.live_number(root)
         target = previous(root) if number is None else number
         if target is None:
@@ -151,9 +163,11 @@ def rollback(
         release = catalog.read_release(root, target)
         if target == live:
             return release.model_copy(update={"reused": True})
-        require_intact([release.ref(root, "model"), release.ref(root, "index")])
+        checksums = Checksums()
+        require_whole(root, release, checksums=checksums)
         catalog.swap(root, target)
-        catalog.record(root, "rollback", live, target, who=who or catalog.user_name(), why=why or None)
+        remember(root, checksums)
+        record(root, "rollback", live, target, who=who or user_name(), why=why or None)
     logger.info("release %d is live again", target)
     return release
 
@@ -204,7 +218,7 @@ def _same_content(live: Mapping[str, Part], new: Mapping[str, Part]) -> bool:
 
 
 def _next_number(root: Path) -> int:
-    past: list[int] = [entry["to"] for entry in catalog.history(root) if entry["to"] is not None]
+    past: list[int] = [entry["to"] for entry in history(root) if entry["to"] is not None]
     return max([0, *past, *catalog.numbers(root)]) + 1
 
 
@@ -214,21 +228,23 @@ def _write(root: Path, release: Release, configuration: Mapping[str, Any] | None
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     (temporary / LOCK_FILE).touch()
-    text = json.dumps(release.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    (temporary / PENDING).touch()
+    whole = sealed(release.model_dump(mode="json"))
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     with (temporary / "release.json").open("w", encoding="utf-8") as stream:
         stream.write(text + "\n")
         stream.flush()
         os.fsync(stream.fileno())
     if configuration is not None:
         catalog.write_configuration(temporary, configuration)
-    catalog.sync_folder(temporary)
+    sync(temporary)
     temporary.replace(folder / str(release.number))
-    catalog.sync_folder(folder)
+    sync(folder)
 
 
 def _record(root: Path, action: str, live: Release | None, number: int, who: str, why: str) -> None:
     before = None if live is None else live.number
-    catalog.record(root, action, before, number, who=who or catalog.user_name(), why=why or None)
+    record(root, action, before, number, who=who or user_name(), why=why or None)
 
 
 __all__ = ["Release", "Terms", "current", "publish", "reconcile", "releases", "require_matching", "rollback"]

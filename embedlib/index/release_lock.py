@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedlib.errors import ReleaseError
-from embedlib.index.catalog import current_number, releases_dir
+from embedlib.index.catalog import current_number, releases_dir, require_not_lost
 
 LOCK_FILE = ".hold"
 
@@ -51,11 +51,12 @@ def lock_current(root: Path, attempts: int = 20) -> ReleaseLock | None:
         The hold, or None where nothing was ever published.
 
     Raises:
-        ReleaseError: ``current`` keeps naming releases that are not there.
+        ReleaseError: ``current`` keeps naming releases that are not there, or is lost.
     """
     for attempt in range(attempts):
         number = current_number(root)
         if number is None:
+            require_not_lost(root)
             return None
         try:
             return ReleaseLock(root, number)
@@ -81,8 +82,10 @@ def removal(root: Path, number: int) -> Iterator[bool]:
 
 def _open_shared(path: Path) -> int:
     try:
+        if (path.parent / "release.json").is_file() and not path.exists():
+            path.touch()  # lost: a copy without hidden files, say
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise _gone(path, int(path.parent.name)) from error
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor

@@ -7,15 +7,15 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from embedlib.disk import sync
 from embedlib.index.catalog import (
     TEMPORARY,
     current_number,
     live_number,
-    publisher_lock,
     releases,
     releases_dir,
-    sync_folder,
 )
+from embedlib.index.reconcile import publisher_lock
 from embedlib.index.release_lock import removal
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ def retire(
         ReleaseError: Another publisher is at work and ``wait`` is false.
     """
     with publisher_lock(root, wait=wait):
+        if live_number(root) is None:
+            return []  # which one must stay is not known
         return [
             n for n in _expired(root, keep, max_age_days, at or datetime.now(UTC)) if _retire_one(root, n)
         ]
@@ -57,9 +59,9 @@ def previous(root: Path) -> int | None:
     """The release that was live before the live one and is still there, from its record."""
     live = live_number(root)
     there = {release.number: release for release in releases(root)}
-    if live is None or live not in there:
+    if live is None:
         return None
-    candidates = [n for n in there[live].parents if n in there]
+    candidates = [n for n in there[live].parents if n in there] if live in there else []
     return candidates[0] if candidates else max((n for n in there if n < live), default=None)
 
 
@@ -81,6 +83,6 @@ def _retire_one(root: Path, number: int) -> bool:
             return False
         grave = folder / f"{TEMPORARY}retired-{number}"
         (folder / str(number)).replace(grave)
-        sync_folder(folder)
+        sync(folder)
     shutil.rmtree(grave)
     return True

@@ -19,7 +19,7 @@ from embedlib.index.info import MOMENTS_FILE, IndexInfo, read_info
 from embedlib.index.lexical import BM25_DIR, open_bm25
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release_lock import ReleaseLock
-from embedlib.index.verify import require_intact
+from embedlib.index.release_parts import require_served
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import block_of, exact_search
@@ -51,8 +51,9 @@ class Snapshot:
         self._hold = hold
         self.number = hold.number
         self.release = read_release(root, hold.number)
+        require_served(root, self.release)
         model, index, vectors = (self.release.ref(root, name) for name in ("model", "index", "vectors"))
-        self.info = _require_release(self.release, model, index, vectors)
+        self.info = _require_pair(self.release, model, index)
         self.encoder = encoders.get(model)
         self.dense_index = DenseIndex.open(index.path, Vectors(vectors.path))
         self.documents = Documents(index.path)
@@ -139,11 +140,7 @@ class Encoders:
         self._guard = threading.Lock()
 
     def get(self, model: ArtifactRef) -> QueryBatcher:
-        """The model, loaded at most once while it is in use.
-
-        Raises:
-            CorruptArtifact: Its folder is not what was published.
-        """
+        """The model, loaded at most once while it is in use."""
         with self._guard:
             return self._get(model)
 
@@ -151,7 +148,6 @@ class Encoders:
         digest = model.digest
         encoder = self._loaded.pop(digest, None)
         if encoder is None:
-            require_intact([model])
             encoder = QueryBatcher((self._load or _local)(model.path))
             encoder.encode(["warm"])  # the first call of a model is many times slower than the next
         self._loaded[digest] = encoder
@@ -166,19 +162,7 @@ def _local(folder: Path) -> Encoder:
     return load_encoder(folder)
 
 
-def _require_release(
-    release: Release, model: ArtifactRef, index: ArtifactRef, vectors: ArtifactRef
-) -> IndexInfo:
-    for name, ref in (("model", model), ("index", index), ("vectors", vectors)):
-        if ref.digest != release.parts[name].digest:
-            raise MismatchError(
-                f"the {name} of release {release.number} is not the one that was published",
-                where=str(ref.path),
-                expected=release.parts[name].digest,
-                found=ref.digest,
-                remedy="`embedlib rollback`, or publish again",
-            )
-    _require_sizes(index)
+def _require_pair(release: Release, model: ArtifactRef, index: ArtifactRef) -> IndexInfo:
     info = read_info(index.path)
     if info.model_digest != model.digest:
         raise MismatchError(
@@ -189,20 +173,6 @@ def _require_release(
             remedy="`embedlib rollback`, or build the index with this model",
         )
     return info
-
-
-def _require_sizes(ref: ArtifactRef) -> None:
-    for name, entry in ref.manifest.files.items():
-        path = ref.path / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != entry.bytes:
-            raise CorruptArtifact(
-                f"a file of the {ref.kind} artifact is not what was written",
-                where=str(path),
-                expected=f"{entry.bytes} bytes",
-                found="no file" if size is None else f"{size} bytes",
-                remedy="`embedlib rollback`, then build the index anew",
-            )
 
 
 def _require_count(documents: Documents, info: IndexInfo, index: ArtifactRef) -> None:

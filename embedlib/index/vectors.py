@@ -38,18 +38,18 @@ def write_vectors(
         raise DataError("the corpus is empty", where=str(corpus.path), expected="at least one document")
     (out / "shards").mkdir()
     names: list[str] = []
+    rows: list[int] = []
     positions = cache.find(hashes)
     for start in range(0, len(hashes), FILE_ROWS):
         block = cache.take(positions[start : start + FILE_ROWS])
         _check(block, corpus, start)
         names.append(f"shards/{len(names):05d}.npy")
+        rows.append(len(block))
         np.save(out / names[-1], block, allow_pickle=False)
     _write_ids(corpus.file("corpus.parquet"), out / "ids.parquet")
     shape = {"dimension": int(block.shape[1]), "dtype": str(block.dtype), "count": len(hashes)}
-    write_json(
-        out / "vectors.json",
-        {**shape, "normalized": cache.normalized, **info, "corpus_digest": corpus.digest, "shards": names},
-    )
+    origin = {"normalized": cache.normalized, **info, "corpus_digest": corpus.digest}
+    write_json(out / "vectors.json", {**shape, **origin, "shards": names, "rows": rows})
     return int(block.shape[1])
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from embedlib.contracts import Corpus, Floats, Rows, Vectors, document_text
-from embedlib.errors import CorruptArtifact, DataError, MismatchError, VerificationError
-from embedlib.fingerprint import file_sha256
+from embedlib.errors import DataError, MismatchError, VerificationError
 from embedlib.index.build import check_norms
 from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IDS_FILE, IndexInfo, read_info
@@ -70,26 +68,6 @@ def verify_index(
             remedy="nothing was published; mend the cause, or delete the artifact and run again",
         )
     return figures
-
-
-def require_intact(refs: Sequence[ArtifactRef]) -> None:
-    """Compare every byte of artifacts with their checksums.
-
-    Raises:
-        CorruptArtifact: Naming the first file that is missing or differs.
-    """
-    for ref in refs:
-        for name, entry in ref.manifest.files.items():
-            path = ref.path / name
-            found = file_sha256(path) if path.is_file() else "no file"
-            if found != entry.sha256:
-                raise CorruptArtifact(
-                    f"a file of the {ref.kind} artifact is not what was written",
-                    where=str(path),
-                    expected=f"sha256 {entry.sha256[:16]}",
-                    found=found[:16],
-                    remedy="delete the artifact's folder; the next run builds it anew",
-                )
 
 
 def _load(model: ArtifactRef) -> Encoder:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
+from embedlib.disk import write_atomic
 from embedlib.errors import DataError, EmbedlibError, UserError
 from embedlib.monitoring import signals
 from embedlib.monitoring.canaries import (
@@ -27,7 +28,6 @@ from embedlib.monitoring.delta import content_hashes, corpus_delta
 from embedlib.monitoring.drift import energy_test, out_of_vocabulary, vocabulary
 from embedlib.monitoring.history import Check, History, Signal
 from embedlib.monitoring.logs import read_labels, read_query_log
-from embedlib.store import write_atomic
 
 logger = logging.getLogger(__name__)
 

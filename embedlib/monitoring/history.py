@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from embedlib.store import file_lock, write_atomic
+from embedlib.disk import file_lock, write_atomic
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import logging
 import shutil
 from pathlib import Path
 
+from embedlib.disk import write_atomic
 from embedlib.fingerprint import file_sha256
-from embedlib.store import write_atomic
 
 logger = logging.getLogger(__name__)
 

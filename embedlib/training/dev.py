@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from embedlib.store import write_atomic
+from embedlib.disk import write_atomic
 from embedlib.training.trainer import shared
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedlib.disk import file_lock
 from embedlib.errors import EmbedlibError, TrainingError
 from embedlib.process import module_command, run_supervised
 from embedlib.progress import Progress, silent
-from embedlib.store import file_lock
 from embedlib.training.events import error_of, parse
 from embedlib.training.options import TrainingJob
 

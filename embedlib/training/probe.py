@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.contracts import EXAMPLES, read_rows, write_table
+from embedlib.disk import write_atomic
 from embedlib.evaluation.significance import paired_bootstrap
-from embedlib.store import write_atomic
 from embedlib.training.events import report_progress
 from embedlib.training.finetune import prepare, recipe_of
 from embedlib.training.loop import dev_score, read_dev, train

@@ -15,6 +15,7 @@ from index_workspace import Workspace, load, words
 
 from embedlib.errors import ReleaseError
 from embedlib.index import catalog
+from embedlib.index.history import history
 from embedlib.index.release import Terms, publish, reconcile, rollback
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.retention import retire
@@ -111,6 +112,7 @@ class Life(RuleBasedStateMachine):
             (folder / ".tmp-current-1").symlink_to("1")
         elif step == "before the swap":
             shutil.copytree(folder / str(self.live), folder / str(number))
+            (folder / str(number) / catalog.PENDING).touch()
         else:
             path = folder / "history.jsonl"
             path.write_text(path.read_text()[:-3])
@@ -119,11 +121,11 @@ class Life(RuleBasedStateMachine):
     def reconcile(self):
         reconcile(self.root)
         numbers = catalog.numbers(self.root)
-        recorded = {entry["to"] for entry in catalog.history(self.root)}
+        recorded = {entry["to"] for entry in history(self.root)}
         assert set(numbers) <= recorded
         assert not list((self.root / "releases").glob(".tmp-*"))
         if self.live is not None:
-            assert catalog.history(self.root)[-1]["to"] == self.live
+            assert history(self.root)[-1]["to"] == self.live
 
     @invariant()
     def the_live_release_is_whole(self):

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from records import edit_record
 
 from embedlib.doctor.diagnose import diagnose, exit_code
 from embedlib.doctor.findings import Severity
@@ -15,6 +16,7 @@ from embedlib.doctor.vectors import check_anisotropy
 from embedlib.fingerprint import digest, file_sha256
 from embedlib.index.catalog import current
 from embedlib.models.local import load_encoder
+from embedlib.store import read_manifest
 
 
 def by_subject(findings):
@@ -31,24 +33,23 @@ def part(root, name):
 
 def rewrite_manifest(folder, files):
     """Give an artifact whose files were replaced a manifest that fits, with a digest of its own."""
-    path = folder / "artifact.json"
-    manifest = json.loads(path.read_text())
-    for name in files:
-        manifest["files"][name] = {
-            "bytes": (folder / name).stat().st_size,
-            "sha256": file_sha256(folder / name),
-        }
-    manifest["digest"] = digest({n: e["sha256"] for n, e in manifest["files"].items()})
-    path.write_text(json.dumps(manifest))
-    return manifest["digest"]
+
+    def fit(manifest):
+        for name in files:
+            size, sha256 = (folder / name).stat().st_size, file_sha256(folder / name)
+            manifest["files"][name] = {"bytes": size, "sha256": sha256}
+        manifest["digest"] = digest({n: e["sha256"] for n, e in manifest["files"].items()})
+
+    edit_record(folder / "artifact.json", fit)
+    return read_manifest(folder).digest
 
 
 def rewrite_release(root, **digests):
-    path = root / "releases" / "1" / "release.json"
-    release = json.loads(path.read_text())
-    for name, value in digests.items():
-        release["parts"][name]["digest"] = value
-    path.write_text(json.dumps(release))
+    def change(release):
+        for name, value in digests.items():
+            release["parts"][name]["digest"] = value
+
+    edit_record(root / "releases" / "1" / "release.json", change)
 
 
 def test_a_workspace_that_does_not_exist_yet(tmp_path):

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
+from embedlib.disk import file_lock
 from embedlib.doctor.consistency import check_library, check_pairing, check_same_vectors
 from embedlib.doctor.findings import Severity
 from embedlib.doctor.installation import (
@@ -24,7 +25,7 @@ from embedlib.doctor.installation import (
     service_urls,
 )
 from embedlib.doctor.leftovers import check_leftovers, check_locks, is_free
-from embedlib.store import Store, file_lock
+from embedlib.store import Store
 
 INSTALLED = {"fastapi": "0.150.2", "numpy": "2.4.6", "rich": "13.0"}
 
@@ -136,7 +137,7 @@ def test_work_under_way_is_no_leftover(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from embedlib.store import file_lock
+from embedlib.disk import file_lock
 with file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -16,7 +16,7 @@ import pytest
 from toys import ToyEncoder
 
 from embedlib.contracts import CORPUS, Vectors, content_hash, write_table
-from embedlib.errors import DataError, ModelError
+from embedlib.errors import DataError, ModelError, StoreError
 from embedlib.index import encode
 from embedlib.index.encode import (
     Encoding,
@@ -26,7 +26,7 @@ from embedlib.index.encode import (
     encode_shard,
     plan_shards,
 )
-from embedlib.index.vector_cache import cached_vectors
+from embedlib.index.vector_cache import cached_vectors, read_hashes
 from embedlib.index.vectors import unusable
 from embedlib.store import Recipe
 
@@ -191,6 +191,36 @@ def test_a_truncated_shard_is_encoded_again(store, toy, encoding):
         stream.truncate(200)
     ref, _ = run(store, corpus, encoding)
     assert np.allclose(Vectors(ref.path).load(), Counting().encode(list(DOCUMENTS.values())))
+
+
+@pytest.mark.parametrize("kind", ["vectors", "shard"])
+def test_a_vector_changed_at_the_same_size_is_encoded_again_not_reused(store, toy, encoding, kind, caplog):
+    corpus = make_corpus(store, DOCUMENTS)
+    if kind == "vectors":
+        run(store, corpus, encoding)
+        drop_assembled_shards(store, encoding, cached_vectors(store, encoding.identity, shards=False))
+    else:
+        for spec in plan_shards(store, corpus.path, encoding, 4):
+            encode_shard(store, spec)
+    path = max(store.artifacts_dir.glob(f"{kind}/*/**/*.npy"), key=lambda p: p.stat().st_size)
+    array = np.load(path)
+    array[1] = array[0][::-1]
+    np.save(path, array)
+    toy.texts.clear()
+    changed = {**DOCUMENTS, "e": "one more"}
+    ref, _ = run(store, make_corpus(store, changed), encoding)
+    expected = Counting().encode([changed[doc_id] for doc_id in sorted(changed)])
+    assert np.allclose(Vectors(ref.path).load(), expected)
+    assert len(toy.texts) == 1 + len(array)
+    assert "encoded anew" in caplog.text
+
+
+def test_vectors_gone_while_they_are_put_together_are_told(store, toy, encoding):
+    corpus = make_corpus(store, DOCUMENTS)
+    encode_shard(store, plan_shards(store, corpus.path, encoding, 4)[0])
+    cache = cached_vectors(store, encoding.identity)
+    with pytest.raises(StoreError, match="not in the store any more"):
+        cache.take(cache.find(read_hashes(corpus.file("corpus.parquet"))))
 
 
 def test_the_files_depend_on_content_alone(store, toy, encoding, tmp_path):

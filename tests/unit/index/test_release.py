@@ -8,15 +8,19 @@ import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from index_workspace import Workspace, words
 
+from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError
 from embedlib.index import catalog
+from embedlib.index.cleaning import remove_unused
+from embedlib.index.history import history
 from embedlib.index.release import current, publish, reconcile, releases, rollback
 from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.retention import protected, retire
-from embedlib.store import file_lock
+from embedlib.index.verify import Checks
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_the_same_content_is_not_published_again(workspace):
     assert again.reused
     assert again.number == first.number
     assert not first.reused
-    assert len(catalog.history(workspace.root)) == 1
+    assert len(history(workspace.root)) == 1
 
 
 def test_the_workspace_can_be_moved(three, tmp_path):
@@ -70,7 +74,7 @@ def test_the_workspace_can_be_moved(three, tmp_path):
 def test_rollback_goes_back_step_by_step_and_says_who_and_why(three):
     assert rollback(three.root, who="bob", why="bad answers").number == 2
     assert rollback(three.root).number == 1
-    last = catalog.history(three.root)[-2]
+    last = history(three.root)[-2]
     assert {k: last[k] for k in ("action", "from", "to", "who", "why")} == {
         "action": "rollback",
         "from": 3,
@@ -95,6 +99,101 @@ def test_rollback_refuses_a_release_whose_index_is_damaged(three):
     with pytest.raises(CorruptArtifact, match=r"index\.faiss"):
         rollback(three.root)
     assert current(three.root).number == 3
+
+
+@pytest.mark.parametrize("part", ["corpus", "model", "vectors", "index"])
+@pytest.mark.parametrize("damage", ["gone", "flipped", "record"])
+def test_rollback_to_a_release_that_is_not_whole_is_refused_with_the_remedy(three, part, damage):
+    ref = catalog.read_release(three.root, 2).ref(three.root, part)
+    name = max(ref.manifest.files, key=lambda n: ref.manifest.files[n].bytes)
+    target = ref.file("artifact.json" if damage == "record" else name)
+    if damage == "gone":
+        shutil.rmtree(ref.path)
+    else:
+        data = bytearray(target.read_bytes())
+        data[len(data) // 2] ^= 0x80
+        target.write_bytes(data)
+    # words(12, seed) share one model: what is damaged in release 2's is damaged in release 3's too
+    with pytest.raises((ReleaseError, CorruptArtifact), match=rf"(?s)the {part} of release 2 is .*remedy"):
+        rollback(three.root, 2)
+    assert current(three.root).number == 3
+
+
+def test_what_is_published_is_read_in_full(three):
+    parts = three.parts(words(12, 7), bm25=False)
+    path = parts["vectors"].file("shards/00000.npy")
+    array = np.load(path)
+    array[2] = array[1]
+    np.save(path, array)
+    with pytest.raises(CorruptArtifact, match=r"00000\.npy"):
+        three.publish(parts, checks=Checks(self_checks=0))
+    assert current(three.root).number == 3
+
+
+@pytest.mark.parametrize("spoil", [b"", None, b"\xff\xfe\x00garbage\n", b"[]\n{}\n1e999\n"])
+def test_losing_the_audit_trail_loses_no_release(three, spoil, caplog):
+    path = three.root / "releases" / "history.jsonl"
+    path.unlink() if spoil is None else path.write_bytes(spoil)
+    assert rollback(three.root).number == 2
+    assert catalog.numbers(three.root) == [1, 2, 3]
+    assert three.publish(three.parts(words(12, 7), bm25=False)).number == 4
+    assert catalog.numbers(three.root) == [1, 2, 3, 4]
+    assert history(three.root)[-1]["to"] == 4
+
+
+def test_a_garbled_line_of_the_audit_trail_is_skipped_and_named(three, caplog):
+    path = three.root / "releases" / "history.jsonl"
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = b"\x80" + lines[1][1:]
+    path.write_bytes(b"\n".join(lines))
+    assert [e["to"] for e in history(three.root)] == [1, 3]
+    assert "line 2" in caplog.text
+    assert rollback(three.root).number == 2
+
+
+@pytest.mark.parametrize("spoil", ["gone", "file", "folder", "garbage"])
+def test_a_lost_current_is_restored_from_the_audit_trail(three, spoil):
+    rollback(three.root, 2)
+    link = three.root / "releases" / "current"
+    link.unlink()
+    if spoil == "file":
+        link.write_text("3")
+    elif spoil == "folder":
+        link.mkdir()
+        (link / "precious").write_text("")
+    elif spoil == "garbage":
+        link.symlink_to("elsewhere")
+    with pytest.raises(ReleaseError, match="releases/current"):
+        current(three.root)
+    assert reconcile(three.root) == ["restored releases/current to release 2"]
+    assert current(three.root).number == 2
+    assert len(list(three.root.glob("releases/spoiled-current-*/precious"))) == (spoil == "folder")
+
+
+def test_without_current_and_audit_trail_the_owner_chooses(three):
+    for name in ("current", "history.jsonl"):
+        (three.root / "releases" / name).unlink()
+    assert reconcile(three.root) == []
+    with pytest.raises(ReleaseError, match=r"(?s)releases 1, 2, 3.*rollback --to 3"):
+        current(three.root)
+    assert retire(three.root, keep=1) == []
+    assert rollback(three.root, 3).number == 3
+
+
+def test_nothing_is_cleaned_away_while_a_release_cannot_be_read(three):
+    later = datetime.now(UTC) + timedelta(days=99)
+    path = three.root / "releases" / "2" / "release.json"
+    whole = path.read_bytes()
+    path.write_bytes(b"\x80" + whole)
+    retire(three.root, keep=1)
+    assert remove_unused(three.store, older_than_days=1, at=later) == []
+    path.write_bytes(whole)
+    assert rollback(three.root, 2).number == 2
+
+
+def test_a_lost_lock_file_of_a_release_is_made_again(three):
+    (three.root / "releases" / "3" / ".hold").unlink()
+    ReleaseLock(three.root, 3).close()
 
 
 def test_numbers_only_grow_even_after_rollback_and_removal(three):
@@ -148,11 +247,13 @@ def test_a_second_publisher_waits_or_is_refused(three):
 def test_reconcile_removes_what_was_never_live_and_leftovers(three):
     folder = three.root / "releases"
     shutil.copytree(folder / "3", folder / "4")
+    (folder / "4" / catalog.PENDING).touch()
     shutil.copytree(folder / "3", folder / ".tmp-5")
     (folder / ".tmp-current-1").symlink_to("4")
     done = reconcile(three.root)
     assert len(done) == 3
-    assert sorted(p.name for p in folder.iterdir()) == [".lock", "1", "2", "3", "current", "history.jsonl"]
+    kept = [".checksums.json", ".lock", "1", "2", "3", "current", "history.jsonl"]
+    assert sorted(p.name for p in folder.iterdir()) == kept
     assert reconcile(three.root) == []
 
 
@@ -160,10 +261,10 @@ def test_reconcile_records_a_swap_that_was_not_written_down(three):
     path = three.root / "releases" / "history.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:20])  # killed after the swap, line torn
-    assert [e["to"] for e in catalog.history(three.root)] == [1, 2]
+    assert [e["to"] for e in history(three.root)] == [1, 2]
     reconcile(three.root)
-    assert [e["to"] for e in catalog.history(three.root)] == [1, 2, 3]
-    assert catalog.history(three.root)[-1]["action"] == "reconcile"
+    assert [e["to"] for e in history(three.root)] == [1, 2, 3]
+    assert history(three.root)[-1]["action"] == "reconcile"
     assert catalog.numbers(three.root) == [1, 2, 3]
 
 

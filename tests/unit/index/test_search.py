@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import threading
 import time
 
 import numpy as np
 import pytest
 from index_workspace import Workspace, load, words
+from records import edit_record
 
+from embedlib import integrity
 from embedlib.errors import CorruptArtifact, DataError, MismatchError, ReleaseError, UserError
+from embedlib.fingerprint import digest, file_sha256
 from embedlib.index import Searcher
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release import rollback
@@ -247,6 +252,19 @@ def test_a_model_folder_swapped_for_another_models_is_refused(shop):
     ours, theirs = release.ref(shop.root, "model").path, shop.model(shift=9).path
     ours.rename(ours.with_name("away"))
     theirs.rename(ours)
+    with pytest.raises(CorruptArtifact, match=r"(?s)the model of release 1 .* another artifact's folder"):
+        Searcher(shop.root)
+
+
+def test_a_model_built_anew_with_other_content_under_the_same_recipe_is_refused(shop):
+    release = Searcher(shop.root).release
+    folder = release.ref(shop.root, "model").path
+    (folder / "shift.json").write_text("9")
+    entry = {"bytes": 1, "sha256": file_sha256(folder / "shift.json")}
+    edit_record(
+        folder / "artifact.json",
+        lambda r: r.update(files={"shift.json": entry}, digest=digest({"shift.json": entry["sha256"]})),
+    )
     with pytest.raises(MismatchError, match="the model of release 1 is not the one that was published"):
         Searcher(shop.root)
 
@@ -255,6 +273,40 @@ def test_changed_weights_in_the_same_folder_are_refused(shop):
     model = Searcher(shop.root).release.ref(shop.root, "model")
     model.file("shift.json").write_text("9")
     with pytest.raises(CorruptArtifact, match=r"shift\.json"):
+        Searcher(shop.root)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("index", "index.faiss"), ("index", "documents.arrow"), ("vectors", "shards/00000.npy")],
+)
+def test_zeros_at_the_end_of_a_file_are_seen_when_the_release_is_opened(shop, part, name):
+    path = Searcher(shop.root).release.ref(shop.root, part).file(name)
+    before = path.stat()
+    with path.open("r+b") as stream:
+        stream.seek(-60, 2)
+        stream.write(bytes(60))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(CorruptArtifact, match=rf"(?s)the {part} of release 1 is damaged.*embedlib rollback"):
+        Searcher(shop.root)
+
+
+def test_files_that_do_not_change_are_read_by_the_first_reader_alone(shop, monkeypatch):
+    time.sleep(1.2 * integrity.SETTLED_NS / 1e9)
+    Searcher(shop.root)
+    monkeypatch.setattr(integrity, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
+    Searcher(shop.root)
+
+
+def test_a_part_that_is_gone_is_named_with_the_remedy(shop):
+    shutil.rmtree(Searcher(shop.root).release.ref(shop.root, "vectors").path)
+    with pytest.raises(ReleaseError, match=r"(?s)the vectors of release 1 is gone.*embedlib rollback"):
+        Searcher(shop.root)
+
+
+def test_a_lost_current_is_not_an_empty_workspace(shop):
+    (shop.root / "releases" / "current").unlink()
+    with pytest.raises(ReleaseError, match=r"(?s)releases/current is missing.*embedlib rollback --to 1"):
         Searcher(shop.root)
 
 

@@ -11,15 +11,16 @@ from pydantic import ValidationError
 
 from embedlib.config.index import Canary, Index, Publish
 from embedlib.contracts import Corpus
+from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact, VerificationError
 from embedlib.index import Searcher, catalog, documents
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.documents import Documents, write_documents
+from embedlib.index.history import history
 from embedlib.index.info import Point, Settings
 from embedlib.index.plot import label, plot_curve
 from embedlib.index.queries import sample_queries
 from embedlib.stages.publish import publish_release
-from embedlib.store import file_lock
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_publishing_with_options_checks_canaries_and_retires_old_releases(worksp
         )
     assert release.number == 4
     assert catalog.numbers(workspace.root) == [3, 4]
-    assert catalog.history(workspace.root)[-1]["why"] == "test"
+    assert history(workspace.root)[-1]["why"] == "test"
     wrong = Publish(canaries=(Canary(query="x", doc_id="ghost"),))
     with pytest.raises(VerificationError, match="ghost"):
         publish_release(workspace.root, wrong, workspace.parts(words(12, 9), bm25=False))

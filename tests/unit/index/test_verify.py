@@ -11,7 +11,7 @@ from index_workspace import Workspace, load, words
 from embedlib.contracts import Corpus, Vectors
 from embedlib.errors import CorruptArtifact, MismatchError, VerificationError
 from embedlib.index.catalog import current
-from embedlib.index.verify import Checks, require_intact, verify_index
+from embedlib.index.verify import Checks, verify_index
 
 
 def verify(parts, **checks):
@@ -125,7 +125,7 @@ def test_a_truncated_file_is_a_corrupt_artifact(parts, name):
     with pytest.raises(CorruptArtifact):
         verify(parts)
     with pytest.raises(CorruptArtifact, match=name.replace(".", r"\.")):
-        require_intact([parts["index"]])
+        parts["index"].require_intact()
 
 
 def test_nothing_is_published_after_a_failed_check(workspace, parts):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from published import publish_base, small_config, write_beir
+from records import edit_record
 
 from embedlib.index.catalog import current
 from embedlib.index.search import Searcher
@@ -47,8 +48,8 @@ def test_the_release_knows_its_queries_its_promise_and_its_files(released):
 
 @pytest.mark.parametrize("mode", ["dense", "hybrid"])
 def test_a_release_is_watched_as_users_search_it(released, mode):
-    path = released / "releases" / "current" / "release.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"search": {"mode": mode}}))
+    record = released / "releases" / "1" / "release.json"
+    edit_record(record, lambda values: values.update(search={"mode": mode}))
     live = open_live(released)
     proof = read_proof(released, live.release)
     system = {"dense": proof.released, "hybrid": f"hybrid:{proof.released}"}[mode]
@@ -125,7 +126,7 @@ def test_a_damaged_index_is_degraded_retrieval(released):
 def test_a_new_release_settles_a_changed_corpus(released, release_template):
     record = released / "releases" / "1" / "release.json"
     long_ago = NOW - 99 * HOUR
-    record.write_text(record.read_text().replace(current(released).created_at, long_ago.isoformat()))
+    edit_record(record, lambda values: values.update(created_at=long_ago.isoformat()))
     data = write_beir(released.parent / "data", documents=170)
     config = small_config(released, data, release_template / "model")
     fresh = run_stage(Store(released), ingest.STAGE, config.ingest).ref

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from embedlib.errors import CorruptArtifact, DiskFull, StoreError
-from embedlib.store import MANIFEST, Recipe, Store, Work, file_lock, write_atomic
+from embedlib.disk import file_lock, write_atomic
+from embedlib.errors import CorruptArtifact, DiskFull, NotWritable, StoreError, UserError
+from embedlib.store import MANIFEST, Recipe, Store, Work
 
 
 def recipe(**changes: object) -> Recipe:
@@ -121,6 +122,92 @@ def test_truncated_artifact_is_set_aside_and_built_anew(store: Store) -> None:
     ref.file("sub/data.txt").write_text("hell")
     assert not store.build(recipe(), writer()).reused
     store.verify(ref)
+
+
+def test_an_artifact_changed_at_the_same_size_is_built_anew_and_kept_aside(store: Store) -> None:
+    ref = store.build(recipe(), writer()).ref
+    ref.file("sub/data.txt").write_text("jello")
+    assert store.find(ref.kind, ref.fingerprint) is None
+    with pytest.raises(CorruptArtifact, match=r"data\.txt"):
+        store.get(ref.kind, ref.fingerprint)
+    assert not store.build(recipe(), writer()).reused
+    assert ref.file("sub/data.txt").read_text() == "hello"
+    (aside,) = ref.path.parent.glob(".damaged-*")
+    assert (aside / "sub" / "data.txt").read_text() == "jello"
+
+
+def test_a_damaged_artifact_stays_in_its_place_until_it_is_built_anew(store: Store) -> None:
+    ref = store.build(recipe(), writer()).ref
+    ref.file("sub/data.txt").write_text("jello")
+    with pytest.raises(AssertionError):
+        store.build(recipe(), refuse)
+    ref.file("sub/data.txt").write_text("hello")
+    assert store.build(recipe(), refuse).reused, "mended by hand, it serves again"
+
+
+@pytest.mark.parametrize("flip", [lambda b: b | 0x80, lambda b: b ^ 1, lambda b: 0])
+def test_a_bit_flipped_anywhere_in_the_record_is_a_typed_error_and_built_anew(store: Store, flip) -> None:
+    ref = store.build(recipe(), writer()).ref
+    whole = ref.file(MANIFEST).read_bytes()
+    for place in range(0, len(whole), 7):
+        spoiled = bytearray(whole)
+        spoiled[place] = flip(spoiled[place])
+        ref.file(MANIFEST).write_bytes(spoiled)
+        try:
+            manifest = ref.manifest
+        except CorruptArtifact:
+            continue
+        assert spoiled == whole or manifest.files, "only white space may change unseen"
+    ref.file(MANIFEST).write_bytes(b"\x80" + whole)
+    assert list(store.artifacts()) == []
+    assert not store.build(recipe(), writer()).reused
+    assert list(store.artifacts()) == [ref]
+
+
+def test_swapped_folders_are_seen(store: Store) -> None:
+    ours, theirs = (store.build(recipe(config={"n": n}), writer(f"text {n}")).ref for n in (1, 2))
+    ours.path.rename(store.root / "away")
+    theirs.path.rename(ours.path)
+    with pytest.raises(CorruptArtifact, match="another artifact's folder"):
+        store.verify(ours)
+    assert store.find(ours.kind, ours.fingerprint) is None
+
+
+def test_a_workspace_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "ws").write_text("")
+    with pytest.raises(UserError, match="the workspace is a file"):
+        Store(tmp_path / "ws")
+    with pytest.raises(NotWritable, match=r"not a directory(?s:.*)name a folder"):
+        Store(tmp_path / "ws" / "below")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EROFS, "mount the file system writable"),
+        (errno.EACCES, "right to write"),
+        (errno.EIO, "check it"),
+        (errno.EDQUOT, "free space"),
+    ],
+)
+def test_what_a_disk_refuses_is_one_sentence_with_the_place(store: Store, number: int, expected: str) -> None:
+    def refused(work: Work) -> dict[str, int]:
+        raise OSError(number, os.strerror(number), str(work.out / "f"))
+
+    with pytest.raises((DiskFull, NotWritable), match=expected) as caught:
+        store.build(recipe(), refused)
+    assert str(store.root) in caught.value.where
+    assert not list(store.artifacts_dir.glob("*/*"))
+
+
+def test_a_disk_that_is_full_while_a_model_is_saved_is_called_so(store: Store) -> None:
+    from safetensors import SafetensorError
+
+    def full(work: Work) -> dict[str, int]:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(DiskFull, match="free space"):
+        store.build(recipe(), full)
 
 
 def test_verify_names_the_changed_file(store: Store) -> None:

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from embedlib.store import file_lock
+from embedlib.disk import file_lock
 from embedlib.training.launch import device_file, device_lock
 
 HOLDER = """

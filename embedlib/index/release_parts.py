@@ -1,0 +1,90 @@
+"""Is a release whole? Each part is there, is the one that was published, and holds what was written.
+
+What is made live or exported is read in full. What a reader opens is read in full once: the checksums
+are remembered beside the releases, each under what the operating system says of the file (see
+``embedlib.integrity.Stamp``), so that the next reader does not read it again unless the file changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedlib.errors import CorruptArtifact, MismatchError, ReleaseError
+from embedlib.index.catalog import Release, releases_dir
+from embedlib.integrity import Checksums
+
+#: What answers queries.
+SERVED = ("model", "index", "vectors")
+#: Checksums of the files that were opened last.
+SEEN_FILE = ".checksums.json"
+_REMEDY = (
+    "`embedlib verify` names everything that is damaged; `embedlib rollback --to` serves another release; "
+    "`embedlib run` builds a new one"
+)
+
+
+def require_whole(
+    root: Path, release: Release, names: Sequence[str] | None = None, checksums: Checksums | None = None
+) -> None:
+    """Compare the parts of a release with what was published.
+
+    Args:
+        root: The workspace.
+        release: Its record.
+        names: The parts; all of them when None.
+        checksums: Those that are known; every byte is read when None.
+
+    Raises:
+        ReleaseError: A part is gone.
+        MismatchError: Another artifact lies in a part's place.
+        CorruptArtifact: A file of a part is missing or damaged.
+    """
+    for name in names or release.parts:
+        _require_part(root, release, name, checksums)
+
+
+def require_served(root: Path, release: Release) -> None:
+    """``require_whole`` for what answers queries; files that have not changed since are not read again.
+
+    Raises:
+        ReleaseError: As ``require_whole``.
+    """
+    path = releases_dir(root) / SEEN_FILE
+    checksums = Checksums.read(path)
+    before = len(checksums)
+    require_whole(root, release, SERVED, checksums)
+    if len(checksums) != before:
+        checksums.write(path)
+
+
+def remember(root: Path, checksums: Checksums) -> None:
+    """Spare readers the files that were read in full just now."""
+    checksums.write(releases_dir(root) / SEEN_FILE)
+
+
+def _require_part(root: Path, release: Release, name: str, checksums: Checksums | None) -> None:
+    ref, published = release.ref(root, name), release.parts[name].digest
+    whose = f"the {name} of release {release.number}"
+    if not ref.path.is_dir():
+        raise ReleaseError(f"{whose} is gone", where=str(ref.path), remedy=_REMEDY)
+    try:
+        found = ref.digest
+        if found == published:
+            ref.require_intact(checksums)
+    except CorruptArtifact as error:
+        raise CorruptArtifact(
+            f"{whose} is damaged: {error.what}",
+            where=error.where,
+            expected=error.expected,
+            found=error.found,
+            remedy=_REMEDY,
+        ) from error
+    if found != published:
+        raise MismatchError(
+            f"{whose} is not the one that was published",
+            where=str(ref.path),
+            expected=published,
+            found=found,
+            remedy=_REMEDY,
+        )
