@@ -8,6 +8,7 @@ from prefect import flow
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
+from embedlib.corpus.marks import MARKS
 from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval
 from flows.context import flow_context
@@ -65,7 +66,8 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         model = stages.base_model(run, config.model)
         corpus = stages.ingest(run, config.ingest)
         check_documents(config.publish, live, corpus)
-        data = Data(corpus, stages.split(run, config.split, corpus=corpus))
+        labelled = config.split.with_marks_of_workspace(run.workspace / MARKS)
+        data = Data(corpus, stages.split(run, labelled, corpus=corpus))
         base = encoded(run, config, data, model, "base")
         incumbent = encoded(run, config, data, live["model"], "incumbent") if live else None
         start = incumbent if incumbent and config.train.start == "incumbent" else base

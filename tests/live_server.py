@@ -21,12 +21,12 @@ class LiveServer:
     """``with LiveServer(root) as server``: ``server.client`` asks it."""
 
     def __init__(
-        self, root: Path, *, key: str = "", limits: Limits | None = None, reranker=None, **options
+        self, root: Path, *, key: str = "", limits: Limits | None = None, reranker=None, log=None
     ) -> None:
         self.limits = limits or Limits()
         rerank = Reranker("toy-reranker", reranker) if reranker else None
-        self.service = Service(Searcher(root, load=load), self.limits, rerank)
-        app = create_app(self.service, key=BearerKey(key), names=HostNames(), **options)
+        self.service = Service(Searcher(root, load=load), self.limits, rerank, log)
+        app = create_app(self.service, key=BearerKey(key), names=HostNames())
         self._socket = listen("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -60,6 +60,7 @@ def settings(
     overrides: Sequence[str] | None,
     *,
     of_live: bool = False,
+    documents: bool = True,
 ) -> Config:
     """The configuration of a command: file, then data path and workspace, then overrides.
 
@@ -69,6 +70,7 @@ def settings(
         workspace: Where artifacts and releases lie.
         overrides: Dotted settings.
         of_live: Start from the live release's configuration where no file is given.
+        documents: Whether the command reads documents, so that it cannot do without that configuration.
     """
     from embedlib.config.live import live_values
     from embedlib.config.root import load_config
@@ -81,7 +83,9 @@ def settings(
     base = None
     if of_live and config is None:
         place = [o for o in overrides or () if o.partition("=")[0].strip() == "workspace"]
-        base = live_values(load_config(values=values, overrides=place).workspace, required=data is None)
+        base = live_values(
+            load_config(values=values, overrides=place).workspace, required=documents and data is None
+        )
     return load_config(config, values=values, overrides=overrides or (), base=base)
 
 

@@ -137,7 +137,7 @@ def serve(
     from embedlib.cli.serving import serve_live
 
     given = [f"serve.{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
-    options = settings(config, None, workspace, [*given, *(overrides or [])], of_live=True)
+    options = settings(config, None, workspace, [*given, *(overrides or [])], of_live=True, documents=False)
     existing(options.workspace)
     serve_live(options)
 

@@ -10,6 +10,7 @@ import typer
 from embedlib.index.search import Searcher
 from embedlib.serving.access import HostNames, read_key
 from embedlib.serving.app import create_app
+from embedlib.serving.feedback import QueryLog
 from embedlib.serving.limits import Limits
 from embedlib.serving.server import listen, serve
 from embedlib.serving.service import Service, load_reranker
@@ -44,9 +45,15 @@ def serve_live(config: Config) -> None:
         threads=options.threads,
     )
     opened = listen(options.host, options.port)
-    service = Service(
-        Searcher(config.workspace), limits, load_reranker(options.rerank) if options.rerank else None
+    searcher = Searcher(config.workspace)
+    log = QueryLog(
+        searcher.root,
+        share=options.log_share,
+        days=options.log_days,
+        day_bytes=int(options.log_mb * (1 << 20)),
     )
+    reranker = load_reranker(options.rerank) if options.rerank else None
+    service = Service(searcher, limits, reranker, log)
     app = create_app(service, key=key, names=HostNames([options.host, *options.allowed_hosts]))
     address = f"[{options.host}]" if ":" in options.host else options.host
     url = f"http://{address}:{opened.getsockname()[1]}"

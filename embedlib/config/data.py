@@ -307,6 +307,9 @@ class Split(Section):
 
     labels: Labels = NoLabels()
     """Where queries and judgements come from."""
+    marks: Annotated[Literal["workspace", "none"] | Path, Field(json_schema_extra=OPERATIONAL)] = "workspace"
+    """Results marked as right or wrong, added to the training labels: those of the workspace, which
+    `embedlib serve` writes, none, or a file of JSON lines with query, doc_id and relevance (1 or 0)."""
     on_bad_row: Literal["fail", "skip"] = "fail"
     """A judgement or query that cannot be used ends the run, or is skipped, counted and listed."""
     test_queries: int = Field(500, ge=1)
@@ -317,3 +320,9 @@ class Split(Section):
     """Jaccard similarity of character trigrams above which two queries are one."""
     min_body_words: int = Field(8, ge=1)
     """Words that must remain of a document when a derived query is taken out of it."""
+
+    def with_marks_of_workspace(self, file: Path) -> Split:
+        """The same options, with the workspace's own marks where no others are chosen and there are some."""
+        if self.marks != "workspace":
+            return self
+        return self.model_copy(update={"marks": file if file.is_file() else "none"})

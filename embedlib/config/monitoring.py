@@ -27,7 +27,8 @@ class Monitor(Section):
     labels_drop: float = Field(default=0.05, gt=0, le=1, json_schema_extra=OPERATIONAL)
     """Degraded when nDCG@10 on fresh labels, at its interval's high end, is this far below the test's."""
     query_log: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
-    """Log of real queries (one a line, JSON lines, CSV or TSV); null = none."""
+    """Log of real queries (one a line, JSON lines, CSV or TSV, or a folder of JSON lines); null = those that
+    `embedlib serve` logged (serve.log_share)."""
     drift_sample: int = Field(default=500, ge=20, le=5000, json_schema_extra=OPERATIONAL)
     """Training queries and latest logged queries compared."""
     drift_alpha: float = Field(default=0.01, gt=0, lt=1, json_schema_extra=OPERATIONAL)

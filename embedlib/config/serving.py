@@ -38,3 +38,9 @@ class Serve(Section):
     """How long a query waits for others to be searched with it while the server is idle."""
     threads: int = Field(2, ge=1, le=64)
     """Batches searched at once."""
+    log_share: float = Field(0.0, ge=0, le=1)
+    """Share of served queries that is kept in the workspace for `monitor` to find drift in; 0 keeps none."""
+    log_days: int = Field(30, ge=1)
+    """Days after which kept queries are deleted."""
+    log_mb: float = Field(64.0, gt=0)
+    """Most that is kept of one day."""

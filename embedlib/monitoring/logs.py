@@ -26,14 +26,14 @@ def read_query_log(path: Path, last: int) -> list[str]:
 
     Args:
         path: One query a line (``.txt``, ``.log``), JSON lines (``query`` or ``text``), or a CSV or TSV
-            with a ``query`` or ``text`` column.
+            with a ``query`` or ``text`` column; or a folder of JSON lines, the latest file last by name.
         last: How many to return at most.
 
     Raises:
         DataError: The file is missing or a line is not what its ending says.
     """
     latest: dict[str, None] = {}
-    for where, row in _tail(path):
+    for where, row in _tail(path) if not path.is_dir() else _tails(path):
         query = str(_field(row, ("query", "text"), where)).strip()
         if query:
             latest.pop(query, None)
@@ -58,6 +58,18 @@ def read_labels(path: Path, last: int) -> list[Label]:
             )
         labels.append(Label(query.strip(), doc_id, int(found)))
     return labels[-last:] if last else []
+
+
+def _tails(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The lines of the latest files of a folder, as many files as hold 16 MiB."""
+    chosen: list[Path] = []
+    size = 0
+    for path in sorted(folder.glob("*.jsonl"), reverse=True):
+        if size < TAIL_BYTES:
+            chosen.append(path)
+            size += path.stat().st_size
+    for path in reversed(chosen):
+        yield from _tail(path)
 
 
 def _tail(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

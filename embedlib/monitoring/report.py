@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from embedlib.corpus.marks import SERVED_QUERIES
 from embedlib.index.catalog import releases
 from embedlib.monitoring.check import Limits, Observer
 from embedlib.monitoring.history import Check, Event, History, Outcome, Signal
@@ -81,7 +83,8 @@ def check_live(
 
     Args:
         root: The workspace.
-        limits: What is watched and when it counts.
+        limits: What is watched and when it counts; the queries that ``embedlib serve`` logged where it
+            names no log.
         now: Time of the check (UTC).
         seed: Seed of samples and tests.
         fresh_corpus: Corpus artifact of the sources as they are now; None = not compared.
@@ -92,6 +95,8 @@ def check_live(
     live = open_live(root)
     if live is None:
         return MonitorReport(None, [], [], ["nothing is published yet: nothing to watch"])
+    if limits.query_log is None:
+        limits = replace(limits, query_log=Path(root) / SERVED_QUERIES)
     history = History(root)
     rng = np.random.default_rng([seed, *b"monitor"])
     check = Observer(live, limits, history, now=now, rng=rng).check(fresh_corpus)

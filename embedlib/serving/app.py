@@ -12,6 +12,7 @@ import embedlib
 from embedlib.serving.access import BearerKey, HostNames
 from embedlib.serving.guard import Guard
 from embedlib.serving.openai import model_routes
+from embedlib.serving.page import page_routes
 from embedlib.serving.refusals import answer_errors
 from embedlib.serving.search import search_routes
 from embedlib.serving.service import Service
@@ -45,6 +46,7 @@ def create_app(service: Service, *, key: BearerKey, names: HostNames) -> Guard:
     answer_errors(app)
     app.include_router(search_routes(service))
     app.include_router(model_routes(service))
+    app.include_router(page_routes(service))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -177,3 +177,27 @@ class Releases(BaseModel):
 
     live: int
     releases: list[ReleaseRow]
+
+
+class Mark(_Request):
+    """A result that somebody found right or wrong."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"query": "reset password", "doc_id": "faq-12", "relevant": True, "release": 3}]
+        }
+    )
+    query: Text
+    """What was asked."""
+    doc_id: Text
+    """The document found."""
+    relevant: bool
+    """Whether it answers the query."""
+    release: int = Field(ge=1)
+    """The release that found it."""
+
+
+class Marked(BaseModel):
+    """What was written."""
+
+    relevance: int

@@ -22,8 +22,8 @@ def search_routes(service: Service) -> APIRouter:
         """Documents for a query, or for each of several, from the live release."""
         queries = check_search(request, service)
         answer = await service.search(queries, _kind(request))
-        for hits in answer.hits:
-            service.metrics.hits.labels(answer.mode).observe(len(hits))
+        if request.release is None:
+            service.note_served(queries, answer)
         return JSONResponse(as_json(queries, answer, full=request.text == "full"))
 
     @router.get("/releases", response_model=Releases)

@@ -12,6 +12,7 @@ from embedlib.contracts import Floats
 from embedlib.index.search import Answer, Embedded, Searcher
 from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
 from embedlib.serving.batcher import Batcher
+from embedlib.serving.feedback import Marks, QueryLog
 from embedlib.serving.limits import Limits
 from embedlib.serving.metrics import Metrics
 
@@ -50,10 +51,19 @@ class Service:
         searcher: Follows the live release.
         limits: Bounds of queues and batches.
         reranker: Orders hits anew where a request wants that; None where there is none.
+        log: Keeps served queries; none are kept without.
     """
 
-    def __init__(self, searcher: Searcher, limits: Limits, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        limits: Limits,
+        reranker: Reranker | None = None,
+        log: QueryLog | None = None,
+    ) -> None:
         self.searcher, self.limits, self.reranker = searcher, limits, reranker
+        self._log = log or QueryLog(searcher.root)
+        self.marks = Marks(searcher.root)
         self.metrics = Metrics()
         self._earlier: Searcher | None = None
         self._earlier_guard = threading.Lock()
@@ -93,6 +103,16 @@ class Service:
         """Hits of each query, all from one release."""
         queue = self._searches if kind.release is None else self._comparisons
         return await queue.ask(kind, queries, len(queries), self.limits.answer_s)
+
+    def note_served(self, queries: list[str], answer: Answer) -> None:
+        """Count what was found for each query, and log those that are drawn."""
+        for query, hits in zip(queries, answer.hits, strict=True):
+            self.metrics.hits.labels(answer.mode).observe(len(hits))
+            first = hits[0].doc_id if hits else None
+            if not self._log.note(
+                query, mode=answer.mode, release=answer.release, hits=len(hits), first=first
+            ):
+                self.metrics.unlogged.inc()
 
     async def embed(self, texts: list[str], role: str, dimension: int | None) -> Embedded:
         """Vectors of texts by one release's model."""

@@ -23,6 +23,7 @@ from embedlib.contracts import QRELS, QUERIES, Corpus, write_json, write_table
 from embedlib.corpus import beir
 from embedlib.corpus.derive import Derived, derive_queries, resembling
 from embedlib.corpus.labels import Labels, Query, Reject, read_log, read_qrels, read_queries
+from embedlib.corpus.marks import add_marks
 from embedlib.corpus.rejects import FILE, Rejects
 from embedlib.corpus.splits import Resolver, Splits, make_splits
 from embedlib.corpus.textfiles import require_file, unreadable
@@ -56,10 +57,15 @@ def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
     job.progress(0, None, "labels read")
     with Rejects(job.out / FILE, config.on_bad_row, _origin(config.labels), "split.on_bad_row") as rejects:
         labels = read_labels(config.labels, rejects.add)
+        resolver = Resolver(corpus.path)
+        marks = (
+            add_marks(labels, config.marks, resolver, rejects.add) if isinstance(config.marks, Path) else None
+        )
         sizes = {"test": config.test_queries, "dev": config.dev_queries}
         near = config.near_duplicate
-        resolver = Resolver(corpus.path)
         divided = make_splits(labels, resolver, rejects.add, rng, sizes=sizes, threshold=near)
+    if marks is not None:
+        divided.report["marks"] = marks
     derived = _derive(documents, divided, labels, config, job)
     held = resembling(documents, [d for found in derived.values() for d in found], near)
     return _write(job.out, divided, labels, derived, held, rejects.count)
@@ -244,7 +250,8 @@ def _qrels_rows(divided: Splits, derived: Mapping[str, list[Derived]]) -> Iterat
 
 def _external(config: options.Split) -> dict[str, str]:
     try:
-        return _digests(config.labels)
+        marks = {"marks": file_sha256(config.marks)} if isinstance(config.marks, Path) else {}
+        return {**_digests(config.labels), **marks}
     except OSError as error:
         raise unreadable(error) from error
 

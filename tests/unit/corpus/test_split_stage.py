@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from embedlib.config.data import Split
 from embedlib.contracts import Corpus, document_text, read_judgements
 from embedlib.corpus.leaks import LeakFilter, normalised
 from embedlib.corpus.titles import body_of
 from embedlib.corpus.withheld import read_withheld
+from embedlib.errors import DataError
 from embedlib.store import ArtifactRef
 
 NOUNS = [
@@ -339,3 +341,66 @@ def test_a_plain_folder_has_no_labels_to_find(jsonl, ingest, split) -> None:
     path = jsonl(*_documents(60), name="plain.jsonl")
     ref = split(ingest(path), {"type": "auto", "path": path})
     assert set(read_judgements(ref.path, "test").origins.values()) == {"derived:title"}
+
+
+def _marked(tmp_path: Path, *rows: tuple[str, str, int]) -> Path:
+    path = tmp_path / "marks.jsonl"
+    path.write_text(
+        "".join(json.dumps(dict(zip(("query", "doc_id", "relevance"), r, strict=True))) + "\n" for r in rows)
+    )
+    return path
+
+
+def test_marks_join_the_training_labels_and_leave_the_test_queries_derived(
+    tmp_path, jsonl, ingest, split
+) -> None:
+    corpus = ingest(jsonl(*_documents(100), name="plain.jsonl"))
+    marks = _marked(
+        tmp_path,
+        ("Old market", "d0001", 0),
+        ("old market", "d0001", 1),  # the last word counts
+        ("old market", "d0002", 0),
+        ("old market", "gone", 1),
+        ("only wrong ones", "d0003", 0),
+    )
+    ref = split(corpus, marks=marks)
+    train = read_judgements(ref.path, "train")
+    assert train.qrels == {"mark:old market": {"d0001": 1, "d0002": 0}, "mark:only wrong ones": {"d0003": 0}}
+    assert set(read_judgements(ref.path, "test").origins.values()) == {"derived:title"}
+    derived = {d for judged in read_judgements(ref.path, "test").qrels.values() for d in judged}
+    assert not derived & {"d0001", "d0002", "d0003"}
+    assert ref.read_json("report.json")["marks"] == {"used": 3, "of_documents_that_are_gone": 1}
+    assert split(corpus, marks=marks).fingerprint == ref.fingerprint
+    _marked(tmp_path, ("old market", "d0001", 1))
+    assert split(corpus, marks=marks).fingerprint != ref.fingerprint
+
+
+def test_marks_stay_out_of_given_test_queries(tmp_path, beir, ingest, split) -> None:
+    queries, judged = _labelled(160)
+    folder = beir(_documents(200), queries, test=judged)
+    asked = queries[judged[0][0]]
+    ref = split(
+        ingest(folder), {"type": "auto", "path": folder},
+        marks=_marked(tmp_path, (asked, "d0199", 1), ("a question of its own", "d0198", 1)),
+    )  # fmt: skip
+    assert set(read_judgements(ref.path, "train").qrels) == {"mark:a question of its own"}
+    assert len(_names(ref)["test"]) == 160
+
+
+@pytest.mark.parametrize(
+    "line", ['{"query": "a", "doc_id": "d0001", "relevance": true}', '{"query": " ", "doc_id": "d0001", "relevance": 1}',
+             '{"query": "a", "relevance": 1}', '{"query": "a", "doc_id": "d0001", "relevance": 2}', "[]", "{"],
+)  # fmt: skip
+def test_a_line_that_is_no_mark_is_named(line, tmp_path, jsonl, ingest, split) -> None:
+    (tmp_path / "marks.jsonl").write_text(line + "\n")
+    corpus = ingest(jsonl(*_documents(60), name="plain.jsonl"))
+    with pytest.raises(DataError, match=r"marks\.jsonl:1"):
+        split(corpus, marks=tmp_path / "marks.jsonl")
+
+
+def test_a_workspace_without_marks_has_none(tmp_path) -> None:
+    path = tmp_path / "marks.jsonl"
+    assert Split().with_marks_of_workspace(path).marks == "none"
+    path.write_text("")
+    assert Split().with_marks_of_workspace(path).marks == path
+    assert Split(marks="none").with_marks_of_workspace(path).marks == "none"
