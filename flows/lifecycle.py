@@ -62,7 +62,7 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
     """
     config = with_documents(config)
     with flow_context(config, "lifecycle", event) as run:
-        live = live_release(run)
+        live = live_release(run, optional=True)
         model = stages.base_model(run, config.model)
         corpus = stages.ingest(run, config.ingest)
         check_documents(config.publish, live, corpus)

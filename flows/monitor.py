@@ -25,7 +25,7 @@ def monitor(config: Config) -> dict[str, Any]:
     require_workspace(config.workspace)
     config = with_documents(config)
     with flow_context(config, "monitor") as run:
-        corpus = stages.ingest(run, config.ingest) if live_release(run) else None
+        corpus = stages.ingest(run, config.ingest) if live_release(run, optional=True) else None
         report = check_release(run, config.monitor, corpus)
         emit_alerts(report)
     return report.summary()

@@ -10,9 +10,10 @@ from prefect.artifacts import create_markdown_artifact
 from embedlib.config.index import Publish
 from embedlib.config.live import to_remember
 from embedlib.config.root import Config
-from embedlib.index import catalog
+from embedlib.errors import ReleaseError, StoreError
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
+from embedlib.index.release_parts import live_parts
 from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import ArtifactRef
 from tasks.artifacts import table
@@ -22,18 +23,19 @@ PARTS = ("corpus", "model", "vectors", "index", "decision")
 
 
 @task(name="live release", task_run_name="live release", persist_result=False)
-def live_release(run: RunContext) -> dict[str, ArtifactRef] | None:
+def live_release(run: RunContext, *, optional: bool = False) -> dict[str, ArtifactRef] | None:
     """Finish or undo an interrupted publish, then read the live release's artifacts by name.
 
-    ``queries`` are those that the live index was tuned with. None before the first release.
+    None before the first release; with ``optional`` also, and a warning, where the release is damaged.
     """
     reconcile(run.workspace)
-    release = catalog.current(run.workspace)
-    if release is None:
+    try:
+        return live_parts(run.store)
+    except (ReleaseError, StoreError) as error:
+        if not optional:
+            raise
+        get_run_logger().warning("the live release does not count: %s", error)
         return None
-    parts = {name: release.ref(run.workspace, name) for name in PARTS if name in release.parts}
-    queries = parts["index"].parents["queries"]
-    return {**parts, "queries": run.store.get(queries.kind, queries.fingerprint)}
 
 
 @task(name="check documents", task_run_name="check documents", persist_result=False)

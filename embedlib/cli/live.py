@@ -55,11 +55,13 @@ def releases(workspace: Workspace = Path("workspace"), as_json: AsJson = False) 
     """
     from embedlib.cli.show import releases_table
     from embedlib.index import release
+    from embedlib.index.catalog import live_number
 
     root = existing(workspace)
-    found, live = release.releases(root), release.current(root)
-    rows = [r.model_dump(mode="json") | {"live": live is not None and r.number == live.number} for r in found]
+    live = live_number(root)
+    rows = [r.model_dump(mode="json") | {"live": r.number == live} for r in release.releases(root)]
     emit_json(rows) if as_json else releases_table(rows)
+    release.current(root)  # what is wrong with the live one is the last word
 
 
 @app.command()
@@ -80,25 +82,22 @@ def rollback(
 
 @app.command()
 def verify(workspace: Workspace = Path("workspace"), as_json: AsJson = False) -> None:
-    """Compare every byte of every artifact with its checksum.
+    """Compare every byte of every artifact with its checksum, and every release with its artifacts.
 
     Example: embedlib verify --workspace ws
     """
-    from embedlib.errors import CorruptArtifact
-    from embedlib.store import Store
+    from embedlib.index.workspace_check import check_workspace
 
-    store, damaged, count = Store(existing(workspace)), [], 0
-    for ref in store.artifacts():
-        count += 1
-        try:
-            store.verify(ref)
-        except CorruptArtifact as error:
-            damaged.append(str(error))
+    found = check_workspace(existing(workspace))
     if as_json:
-        emit_json({"artifacts": count, "damaged": damaged})
+        emit_json(found._asdict())
     else:
-        typer.echo("\n".join([*damaged, f"{count} artifacts, {len(damaged)} damaged"]))
-    if damaged:
+        counts = (
+            f"{found.artifacts} artifacts, {len(found.damaged)} damaged; "
+            f"{found.releases} releases, {len(found.unusable)} problem(s)"
+        )
+        typer.echo("\n".join([*found.damaged, *found.unusable, counts]))
+    if found.damaged or found.unusable:
         raise typer.Exit(1)
 
 
@@ -152,6 +151,6 @@ def _filters(items: list[str]) -> dict[str, list[Any]] | None:
         if not equals:
             raise UserError("a filter without a value", where="--where", expected="field=value", found=item)
         filters.setdefault(key, []).append(value)
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):  # no JSON that metadata could hold: a text
             filters[key].append(json.loads(value))
     return filters or None

@@ -21,6 +21,7 @@ from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
 from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
+from embedlib.index.release_parts import require_whole
 
 FORMATS = ("parquet", "numpy")
 BLOCK = 8192
@@ -47,18 +48,21 @@ def export_release(
         What ``export.json`` holds.
 
     Raises:
-        UserError: Unknown format or dtype, or a folder that holds files.
-        ReleaseError: There is no such release.
+        UserError: Unknown format or dtype, or no place for a new folder.
+        ReleaseError: There is no such release, or its vectors are gone.
+        CorruptArtifact: Its corpus or vectors are damaged; nothing is written.
         VerificationError: What was written does not count up to the release.
         DiskFull: No space left; nothing stays behind.
     """
-    _check_options(out, fmt, dtype)
+    out = _target(out)
+    _check_options(fmt, dtype)
     release = _release(Path(root), number)
     hold = ReleaseLock(Path(root), release.number)
-    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
+        require_whole(Path(root), release, ("corpus", "vectors"))
         with disk_errors(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
             temporary.mkdir()
             info = _write(Path(root), release, temporary, fmt, dtype)
             temporary.replace(out)
@@ -143,17 +147,32 @@ def _release(root: Path, number: int | None) -> Release:
     return release
 
 
-def _check_options(out: Path, fmt: str, dtype: str) -> None:
+def _target(out: Path) -> Path:
+    """The absolute path of a folder that may be written: new, or empty and not the one that this runs in."""
+    path = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100 - a link stays a link
+    if path == Path.cwd() or not path.name:
+        found = "the folder that this command runs in" if path.name else "the root folder"
+    elif path.is_symlink() and not path.exists():
+        found = "a link to nothing"
+    elif path.exists() and not path.is_dir():
+        found = "a file"
+    elif path.is_dir() and any(path.iterdir()):
+        found = "a folder that is not empty"
+    else:
+        return path.resolve()
+    raise UserError(
+        f"nothing can be exported to {str(out)!r}",
+        where=str(path),
+        expected="a new or empty folder",
+        found=found,
+        remedy="name another folder",
+    )
+
+
+def _check_options(fmt: str, dtype: str) -> None:
     if fmt not in FORMATS:
         raise UserError(
             "unknown export format", where="--format", expected=", ".join(FORMATS), found=repr(fmt)
         )
     if dtype not in ("float32", "float16"):
         raise UserError("unknown dtype", where="dtype", expected="float32, float16", found=repr(dtype))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(
-            "the export folder is not empty",
-            where=str(out),
-            expected="a new or empty folder",
-            remedy="name another folder, or empty this one",
-        )

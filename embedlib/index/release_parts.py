@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedlib.errors import CorruptArtifact, MismatchError, ReleaseError
-from embedlib.index.catalog import Release, releases_dir
-from embedlib.integrity import Checksums
+from embedlib.index.catalog import Release, current, releases_dir
+from embedlib.integrity import SEEN_HERE, Checksums
+from embedlib.store import ArtifactRef, Store
 
 #: What answers queries.
 SERVED = ("model", "index", "vectors")
@@ -63,9 +64,29 @@ def remember(root: Path, checksums: Checksums) -> None:
     checksums.write(releases_dir(root) / SEEN_FILE)
 
 
+def live_parts(store: Store) -> dict[str, ArtifactRef] | None:
+    """The live release's artifacts by name, for a run that goes on from them; None where nothing is live.
+
+    ``queries`` are those that the live index was tuned with. Its vectors and index are made anew, or
+    found in the store, and are not looked at here.
+
+    Raises:
+        ReleaseError: The release cannot be read, or an artifact of it is gone.
+        CorruptArtifact: An artifact of it is damaged.
+    """
+    release = current(store.root)
+    if release is None:
+        return None
+    names = [name for name in ("corpus", "model", "decision") if name in release.parts]
+    require_whole(store.root, release, names, SEEN_HERE)
+    queries = release.ref(store.root, "index").parents["queries"]
+    parts = {name: release.ref(store.root, name) for name in release.parts}
+    return {**parts, "queries": store.get(queries.kind, queries.fingerprint)}
+
+
 def _require_part(root: Path, release: Release, name: str, checksums: Checksums | None) -> None:
     ref, published = release.ref(root, name), release.parts[name].digest
-    whose = f"the {name} of release {release.number}"
+    whose = f"the {name} artifact of release {release.number}"
     if not ref.path.is_dir():
         raise ReleaseError(f"{whose} is gone", where=str(ref.path), remedy=_REMEDY)
     try:

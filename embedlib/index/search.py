@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from embedlib.contracts import Floats, Rows, document_text
+from embedlib.corpus.records import is_unicode
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
 from embedlib.index.catalog import Release, current_number
 from embedlib.index.dense import truncate
@@ -335,6 +336,13 @@ def _check_request(texts: list[str], k: int, mode: str | SearchPlan) -> None:
     if not texts:
         raise DataError("there is no query", expected="at least one text", found="an empty list")
     for position, text in enumerate(texts):
+        if isinstance(text, str) and not is_unicode(text):
+            raise DataError(
+                "the query is not valid UTF-8",
+                where="query",
+                found=ascii(text[:80]),
+                remedy="give the text in UTF-8, or set the terminal's locale to it",
+            )
         if not isinstance(text, str) or not text.strip():
             raise DataError(
                 "the query is empty" if len(texts) == 1 else f"query {position} is empty",

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.contracts import Floats
-from embedlib.errors import CorruptArtifact, EmbedlibError
-from embedlib.index.catalog import Release, current
+from embedlib.errors import EmbedlibError
+from embedlib.index.catalog import Release, current, releases_dir
+from embedlib.index.release_parts import SEEN_FILE, require_whole
+from embedlib.integrity import Checksums
 from embedlib.monitoring.canaries import MEASURE, Answer
 from embedlib.monitoring.proof import read_proof
-from embedlib.store import Store
 
-#: Parts of up to so many bytes are compared with their checksums at each check, larger ones by size.
+#: Parts of up to so many bytes are read at each check, larger ones when their files change.
 CHECKSUM_BYTES = 512 << 20
 
 
@@ -77,20 +78,17 @@ class LiveRelease:
 
     def damage(self) -> str:
         """What is wrong with the release's files; empty when they are whole."""
-        store = Store(self.root)
-        try:
-            for name, part in self.release.parts.items():
-                ref = part.ref(self.root)
-                manifest = ref.manifest
-                if manifest.digest != part.digest:
-                    return f"{name} {part.fingerprint} is not the one that was released"
-                if sum(entry.bytes for entry in manifest.files.values()) <= CHECKSUM_BYTES:
-                    store.verify(ref)
-                else:
-                    _check_sizes(ref.path, {n: e.bytes for n, e in manifest.files.items()})
-        except EmbedlibError as error:
-            return str(error)
+        seen = Checksums.read(releases_dir(self.root) / SEEN_FILE)
+        for name in self.release.parts:
+            try:
+                require_whole(self.root, self.release, [name], None if self._is_small(name) else seen)
+            except EmbedlibError as error:
+                return str(error)
         return ""
+
+    def _is_small(self, name: str) -> bool:
+        folder = self.release.ref(self.root, name).path
+        return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= CHECKSUM_BYTES
 
 
 def open_live(root: Path) -> LiveRelease | None:
@@ -101,16 +99,3 @@ def open_live(root: Path) -> LiveRelease | None:
     """
     release = current(root)
     return None if release is None else LiveRelease(root, release)
-
-
-def _check_sizes(folder: Path, sizes: dict[str, int]) -> None:
-    for name, expected in sizes.items():
-        path = folder / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != expected:
-            raise CorruptArtifact(
-                "a released file is not what was written",
-                where=str(path),
-                expected=f"{expected} bytes",
-                found="no file" if found is None else f"{found} bytes",
-            )

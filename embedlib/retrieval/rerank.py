@@ -67,6 +67,13 @@ def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 32) -> Pai
     """
     from sentence_transformers import CrossEncoder
 
+    if not str(name_or_path).strip() or name_or_path == Path():
+        raise ModelError(
+            "no cross-encoder is named",
+            expected="a CrossEncoder's name or folder",
+            found=repr(str(name_or_path)),
+            remedy="name one, or leave re-ranking out",
+        )
     try:
         model = CrossEncoder(str(name_or_path))
     except (OSError, ValueError) as error:

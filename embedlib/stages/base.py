@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from embedlib.config.base import Section
+from embedlib.errors import DataError
 from embedlib.fingerprint import code_digest
 from embedlib.progress import LogProgress, Progress
 from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
@@ -93,12 +94,31 @@ def run_stage(
 
     Returns:
         The artifact, and whether it was there already.
+
+    Raises:
+        DataError: What the stage reads outside the store changed while it was read.
     """
     given = {name: ref for name, ref in inputs.items() if ref is not None}
+    recipe = stage.recipe(config, given, seed)
 
     def make(work: Work) -> Summary:
         job = Job(work.out, work.scratch, seed, store, progress or LogProgress())
         with during():
-            return stage.run(job, config, **given)
+            summary = stage.run(job, config, **given)
+        _require_unchanged(stage, config, recipe.config["external"])
+        return summary
 
-    return store.build(stage.recipe(config, given, seed), make)
+    return store.build(recipe, make)
+
+
+def _require_unchanged(stage: Stage, config: Section, before: Mapping[str, str]) -> None:
+    """Refuse a result of what was edited meanwhile: it would be found under the digest of what was before."""
+    after = stage.external(config)
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    if changed:
+        raise DataError(
+            f"{stage.name}: what it reads was changed while it was read",
+            where=", ".join(changed),
+            expected="files and tables that stay as they are until they are read",
+            remedy="give the same command again when nothing writes there; nothing was stored",
+        )

@@ -10,7 +10,7 @@ import pytest
 from index_workspace import Workspace, words
 
 from embedlib.contracts import Corpus, Vectors
-from embedlib.errors import DiskFull, ReleaseError, UserError, VerificationError
+from embedlib.errors import CorruptArtifact, DiskFull, ReleaseError, UserError
 from embedlib.index import export
 from embedlib.index.export import export_release
 
@@ -79,7 +79,7 @@ def test_no_release_or_an_unknown_one(workspace, tmp_path):
 def test_ids_that_do_not_match_are_found(workspace, parts, tmp_path):
     other = workspace.corpus({f"x{i}": t for i, t in enumerate(words(50).values())})
     parts["vectors"].file("ids.parquet").write_bytes(other.file("corpus.parquet").read_bytes())
-    with pytest.raises(VerificationError, match="different ids"):
+    with pytest.raises(CorruptArtifact, match=r"ids\.parquet"):
         export_release(workspace.root, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [workspace.root]
 

@@ -114,7 +114,9 @@ def test_rollback_to_a_release_that_is_not_whole_is_refused_with_the_remedy(thre
         data[len(data) // 2] ^= 0x80
         target.write_bytes(data)
     # words(12, seed) share one model: what is damaged in release 2's is damaged in release 3's too
-    with pytest.raises((ReleaseError, CorruptArtifact), match=rf"(?s)the {part} of release 2 is .*remedy"):
+    with pytest.raises(
+        (ReleaseError, CorruptArtifact), match=rf"(?s)the {part} artifact of release 2 is .*remedy"
+    ):
         rollback(three.root, 2)
     assert current(three.root).number == 3
 

@@ -252,7 +252,9 @@ def test_a_model_folder_swapped_for_another_models_is_refused(shop):
     ours, theirs = release.ref(shop.root, "model").path, shop.model(shift=9).path
     ours.rename(ours.with_name("away"))
     theirs.rename(ours)
-    with pytest.raises(CorruptArtifact, match=r"(?s)the model of release 1 .* another artifact's folder"):
+    with pytest.raises(
+        CorruptArtifact, match=r"(?s)the model artifact of release 1 .* another artifact's folder"
+    ):
         Searcher(shop.root)
 
 
@@ -265,7 +267,9 @@ def test_a_model_built_anew_with_other_content_under_the_same_recipe_is_refused(
         folder / "artifact.json",
         lambda r: r.update(files={"shift.json": entry}, digest=digest({"shift.json": entry["sha256"]})),
     )
-    with pytest.raises(MismatchError, match="the model of release 1 is not the one that was published"):
+    with pytest.raises(
+        MismatchError, match="the model artifact of release 1 is not the one that was published"
+    ):
         Searcher(shop.root)
 
 
@@ -287,7 +291,9 @@ def test_zeros_at_the_end_of_a_file_are_seen_when_the_release_is_opened(shop, pa
         stream.seek(-60, 2)
         stream.write(bytes(60))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(CorruptArtifact, match=rf"(?s)the {part} of release 1 is damaged.*embedlib rollback"):
+    with pytest.raises(
+        CorruptArtifact, match=rf"(?s)the {part} artifact of release 1 is damaged.*embedlib rollback"
+    ):
         Searcher(shop.root)
 
 
@@ -300,7 +306,9 @@ def test_files_that_do_not_change_are_read_by_the_first_reader_alone(shop, monke
 
 def test_a_part_that_is_gone_is_named_with_the_remedy(shop):
     shutil.rmtree(Searcher(shop.root).release.ref(shop.root, "vectors").path)
-    with pytest.raises(ReleaseError, match=r"(?s)the vectors of release 1 is gone.*embedlib rollback"):
+    with pytest.raises(
+        ReleaseError, match=r"(?s)the vectors artifact of release 1 is gone.*embedlib rollback"
+    ):
         Searcher(shop.root)
 
 
