@@ -157,6 +157,10 @@ def load_config(
     Raises:
         ConfigError: Lists every mistake with its path, what was found and what is allowed.
         UserError: The file is missing or not YAML.
+
+    Examples:
+        >>> load_config(values={"workspace": "ws"}, overrides=["train.epochs=2"]).train.epochs
+        2.0
     """
     merged: dict[str, Any] = {}
     for layer in (base or {}, _read_yaml(file) if file else {}, values or {}, _parse_overrides(overrides)):

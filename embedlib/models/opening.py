@@ -32,6 +32,10 @@ def open_encoder(
     Raises:
         ModelError: There is no such model, or an option does not fit it.
         ConfigError: An API's key is not set.
+
+    Examples:
+        >>> open_encoder("all-MiniLM-L6-v2").encode_queries(["one", "two"]).shape
+        (2, 384)
     """
     if not is_api_spec(name):
         from embedlib.models.local import load_encoder

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
-import embedlib
 from embedlib.serving.access import BearerKey, HostNames
 from embedlib.serving.guard import Guard
 from embedlib.serving.openai import model_routes
@@ -37,7 +37,7 @@ def create_app(service: Service, *, key: BearerKey, names: HostNames) -> Guard:
     # the documentation pages of FastAPI load scripts from elsewhere: /openapi.json alone is served
     app = FastAPI(
         title="embedlib",
-        version=embedlib.__version__,
+        version=version("embedlib"),
         summary="The live release: search, embeddings, reranking.",
         docs_url=None,
         redoc_url=None,
