@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from embedlib.escape import terminal
 from embedlib.redact import redact
 
 
@@ -37,13 +38,13 @@ class EmbedlibError(Exception):
         super().__init__(self.render())
 
     def render(self) -> str:
-        """The message as shown to a person, one aspect a line, without secrets."""
+        """The message as shown to a person, one aspect a line, without secrets and control characters."""
         lines = [self.what]
         for label in ("where", "expected", "found", "remedy"):
             value = getattr(self, label)
             if value:
                 lines.append(f"  {label}: {value}")
-        return redact("\n".join(lines))
+        return terminal(redact("\n".join(lines)))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive pickling between processes with every aspect kept."""

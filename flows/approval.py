@@ -14,6 +14,7 @@ from pydantic import Field
 
 from embedlib.config.root import Config
 from embedlib.errors import EmbedlibError
+from embedlib.escape import markdown
 from embedlib.store import ArtifactRef
 
 
@@ -37,7 +38,7 @@ def approval(config: Config, decision: ArtifactRef) -> Approval:
     """
     if config.decide.approval != "human":
         return BY_GATE
-    reasons = "\n".join(f"- {reason}" for reason in decision.read_json("decision.json")["reasons"])
+    reasons = "\n".join(f"- {markdown(reason)}" for reason in decision.read_json("decision.json")["reasons"])
     form = Approval.with_initial_data(description=f"The gate says promote:\n\n{reasons}")
     seconds = config.decide.approval_timeout_s
     try:

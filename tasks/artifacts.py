@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
+from embedlib import escape
 from embedlib.evaluation.markdown import evaluation_markdown
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
@@ -26,7 +27,7 @@ def show(name: str, ref: ArtifactRef) -> list[Path]:
 def table(values: dict[str, Any], names: tuple[str, str] = ("figure", "value")) -> str:
     """A two-column Markdown table; nested values are flattened with dots."""
     lines = [f"| {names[0]} | {names[1]} |", "| --- | --- |"]
-    lines += [f"| {key} | {_cell(value)} |" for key, value in _flat(values)]
+    lines += [f"| {_cell(key)} | {_cell(value)} |" for key, value in _flat(values)]
     return "\n".join(lines)
 
 
@@ -35,7 +36,7 @@ def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
     if not rows:
         return ""
     names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines = ["| " + " | ".join(map(_cell, names)) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_cell(row.get(n)) for n in names) + " |" for row in rows[:limit]]
     return "\n".join(lines)
 
@@ -43,7 +44,7 @@ def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
 def _decision(ref: ArtifactRef) -> str:
     decision = ref.read_json("decision.json")
     lines = [*decision["reasons"], *(f"→ {advice}" for advice in decision["advice"])]
-    return f"## {decision['verdict']}\n\n" + "\n".join(f"- {line}" for line in lines)
+    return f"## {decision['verdict']}\n\n" + "\n".join(f"- {escape.markdown(line)}" for line in lines)
 
 
 def _evaluation(ref: ArtifactRef) -> str:
@@ -59,7 +60,8 @@ def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
 
 
 def _report(ref: ArtifactRef) -> str:
-    return f"{ref.file('summary.md').read_text(encoding='utf-8')}\n\nFull report: `{ref.file('report.html')}`"
+    summary = ref.file("summary.md").read_text(encoding="utf-8")
+    return f"{summary}\n\nFull report: {escape.markdown(str(ref.file('report.html')))}"
 
 
 def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -70,7 +72,7 @@ def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 def _cell(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")[:200]
+    return escape.markdown(text[:200])
 
 
 RENDER: dict[str, Callable[[ArtifactRef], str]] = {

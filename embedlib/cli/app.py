@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from embedlib import escape
 from embedlib.errors import UserError
 
 if TYPE_CHECKING:
@@ -118,5 +119,6 @@ def from_flows(name: str) -> Any:
 
 
 def emit_json(value: Any) -> None:
-    """Print a result for programs."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    """Print a result for programs; what a terminal would obey stands escaped, as JSON allows."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    typer.echo(escape.CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

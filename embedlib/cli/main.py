@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.console import Console
+from rich.text import Text
 
 from embedlib.cli import lifecycle, live, measure, model, service
 from embedlib.cli.app import app
+from embedlib.cli.console import console, plain
 from embedlib.errors import EmbedlibError
 
 COMMANDS = (lifecycle, live, measure, model, service)
@@ -21,16 +22,7 @@ def main() -> None:
     try:
         app()
     except EmbedlibError as error:
-        head, _, rest = error.render().partition("\n")
-        Console(stderr=True).print(f"[bold red]error:[/] {_plain(head)}", highlight=False, soft_wrap=True)
-        if rest:
-            Console(stderr=True).print(_plain(rest), highlight=False, soft_wrap=True)
+        console(stderr=True).print(Text("error: ", "bold red") + plain(error.render()), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from embedlib.cli.console import console, plain, say
 
 if TYPE_CHECKING:
     from embedlib.index.search import SearchHit
 
 
-#: Columns of a line that goes to a file or a pipe, where nothing is known of who reads it.
-PIPED_WIDTH = 120
-
-
-def stdout() -> Console:
-    """The terminal at its own width, or a file at one that tables fit in."""
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-
-
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """Print rows; numbers are aligned right."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=plain(title) if title else None, title_justify="left", header_style="bold")
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(plain(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    stdout().print(table)
+    console().print(table)
 
 
 def hits_table(hits: Sequence[SearchHit]) -> None:
@@ -80,17 +71,16 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
     """The verdict with its reasons, the comparison, and where everything lies."""
     from embedlib.store import Store
 
-    console = stdout()
     decision = Store(workspace).get("decision", outcome.decision)
     scores_table(decision.parents["evaluation"].read_json("comparisons.json"))
     colour = "green" if outcome.verdict == "promote" else "yellow"
-    console.print(f"[bold {colour}]{outcome.verdict}[/]")
+    say(outcome.verdict, f"bold {colour}")
     for reason in outcome.reasons:
-        console.print(f"  • {escape(reason)}", highlight=False)
+        console().print(plain(f"  • {reason}"))
     for advice in decision.read_json("decision.json")["advice"]:
-        console.print(f"  → {escape(advice)}", highlight=False)
-    console.print(f"release {outcome.release} is live in {escape(str(workspace))}", highlight=False)
-    console.print(f"report  {escape(str(outcome.report))}", highlight=False, soft_wrap=True)
+        console().print(plain(f"  → {advice}"))
+    say(f"release {outcome.release} is live in {workspace}")
+    say(f"report  {outcome.report}")
 
 
 def findings_table(findings: Sequence[Any]) -> None:
@@ -105,7 +95,7 @@ def monitor_table(report: Mapping[str, Any]) -> None:
     print_table(("figure", "value"), rows, title=f"release {report['release']}")
     for kind in ("fired", "events", "notes"):
         if report[kind]:
-            stdout().print(f"{kind}: {escape(', '.join(map(str, report[kind])))}", highlight=False)
+            console().print(plain(f"{kind}: {', '.join(map(str, report[kind]))}"))
 
 
 def general_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -162,7 +152,5 @@ def _interval(value: Mapping[str, Any]) -> tuple[str, str]:
     return f"{value['mean']:+.4f}", f"{value['low']:+.4f} … {value['high']:+.4f}"
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return escape(str(value))
+def _cell(value: object) -> Text:
+    return plain(f"{value:.4f}" if isinstance(value, float) else str(value))

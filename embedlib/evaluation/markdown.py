@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from embedlib.escape import markdown
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate import KINDS
 from embedlib.evaluation.gate_inputs import GuardFigure
@@ -20,7 +21,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
     for c in comparisons:
         d = c.difference
         lines.append(
-            f"| {_cell(c.system)} | {_cell(c.baseline)} | {c.measure} | {d.mean:+.4f} | "
+            f"| {markdown(c.system)} | {markdown(c.baseline)} | {c.measure} | {d.mean:+.4f} | "
             f"{d.low:+.4f} to {d.high:+.4f} | {c.p_holm:.4f} | {c.better} / {c.worse} / {d.n} |"
         )
     return "\n".join(lines)
@@ -31,7 +32,7 @@ def systems_table(systems: Mapping[str, Mapping[str, Interval]], measures: Seque
     lines = ["| system | " + " | ".join(measures) + " |", "|---|" + "---:|" * len(measures)]
     for name, row in systems.items():
         cells = [f"{row[m].mean:.4f} ({row[m].low:.4f}–{row[m].high:.4f})" for m in measures]
-        lines.append(f"| {_cell(name)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {markdown(name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -44,7 +45,7 @@ def guards_table(guards: Sequence[GuardFigure]) -> str:
     for g in guards:
         d = g.difference
         lines.append(
-            f"| {_cell(g.name)} | {g.measure} | {g.base:.4f} | {g.candidate:.4f} | {d.mean:+.4f} | "
+            f"| {markdown(g.name)} | {g.measure} | {g.base:.4f} | {g.candidate:.4f} | {d.mean:+.4f} | "
             f"{d.low:+.4f} to {d.high:+.4f} | {g.margin:g} | {'holds' if g.passed else 'fails'} |"
         )
     return "\n".join(lines)
@@ -54,7 +55,7 @@ def general_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One row a general set, system and measure, each mean with its interval."""
     lines = ["| set | system | measure | mean | interval | n |", "|---|---|---|---:|---:|---:|"]
     for r in rows:
-        names = " | ".join(_cell(r[name]) for name in ("set", "system", "measure"))
+        names = " | ".join(markdown(r[name]) for name in ("set", "system", "measure"))
         lines.append(f"| {names} | {r['mean']:.4f} | {r['low']:.4f} to {r['high']:.4f} | {r['n']} |")
     return "\n".join(lines)
 
@@ -71,7 +72,7 @@ def evaluation_markdown(record: Mapping[str, Any]) -> str:
         systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
         comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
         mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
-        heading = f"### {KINDS.get(name, name)} (n = {dataset['queries']})"
+        heading = f"### {markdown(KINDS.get(name, name))} (n = {dataset['queries']})"
         parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
     if general := record.get("general"):
         parts += ["### General sets", general_table(general)]
@@ -88,14 +89,17 @@ def summary_markdown(
         record: Content of ``comparisons.json``.
         guards: Guards of the evaluation.
     """
-    parts = [f"## {decision['headline']}", "\n".join(f"- {r}" for r in decision["reasons"])]
+    parts = [
+        f"## {markdown(decision['headline'])}",
+        "\n".join(f"- {markdown(r)}" for r in decision["reasons"]),
+    ]
     if decision["advice"]:
-        parts.append("**Advice**\n\n" + "\n".join(f"- {a}" for a in decision["advice"]))
+        parts.append("**Advice**\n\n" + "\n".join(f"- {markdown(a)}" for a in decision["advice"]))
     parts.append(evaluation_markdown(record))
     if guards:
         parts += ["### Guards", guards_table(guards)]
     return "\n\n".join(parts) + "\n"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _items(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown(line)}" for line in lines)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embedlib.corpus.marks import SERVED_QUERIES
+from embedlib.escape import markdown
 from embedlib.index.catalog import releases
 from embedlib.monitoring.check import Limits, Observer
 from embedlib.monitoring.history import Check, Event, History, Outcome, Signal
@@ -55,7 +56,7 @@ class MonitorReport(NamedTuple):
     def markdown(self) -> str:
         """The report as a person reads it, with sparklines that need no network."""
         if self.check is None:
-            return "\n".join(self.notes)
+            return "\n".join(map(markdown, self.notes))
         lines = [
             f"Release {self.check.release}, model `{self.check.model[:12]}`, {self.check.at:%Y-%m-%d %H:%M}",
             "",
@@ -64,8 +65,11 @@ class MonitorReport(NamedTuple):
         ]
         trends = {t.figure: t for t in self.trends}
         lines += [_row(signal, trends.get(signal.name)) for signal in self.check.signals]
-        lines += ["", *(f"- event `{e.name}` (emission {e.attempt}): {e.evidence}" for e in self.events)]
-        return "\n".join([*lines, *(f"- note: {note}" for note in self.notes)])
+        lines += [
+            "",
+            *(f"- event `{e.name}` (emission {e.attempt}): {markdown(str(e.evidence))}" for e in self.events),
+        ]
+        return "\n".join([*lines, *(f"- note: {markdown(note)}" for note in self.notes)])
 
 
 def check_live(
