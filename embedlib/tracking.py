@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -33,6 +34,17 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 PAUSE_S = 60.0
 _silent_until: dict[str, float] = {}
 _SENDER = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
+
+#: What MLflow's page shows first: runs with metrics and models, not evaluations of prompts.
+EXPERIMENT_KIND = "custom_model_development"
+#: Where MLflow's own database keeps addresses of files.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -59,6 +71,16 @@ def default_uri(root: Path) -> str:
             remedy="choose another workspace, or give tracking.uri",
         )
     return f"sqlite:///{place / 'mlflow.db'}"
+
+
+class Input(NamedTuple):
+    """A data set that a run used: its name, content digest, what it is for, where it is, and figures."""
+
+    name: str
+    digest: str
+    context: str
+    source: str
+    profile: Mapping[str, Any] = {}
 
 
 class Tracker:
@@ -93,6 +115,18 @@ class Tracker:
         metrics = {f"{prefix}.{k}": float(v) for k, v in flat.items() if _is_number(v)}
         tags = {f"{prefix}.{k}": str(v)[:500] for k, v in flat.items() if isinstance(v, str | bool)}
         self._put({"do": "figures", "metrics": metrics, "tags": tags})
+
+    def point(self, name: str, step: int, value: float) -> None:
+        """Record one point of a curve; it is sent with whatever is sent next."""
+        self._put({"do": "point", "name": name, "step": step, "value": value, "at": int(time.time() * 1000)})
+
+    def describe(self, text: str, tags: Mapping[str, str]) -> None:
+        """Give the run a description (Markdown, on top of its page) and tags to filter by."""
+        self._put({"do": "describe", "text": text, "tags": dict(tags)})
+
+    def inputs(self, data: Sequence[Input]) -> None:
+        """Record the data sets that the run used."""
+        self._put({"do": "inputs", "data": [d._asdict() for d in data]})
 
     def files(self, folder: str, paths: Sequence[Path]) -> None:
         """Record files under the artifact path ``folder``; they must stay where they are until sent."""
@@ -163,6 +197,8 @@ class Tracker:
     def _open_run(self, name: str = "", tags: Mapping[str, str] | None = None) -> str:
         if self.run_id:
             return self.run_id
+        if self.uri == default_uri(self.root):
+            follow_moved_workspace(self.root)
         from mlflow.store.db.db_types import DATABASE_ENGINES
 
         client = self._client()
@@ -171,7 +207,9 @@ class Tracker:
             # a server has a place for files; written to a database directly, they would go to ./mlruns
             database = self.uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES
             place = (self.root.resolve() / "mlartifacts").as_uri() if database else None
-            experiment_id = client.create_experiment(self.experiment, artifact_location=place)
+            experiment_id = client.create_experiment(
+                self.experiment, artifact_location=place, tags={"mlflow.experimentKind": EXPERIMENT_KIND}
+            )
         else:
             experiment_id = experiment.experiment_id
         run = client.create_run(experiment_id, run_name=name or self.key, tags=dict(tags or {}))
@@ -196,6 +234,31 @@ class Tracker:
             tags=[RunTag(_metric_name(k), v) for k, v in tags.items()],
         )
 
+    def _send_point(self, name: str, step: int, value: float, at: int) -> None:
+        self._client().log_metric(self._open_run(), _metric_name(name), value, timestamp=at, step=step)
+
+    def _send_describe(self, text: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        items = {"mlflow.note.content": text, **tags}
+        self._client().log_batch(self._open_run(), tags=[RunTag(k, v[:5000]) for k, v in items.items()])
+
+    def _send_inputs(self, data: Sequence[Mapping[str, Any]]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        self._client().log_inputs(
+            self._open_run(),
+            [
+                DatasetInput(
+                    Dataset(
+                        d["name"], d["digest"][:36], "local", d["source"], profile=json.dumps(d["profile"])
+                    ),
+                    [InputTag("mlflow.data.context", d["context"])],
+                )
+                for d in data
+            ],
+        )
+
     def _send_files(self, folder: str, paths: Sequence[str]) -> None:
         for path in paths:
             if Path(path).is_file():
@@ -218,9 +281,7 @@ class Tracker:
             raise ServiceError("the model to register is gone", where=path, remedy="keep the artifact")
         model = SentenceTransformer(path, device="cpu")
         vector = np.zeros((1, model.get_embedding_dimension() or 1), dtype=np.float32)
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
-        with mlflow.start_run(run_id=self._open_run()):
+        with _global_uri(self.uri), mlflow.start_run(run_id=self._open_run()):
             info = mlflow.sentence_transformers.log_model(
                 model,
                 name="model",
@@ -234,6 +295,87 @@ class Tracker:
 
     def _send_finish(self, status: Status) -> None:
         self._client().set_terminated(self._open_run(), status)
+
+
+@contextmanager
+def _global_uri(uri: str) -> Iterator[None]:
+    """MLflow's own functions write to ``uri`` meanwhile.
+
+    MLflow keeps the address in the environment too, where a later run of another workspace in this
+    process would take it for the user's word.
+    """
+    import mlflow
+
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None) -> bool:
+    """Point the registry's ``champion`` to the version that holds a model; False where none does.
+
+    Args:
+        root: The workspace.
+        name: Registered model.
+        digest: Content digest of the model.
+        uri: MLflow tracking URI; None = the workspace's own store.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    place = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(root)
+    if place == default_uri(root) and not (root / "mlflow.db").is_file():
+        return False
+    client = MlflowClient(place, registry_uri=place)
+    try:
+        version = _registered_version(client, name, digest)
+        if version is not None:
+            client.set_registered_model_alias(name, "champion", version)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise ServiceError(
+            "the registry's champion could not be moved",
+            found=redact(f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"),
+            remedy="give the same command again once MLflow answers",
+        ) from error
+    return version is not None
+
+
+def follow_moved_workspace(root: Path) -> None:
+    """Let the workspace's own MLflow database name its files where the workspace is now.
+
+    MLflow keeps absolute addresses of files; a workspace that was moved or restored elsewhere would
+    show runs whose files and models cannot be found.
+    """
+    import sqlite3
+    from contextlib import closing
+
+    database, here = root / "mlflow.db", (root.resolve() / "mlartifacts").as_uri()
+    if not database.is_file():
+        return
+    with closing(sqlite3.connect(database, timeout=30)) as db, db:
+        rows = db.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        homes = {r[0] for r in rows if r[0] and r[0].endswith("/mlartifacts")}
+        for before in homes - {here}:
+            logger.info("MLflow's files are in %s now, no longer in %s", here, before)
+            for table, column in PLACES:
+                db.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608 - names from PLACES
+                    f" WHERE substr({column}, 1, ?) = ?",
+                    (here, len(before) + 1, len(before), before),
+                )
 
 
 def _registered_version(client: Any, name: str, digest: str) -> str | None:

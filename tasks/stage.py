@@ -13,10 +13,14 @@ from embedlib.config.base import Section
 from embedlib.errors import BudgetExhausted, UserError
 from embedlib.stages.base import Stage, run_stage
 from embedlib.store import ArtifactRef
+from embedlib.tracking import Input
 from tasks.artifacts import show
 from tasks.context import RunContext
 from tasks.progress import UiProgress
 from tasks.slot import slot
+
+#: Kinds of artifact that MLflow lists as a run's data, and what for.
+DATA = {"corpus": "documents", "queries": "splits and judgements"}
 
 
 def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
@@ -82,6 +86,8 @@ def record(run: RunContext, name: str, ref: ArtifactRef, reused: bool) -> None:
     get_run_logger().info("%s: %s %s %s", name, ref.kind, ref.fingerprint[:12], how)
     cost = {"seconds": 0.0 if reused else manifest.seconds, "peak_memory_mb": manifest.peak_memory_mb}
     tracker = run.tracker
-    tracker.figures(name, {**manifest.summary, **cost, "reused": reused, "artifact": ref.fingerprint})
+    tracker.figures(name, {**manifest.summary, **cost, "reused": reused})
+    if ref.kind in DATA:
+        tracker.inputs([Input(ref.kind, ref.digest, DATA[ref.kind], str(ref.path), manifest.summary)])
     tracker.files(name, show(name, ref))
     tracker.flush_soon()

@@ -74,10 +74,15 @@ def rollback(
 
     Example: embedlib rollback --workspace ws
     """
+    from embedlib.config.live import live_values
+    from embedlib.config.root import load_config
     from embedlib.index import release
+    from embedlib.tracking import point_champion
 
     now = release.rollback(existing(workspace), to)
     emit_json(now.model_dump(mode="json")) if as_json else typer.echo(f"release {now.number} is live")
+    tracking = load_config(base=live_values(workspace, required=False)).tracking
+    point_champion(workspace, tracking.model_name, now.parts["model"].digest, uri=tracking.uri)
 
 
 @app.command()

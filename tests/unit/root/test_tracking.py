@@ -12,7 +12,7 @@ import pytest
 
 from embedlib import tracking
 from embedlib.errors import UserError
-from embedlib.tracking import Tracker, default_uri
+from embedlib.tracking import Input, Tracker, default_uri, point_champion
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -139,3 +139,70 @@ def test_the_database_lies_in_the_workspace_whatever_its_name(tmp_path):
     assert (root / "mlflow.db").stat().st_size > 0
     with pytest.raises(UserError, match="question mark"):
         Tracker(tmp_path / "a b?x=1", "run-1")
+
+
+def test_a_run_has_curves_a_description_and_its_data(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    tracker = Tracker(tmp_path, "run-1")
+    tracker.start("lifecycle", params={}, tags={})
+    for step, value in ((0, 0.5), (10, 0.6)):
+        tracker.point("train.dev.nDCG@10", step, value)
+    tracker.inputs([Input("corpus", "d" * 64, "documents", str(tmp_path), {"documents": 3})])
+    tracker.describe("**promote**", {"verdict": "promote"})
+    assert tracker.finish().waiting == 0
+    client = MlflowClient(default_uri(tmp_path))
+    curve = client.get_metric_history(tracker.run_id, "train.dev.nDCG_at_10")
+    assert [(m.step, m.value) for m in curve] == [(0, 0.5), (10, 0.6)]
+    run = read(tmp_path, tracker)
+    assert run.data.tags["mlflow.note.content"] == "**promote**"
+    assert run.data.tags["verdict"] == "promote"
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.tags[0].value) == ("corpus", "documents")
+    experiment = client.get_experiment_by_name("embedlib")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_moved_workspace_keeps_its_files(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    before, after = tmp_path / "before", tmp_path / "after"
+    tracker = Tracker(before, "run-1")
+    tracker.start("lifecycle", params={}, tags={})
+    (tmp_path / "report.html").write_text("<p>moved")
+    tracker.files("report", [tmp_path / "report.html"])
+    tracker.finish()
+    before.rename(after)
+    later = Tracker(after, "run-2")
+    later.start("lifecycle", params={}, tags={})
+    later.finish()
+    client = MlflowClient(default_uri(after))
+    first = next(r for r in client.search_runs([later_experiment(client)]) if r.info.run_id != later.run_id)
+    found = client.download_artifacts(first.info.run_id, "report/report.html", str(tmp_path))
+    assert Path(found).read_text() == "<p>moved"
+    assert str(after) in first.info.artifact_uri
+
+
+def champion(client) -> str:
+    return str(client.get_model_version_by_alias("m", "champion").version)
+
+
+def later_experiment(client) -> str:
+    return client.get_experiment_by_name("embedlib").experiment_id
+
+
+def test_the_champion_follows_a_rollback(tmp_path: Path, tiny_model: Path) -> None:
+    from mlflow import MlflowClient
+
+    tracker = Tracker(tmp_path, "run-1")
+    tracker.start("lifecycle", params={}, tags={})
+    for digest in ("one", "two"):
+        tracker.model(tiny_model, name="m", digest=digest)
+    tracker.finish()
+    client = MlflowClient(default_uri(tmp_path))
+    assert champion(client) == "2"
+    assert point_champion(tmp_path, "m", "one")
+    assert champion(client) == "1"
+    assert not point_champion(tmp_path, "m", "never registered")
+    assert champion(client) == "1"
+    assert not point_champion(tmp_path / "other", "m", "one")  # no MLflow there: nothing to move
