@@ -10,7 +10,10 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
-.PHONY: demo test test-slow lint format bench clean
+# What `make fuzz` does, e.g. make fuzz FUZZ="--seed 7 --cases 500 --seconds 300"
+FUZZ ?=
+
+.PHONY: demo test test-slow fuzz lint format bench clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/embedlib demo
@@ -20,6 +23,9 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

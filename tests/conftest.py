@@ -21,6 +21,7 @@ os.environ.update(
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
+from published import save_tiny_model
 
 from embedlib.store import Store
 
@@ -53,29 +54,7 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
     """A random two-layer BERT (dimension 32, 64 word pieces) as a sentence-transformers folder."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer import modules
-    from transformers import AutoTokenizer, BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30522,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder / "backbone")
-    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder / "backbone")
-    transformer = modules.Transformer(str(folder / "backbone"), max_seq_length=64)
-    pooling = modules.Pooling(32, pooling_mode="mean")
-    SentenceTransformer(modules=[transformer, pooling, modules.Normalize()], device="cpu").save(
-        str(folder / "model")
-    )
-    return folder / "model"
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"), minilm)
 
 
 def pytest_unconfigure() -> None:

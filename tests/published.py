@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from embedlib.config.root import Config, load_config
+from embedlib.errors import ReleaseError
 from embedlib.index.catalog import Release
+from embedlib.index.reconcile import reconcile
+from embedlib.index.release_parts import live_parts
 from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, split
 from embedlib.stages.base import run_stage
-from embedlib.stages.publish import publish_release
+from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import Store
 
 WORDS = (  # noqa: SIM905
@@ -42,6 +45,32 @@ def write_beir(folder: Path, documents: int = 80, seed: int = 0) -> Path:
             "query-id\tcorpus-id\tscore\n" + "".join(line + "\n" for line in lines)
         )
     return folder
+
+
+def save_tiny_model(folder: Path, minilm: Path) -> Path:
+    """A random two-layer BERT (dimension 32, 64 word pieces) with MiniLM's tokenizer, in ``folder/model``."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder / "backbone")
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder / "backbone")
+    transformer = modules.Transformer(str(folder / "backbone"), max_seq_length=64)
+    pooling = modules.Pooling(32, pooling_mode="mean")
+    SentenceTransformer(modules=[transformer, pooling, modules.Normalize()], device="cpu").save(
+        str(folder / "model")
+    )
+    return folder / "model"
 
 
 def save_bag_model(folder: Path, tiny_model: Path) -> Path:
@@ -88,3 +117,20 @@ def publish_base(config: Config) -> Release:
     built = run_stage(store, index.STAGE, config.index, **parts).ref
     del parts["queries"]
     return publish_release(config.workspace, config.publish, {**parts, "index": built, "decision": decision})
+
+
+def refresh_release(config: Config) -> Release:
+    """What the flow ``refresh`` does, as plain functions."""
+    store = Store(config.workspace)
+    reconcile(config.workspace)
+    live = live_parts(store)
+    if live is None:
+        raise ReleaseError("there is no release to refresh")
+    corpus = run_stage(store, ingest.STAGE, config.ingest).ref
+    require_same_collection(config.publish, live["corpus"], corpus)
+    model, queries = live["model"], live["queries"]
+    vectors = run_stage(store, encode.STAGE, config.encode, corpus=corpus, model=model).ref
+    parts = {"corpus": corpus, "vectors": vectors, "model": model}
+    built = run_stage(store, index.STAGE, config.index, **parts, queries=queries).ref
+    parts |= {"index": built, "decision": live["decision"]}
+    return publish_release(config.workspace, config.publish, parts)
