@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from prefect import flow
@@ -38,6 +39,20 @@ class Encoded(NamedTuple):
         return self.model.digest == other.model.digest
 
 
+class Rivals(NamedTuple):
+    """What a candidate has to beat: what is live as its decision has it served, and the base."""
+
+    base: Encoded
+    incumbent: Encoded
+    decision: ArtifactRef | None
+
+    def decision_against(self, candidate: Encoded) -> ArtifactRef | None:
+        """The live decision; for a candidate that is live already the one that it had to beat then."""
+        if self.decision is None or not candidate.same_model(self.incumbent):
+            return self.decision
+        return self.decision.parents["evaluation"].parents.get("live")
+
+
 class Proof(NamedTuple):
     """A candidate, its evaluation beside the others, and what was decided."""
 
@@ -53,7 +68,7 @@ class Proof(NamedTuple):
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{config.workspace.name}", persist_result=False)
 def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
-    """Ingest, make training data, tune, prove, decide, index, publish.
+    """Ingest, publish the base, make training data, tune, prove, decide, index, publish.
 
     Args:
         config: The whole configuration; one that names only the documents is complete. Without
@@ -69,19 +84,21 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         labelled = config.split.with_marks_of_workspace(run.workspace / MARKS)
         data = Data(corpus, stages.split(run, labelled, corpus=corpus))
         base = encoded(run, config, data, model, "base")
-        incumbent = encoded(run, config, data, live["model"], "incumbent") if live else None
-        start = incumbent if incumbent and config.train.start == "incumbent" else base
+        live = live or go_live(run, config, data, base, event)
+        incumbent = encoded(run, config, data, live["model"], "incumbent")
+        start = incumbent if config.train.start == "incumbent" else base
 
         tuned, material = tune(run, config, data, start)
-        proof = prove(run, config, data, base, incumbent, tuned, material["examples"], "tuned")
+        rivals = Rivals(base, incumbent, live.get("decision"))
+        proof = prove(run, config, data, rivals, tuned, material["examples"], "tuned")
         if proof.verdict == "merge-and-retest":
             merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
-            proof = prove(run, config, data, base, incumbent, merged, material["examples"], "merged")
+            proof = prove(run, config, data, rivals, merged, material["examples"], "merged")
 
-        new = incumbent is None or not proof.candidate.same_model(incumbent)
+        new = not proof.candidate.same_model(incumbent)
         consent = approval(config, proof.decision) if proof.verdict == "promote" and new else None
         promoted = consent is not None and consent.approve
-        chosen = proof.candidate if promoted else incumbent or base
+        chosen = proof.candidate if promoted else incumbent
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
         report = stages.report(
             run,
@@ -90,7 +107,7 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             decision=proof.decision,
             others={**data._asdict(), **material, "candidate": proof.candidate.model, "index": index},
         )
-        why = live["decision"] if live and not promoted else proof.decision
+        why = proof.decision if promoted else live.get("decision", proof.decision)
         parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
         if promoted:
@@ -129,22 +146,48 @@ def prove(
     run: RunContext,
     config: Config,
     data: Data,
-    base: Encoded,
-    incumbent: Encoded | None,
+    rivals: Rivals,
     model: ArtifactRef,
     examples: ArtifactRef,
     label: str,
 ) -> Proof:
     """Encode the corpus with a candidate, evaluate it beside the others, decide."""
     candidate = encoded(run, config, data, model, label)
-    systems = {"base": base, "candidate": candidate}
-    if incumbent and not any(incumbent.same_model(other) for other in systems.values()):
-        systems["incumbent"] = incumbent
-    inputs = {name: system.model for name, system in systems.items()}
-    inputs |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
-    evaluation = stages.evaluate(run, config.evaluate, label=label, **data._asdict(), models=inputs)
+    systems = {"base": rivals.base, "candidate": candidate}
+    if not any(rivals.incumbent.same_model(other) for other in systems.values()):
+        systems["incumbent"] = rivals.incumbent
+    evaluation = measure(run, config, data, systems, label, rivals.decision_against(candidate))
     decision = stages.decide(run, config.decide, label=label, evaluation=evaluation, examples=examples)
     return Proof(candidate, evaluation, decision)
+
+
+def go_live(
+    run: RunContext, config: Config, data: Data, base: Encoded, event: Trigger | None
+) -> dict[str, ArtifactRef]:
+    """Publish the base as best served: a search within minutes, and what a tuned model has to beat."""
+    evaluation = measure(run, config, data, {"base": base}, "base", None)
+    decision = stages.decide(run, config.decide, label="base", evaluation=evaluation)
+    index = stages.index(run, config.index, label="base", **data._asdict(), **base._asdict())
+    parts = {"corpus": data.corpus, **base._asdict(), "index": index, "decision": decision}
+    release = publish(run, config, parts, event=as_json(event))
+    emit_event(run, "embedlib.release.first", {"release": release.number, "search": str(release.search)})
+    return parts
+
+
+def measure(
+    run: RunContext,
+    config: Config,
+    data: Data,
+    systems: Mapping[str, Encoded],
+    label: str,
+    live: ArtifactRef | None,
+) -> ArtifactRef:
+    """Models side by side, alone and as they would be served."""
+    models = {name: system.model for name, system in systems.items()}
+    models |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
+    return stages.evaluate(
+        run, config.served_evaluation, label=label, **data._asdict(), models=models, live=live
+    )
 
 
 def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:

@@ -67,7 +67,7 @@ def publish(
         why=decision["verdict"],
     )
     how = "was live already" if release.reused else "is live"
-    get_run_logger().info("release %d %s", release.number, how)
+    get_run_logger().info("release %d %s, searched as %s", release.number, how, release.search)
     shown = {
         "release": release.number,
         "created": release.created_at,

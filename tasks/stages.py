@@ -160,10 +160,11 @@ def evaluate(
     corpus: ArtifactRef,
     queries: ArtifactRef,
     models: Mapping[str, ArtifactRef],
+    live: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """Models (``NAME`` with ``NAME_vectors``) side by side: an ``evaluation``."""
-    return run_task(run, EVALUATE, config, label, corpus=corpus, queries=queries, **models)
+    return run_task(run, EVALUATE, config, label, corpus=corpus, queries=queries, live=live, **models)
 
 
 def general(

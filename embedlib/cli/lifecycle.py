@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from embedlib.cli.app import (
     settings,
     start_flow,
 )
-from embedlib.cli.show import answers, outcome_table
+from embedlib.cli.show import answers, first_release_line, outcome_table
 
 if TYPE_CHECKING:
     from embedlib.config.root import Config
@@ -107,8 +108,10 @@ def _lifecycle(config: Config, as_json: bool) -> None:
     if "command" not in config.report.model_fields_set:
         report = config.report.model_copy(update={"command": invocation()})
         config = config.model_copy(update={"report": report})
+    started = datetime.now(UTC)
     outcome = start_flow("lifecycle", config=config)
     if as_json:
         emit_json(outcome.model_dump(mode="json"))
     else:
         outcome_table(config.workspace, outcome)
+        first_release_line(config.workspace, started)

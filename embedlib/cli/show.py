@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,17 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
         console().print(plain(f"  → {advice}"))
     say(f"release {outcome.release} is live in {workspace}")
     say(f"report  {outcome.report}")
+
+
+def first_release_line(workspace: Path, started: datetime) -> None:
+    """How soon there was a search, where this run made the first release."""
+    from embedlib.index.catalog import releases
+
+    first = min(releases(workspace), key=lambda release: release.number)
+    seconds = (datetime.fromisoformat(first.created_at) - started).total_seconds()
+    if first.parents == [] and seconds > -1:
+        line = f"release {first.number} could be searched after {seconds:.0f} s, as {first.search}"
+        stdout().print(line, highlight=False)
 
 
 def findings_table(findings: Sequence[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import field_validator, model_validator
 
 from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.retrieval.plan import DEFAULT_WEIGHT, Feedback, SearchPlan
 
 
 class RetrievalGuard(Section):
@@ -77,7 +78,20 @@ class Evaluate(Section):
     """Compare with BM25."""
 
     hybrid: bool = True
-    """Compare with BM25 and each dense model fused: z-scores over the corpus, BM25 weighted .3."""
+    """Compare with BM25 and each dense model fused: z(dense) + weight * z(BM25), z over the corpus."""
+
+    search: Literal["auto", "dense", "bm25", "hybrid"] = "auto"
+    """How the models would be served, which is what is judged; ``auto``: mode, weight and feedback are chosen
+    on development queries labelled by people where there are enough of them, else hybrid."""
+
+    weight: float = Field(DEFAULT_WEIGHT, ge=0)
+    """BM25's weight in the hybrid; with ``auto`` the one that has to be beaten clearly on dev."""
+
+    feedback: bool = False
+    """Search a second time with the query moved towards the first documents; ``auto`` may switch it on."""
+
+    plan_queries: int = Field(50, ge=2)
+    """Answerable development queries labelled by people from which ``auto`` chooses."""
 
     rerank: str | None = None
     """Cross-encoder (name or folder) that re-ranks every system's hits; none when empty."""
@@ -124,7 +138,15 @@ class Evaluate(Section):
             raise ValueError(f"primary {self.primary!r} is not among the measures")
         if self.hybrid and not self.bm25:
             raise ValueError("hybrid needs bm25")
+        if self.search in ("bm25", "hybrid") and not getattr(self, self.search):
+            raise ValueError(f"search {self.search} needs {self.search} on")
         return self
+
+    @property
+    def plan(self) -> SearchPlan:
+        """How a model is searched unless dev chooses otherwise."""
+        mode = self.search if self.search != "auto" else "hybrid" if self.hybrid else "dense"
+        return SearchPlan(mode=mode, weight=self.weight, feedback=Feedback() if self.feedback else None)
 
 
 class General(Section):
@@ -157,6 +179,9 @@ class Decide(Section):
 
     min_effect: float = Field(0.01, ge=0, le=1)
     """Least gain of the primary measure over the base (and over the incumbent: above 0)."""
+
+    derived_effect: float = Field(0.02, ge=0, le=1)
+    """The same where queries derived from documents decide: they overstate what training brings."""
 
     min_queries: int = Field(20, ge=2)
     """Fewer answerable test queries than this decide nothing."""

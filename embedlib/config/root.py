@@ -101,6 +101,11 @@ class Config(Section):
     run: Run = Run()
     """Execution engine."""
 
+    @property
+    def served_evaluation(self) -> Evaluate:
+        """The evaluation's options; without a BM25 index the models are served by their vectors."""
+        return self.evaluate if self.index.bm25 else self.evaluate.model_copy(update={"search": "dense"})
+
     def on(self, documents: Path) -> Config:
         """The same options on other documents, with the labels that lie beside them unless told where."""
         values = self.model_dump()

@@ -142,11 +142,16 @@ def compare(
     return result
 
 
-def natural_pairs(systems: Sequence[str]) -> list[tuple[str, str]]:
+def natural_pairs(systems: Sequence[str], served: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """Which comparisons answer the reader's questions.
 
-    With a candidate: it against everything, its hybrid against the other hybrids, and each model's
-    hybrid against the model. Without one: every system against the first.
+    With a candidate: as it would be served against the others as served, it against everything, its
+    hybrid against the other hybrids, and each model's hybrid against the model. Without one: every
+    system against the first.
+
+    Args:
+        systems: Names of those evaluated.
+        served: The system that each model would be served as, by model.
 
     Examples:
         >>> natural_pairs(["base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"])[:2]
@@ -158,8 +163,11 @@ def natural_pairs(systems: Sequence[str]) -> list[tuple[str, str]]:
     pairs = [("candidate", s) for s in full if s not in {"candidate", "hybrid:candidate"}]
     pairs += [("hybrid:candidate", s) for s in full if s.startswith("hybrid:") and s != "hybrid:candidate"]
     pairs += [(s, s.removeprefix("hybrid:")) for s in reversed(full) if s.startswith("hybrid:")]
-    shortened = [s for s in systems if s.startswith("candidate@")]
-    return pairs + [(s, "candidate") for s in shortened]
+    pairs += [(s, "candidate") for s in systems if s.startswith("candidate@")]
+    served = served or {}
+    ours = served.get("candidate", "candidate")
+    first = [(ours, other) for name, other in served.items() if name != "candidate" and other != ours]
+    return list(dict.fromkeys([*first, *pairs]))
 
 
 def _require(values: Mapping[str, Values], pairs: Sequence[tuple[str, str]]) -> None:

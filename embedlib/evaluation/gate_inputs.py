@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison
+from embedlib.evaluation.served import served_system
 from embedlib.evaluation.significance import Interval
+from embedlib.retrieval.plan import DENSE, SearchPlan
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class GateInputs:
         cautions: What weakens the figures without voiding them, in words.
         merged: Whether the candidate is already a merge with the base.
         index_recall: Measured recall of its index, where there is one.
+        plans: How each model is or would be served.
     """
 
     primary: str
@@ -84,6 +87,15 @@ class GateInputs:
     cautions: Sequence[str] = ()
     merged: bool = False
     index_recall: float | None = None
+    plans: Mapping[str, SearchPlan] = field(default_factory=dict)
+
+    def plan(self, model: str) -> SearchPlan:
+        """How a model is or would be served; by its vectors where nothing is said."""
+        return self.plans.get(model, DENSE)
+
+    def served(self, model: str) -> str:
+        """Name of the system that answers as the model would be served."""
+        return served_system(model, self.plan(model))
 
     def comparison(self, system: str, baseline: str) -> Comparison:
         """One comparison.
@@ -130,6 +142,7 @@ def read_gate_inputs(
         cautions=cautions,
         merged=record["merged"],
         index_recall=index_recall,
+        plans={name: SearchPlan.model_validate(plan) for name, plan in record["plans"].items()},
     )
 
 

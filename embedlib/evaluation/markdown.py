@@ -7,9 +7,10 @@ from typing import Any
 
 from embedlib.escape import markdown
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate import KINDS
 from embedlib.evaluation.gate_inputs import GuardFigure
+from embedlib.evaluation.gate_sentences import KINDS
 from embedlib.evaluation.significance import Interval
+from embedlib.retrieval.plan import SearchPlan
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
@@ -74,9 +75,21 @@ def evaluation_markdown(record: Mapping[str, Any]) -> str:
         mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
         heading = f"### {markdown(KINDS.get(name, name))} (n = {dataset['queries']})"
         parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
+    if served := served_rows(record):
+        parts.append("Served: " + "; ".join(f"{n} as {how} ({why})" for n, how, why in served) + ".")
     if general := record.get("general"):
         parts += ["### General sets", general_table(general)]
     return "\n\n".join(parts)
+
+
+def served_rows(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Each model with how it is or would be served, and why.
+
+    Args:
+        record: Content of ``comparisons.json``.
+    """
+    plans = {name: SearchPlan.model_validate(plan) for name, plan in record["plans"].items()}
+    return [(name, str(plan), record["chosen"][name]["why"]) for name, plan in plans.items()]
 
 
 def summary_markdown(

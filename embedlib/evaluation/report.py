@@ -11,8 +11,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate import KINDS
 from embedlib.evaluation.gate_inputs import guard_from_json, slice_from_json
+from embedlib.evaluation.gate_sentences import KINDS
+from embedlib.evaluation.markdown import served_rows
 from embedlib.evaluation.plots import Forest, Line, forest, line
 from embedlib.evaluation.significance import Interval
 from embedlib.store import Manifest
@@ -82,6 +83,7 @@ def context(findings: Findings) -> dict[str, Any]:
         "level": f"{100 * record['level']:g}%",
         "primary": record["primary"],
         "datasets": [_dataset(name, d, record, comparisons) for name, d in record["datasets"].items()],
+        "served": served_rows(record),
         "guards": [guard_from_json(g) for g in findings.guards],
         "guard_plot": _guard_plot(findings.guards),
         "slices": [slice_from_json(s) for s in findings.slices],

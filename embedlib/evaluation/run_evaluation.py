@@ -16,10 +16,12 @@ from embedlib.evaluation.examples import gains
 from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.judged import JudgedSet, primary_set
 from embedlib.evaluation.model_on_set import DenseSystem
+from embedlib.evaluation.served import served_system
 from embedlib.evaluation.slices import slice_figures, slices_of
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import Evaluated, Options, evaluate_systems
 from embedlib.progress import Progress, silent
+from embedlib.retrieval.plan import DENSE
 
 JUDGED = pa.schema(
     [(n, pa.string()) for n in ("dataset", "query_id", "query")]
@@ -48,7 +50,8 @@ def run_evaluation(
         corpus: The corpus artifact.
         sets: Judged sets by kind.
         systems: Dense systems; ``base`` and ``candidate`` have a meaning.
-        options: What else is retrieved and measured.
+        options: What else is retrieved and measured, and how each system would be served: slices and examples
+            compare the candidate with the base as served.
         statistics: How sure.
         out: Folder to write to.
         rng: Source of randomness.
@@ -65,11 +68,14 @@ def run_evaluation(
     record["dimensions"] = {s.name: s.vectors.dimension for s in systems}
     write_json(out / "comparisons.json", record)
     deciding = next((e for e in found if e.judged.name == record["decides"]), None)
-    both = deciding is not None and {"base", "candidate"} <= set(deciding.values)
-    write_json(out / "slices.json", _slices(deciding, corpus, statistics, rng) if both and deciding else [])
-    write_json(
-        out / "examples.json", gains(deciding, corpus, statistics.primary) if both and deciding else {}
-    )
+    slices: list[dict[str, Any]] = []
+    examples: dict[str, Any] = {}
+    if deciding is not None and {"base", "candidate"} <= set(deciding.values):
+        base, candidate = (served_system(n, options.plans.get(n, DENSE)) for n in ("base", "candidate"))
+        slices = _slices(deciding, corpus, statistics, rng, candidate, base)
+        examples = gains(deciding, corpus, statistics.primary, system=candidate, baseline=base)
+    write_json(out / "slices.json", slices)
+    write_json(out / "examples.json", examples)
     return record
 
 
@@ -91,11 +97,13 @@ def _record(
             "documents": len(e.judged.labels),
             "systems": {s: {m: i._asdict() for m, i in row.items()} for s, row in table.items()},
         }
-        pairs = natural_pairs(list(e.values))
+        served = {name: served_system(name, plan) for name, plan in options.plans.items()}
+        pairs = natural_pairs(list(e.values), served)
         comparisons += compare(e.values, pairs, options.measures, dataset=e.judged.name, **sure)  # type: ignore[arg-type]
     deciding = primary_set(sets)
     return {
         "primary": statistics.primary,
+        "plans": {name: plan.model_dump(mode="json") for name, plan in options.plans.items()},
         "level": statistics.level,
         "decides": deciding.name if deciding else None,
         "datasets": datasets,
@@ -104,10 +112,15 @@ def _record(
 
 
 def _slices(
-    e: Evaluated, corpus: Corpus, statistics: Statistics, rng: np.random.Generator
+    e: Evaluated,
+    corpus: Corpus,
+    statistics: Statistics,
+    rng: np.random.Generator,
+    candidate: str,
+    base: str,
 ) -> list[dict[str, Any]]:
     pieces = slices_of(e.judged, e.judged.texts(corpus.texts()))
-    a, b = e.values["candidate"][statistics.primary], e.values["base"][statistics.primary]
+    a, b = e.values[candidate][statistics.primary], e.values[base][statistics.primary]
     figures = slice_figures(pieces, a, b, rng=rng, draws=statistics.draws, level=statistics.level)
     return [figure_json(f) for f in figures]
 

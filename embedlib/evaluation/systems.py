@@ -39,7 +39,8 @@ class Options:
         depth: Documents a query.
         bm25: Evaluate BM25.
         hybrid: Fuse BM25 with each dense system.
-        plan: How they are fused.
+        plans: How each dense system would be served; a ``hybrid`` one says how it is fused.
+        fusion: How the others are fused.
         reranker: Scores (query, text) pairs; every system is then re-ranked too.
         rerank_depth: Hits a query that are re-ranked.
         runs: Other systems' runs by name.
@@ -51,7 +52,8 @@ class Options:
     depth: int = 100
     bm25: bool = True
     hybrid: bool = True
-    plan: SearchPlan = HYBRID
+    plans: Mapping[str, SearchPlan] = field(default_factory=dict)
+    fusion: SearchPlan = HYBRID
     reranker: PairScorer | None = None
     rerank_depth: int = 100
     runs: Mapping[str, Run] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Evaluated:
     Args:
         judged: The set.
         values: ``values[system][measure]``, in the order of ``judged.query_ids``, [q].
-        hits: Hits of the dense systems, own documents taken out, [q, k].
+        hits: Hits of the dense systems, of BM25 and of their fusion, own documents taken out, [q, k].
     """
 
     judged: JudgedSet
@@ -104,7 +106,7 @@ def evaluate_systems(
     reach = min(reach, len(judged.labels))
     for done, (name, hits) in enumerate(_retrieved(corpus, judged, systems, options, reach, own), 1):
         result.values[name] = score_hits(judged, hits, options, name)
-        if name in {s.name for s in systems}:
+        if "@" not in name and not name.startswith("rerank:"):
             result.hits[name] = hits
         progress(done, None, f"systems on {judged.name}")
     for name, run in options.runs.items():
@@ -163,7 +165,9 @@ def _retrieved(
         if options.hybrid:
             gathered = on_set.gather(k)
             found[system.name] = gathered.dense
-            fused[f"hybrid:{system.name}"] = on_set.fuse(gathered, k, options.plan)
+            plan = options.plans.get(system.name, options.fusion)
+            plan = plan if plan.mode == "hybrid" else options.fusion
+            fused[f"hybrid:{system.name}"] = on_set.fuse(gathered, k, plan)
         else:
             found[system.name] = on_set.dense(k)
         yield system.name, found[system.name]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from embedlib.evaluation.served import served_system
 from embedlib.index.catalog import Release
 from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
@@ -32,8 +33,7 @@ class Proof(NamedTuple):
 
     def of_release(self, search: SearchPlan = DENSE) -> npt.NDArray[np.float64]:
         """The values of the released model as ``search`` searches with it, [n]."""
-        names = {"dense": self.released, "bm25": "bm25", "hybrid": f"hybrid:{self.released}"}
-        return self.values[names[search.mode]]
+        return self.values[served_system(self.released, search)]
 
 
 def read_proof(root: Path, release: Release) -> Proof | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows, write_json
-from embedlib.evaluation.gate import History, Policy, decide
+from embedlib.evaluation.gate import History, Policy, decide, first_release
 from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.fingerprint import digest
@@ -23,7 +23,10 @@ def run(
     examples: ArtifactRef | None = None,
     index: ArtifactRef | None = None,
 ) -> Mapping[str, Any]:
-    """Apply the gate; ``examples`` are searched for test data, ``index`` must meet its recall."""
+    """Apply the gate; ``examples`` are searched for test data, ``index`` must meet its recall.
+
+    Without a candidate among the models evaluated, the base goes live as the first release.
+    """
     leaks = []
     if examples is not None:
         rows = read_rows(examples.file("examples.parquet"), ["query_id", "query", "positive_id"])
@@ -35,7 +38,9 @@ def run(
         index_recall=float(index.read_json("index.json")["recall"]["value"]) if index else None,
     )
     test_set = test_set_digest(evaluation)
-    decision = decide(figures, policy_of(config), History(previous_uses(job.store, test_set)))
+    judged = "candidate" in figures.plans
+    uses = History(previous_uses(job.store, test_set))
+    decision = decide(figures, policy_of(config), uses) if judged else first_release(figures)
     record = {**decision.as_json(), "test_set": test_set, "models": model_digests(evaluation)}
     write_json(job.out / "decision.json", record)
     return {
@@ -43,7 +48,7 @@ def run(
         "headline": decision.headline,
         "reason": decision.reasons[0] if decision.reasons else "",
         "decided_on": decision.decided_on,
-        "test_set": test_set,
+        "test_set": test_set if judged else "",
         "test_set_used_before": decision.uses,
     }
 
@@ -60,6 +65,7 @@ def policy_of(config: Decide) -> Policy:
     """The options as the gate takes them."""
     return Policy(
         min_effect=config.min_effect,
+        derived_effect=config.derived_effect,
         min_queries=config.min_queries,
         level=config.level,
         slice_floor=config.slice_floor,

@@ -25,6 +25,7 @@ from embedlib.evaluation.measures import Run, parse_measures
 from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.run_evaluation import run_evaluation
 from embedlib.evaluation.runs import read_run
+from embedlib.evaluation.served import ChosenPlan, choose_plan, recorded_plan
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import Options
 from embedlib.fingerprint import tree_digest
@@ -37,25 +38,34 @@ from embedlib.store import ArtifactRef
 
 
 def run(
-    job: Job, config: Evaluate, *, corpus: ArtifactRef, queries: ArtifactRef, **models: ArtifactRef
+    job: Job,
+    config: Evaluate,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    live: ArtifactRef | None = None,
+    **models: ArtifactRef,
 ) -> Mapping[str, Any]:
     """Evaluate the named models: ``NAME`` (model) with ``NAME_vectors`` (the corpus by it).
 
-    With the names ``base`` and ``candidate`` the result is one that ``decide`` can judge; any
-    other names are compared with the baseline.
+    With the names ``base`` and ``candidate`` (and ``incumbent``) the result is one that ``decide`` can
+    judge, each model alone and as it would be served; where the options name a baseline, any other
+    names are compared with it. ``live`` is the live release's decision: it says how what is live is
+    searched, while the others' plans are chosen on dev.
     """
     parse_measures(config.measures)
     documents = Corpus(corpus.path)
     dimensions = sorted({*config.dimensions, *trained_dimensions(models)})
     systems = dense_systems(_baseline_first(models, config.baseline), documents, dimensions)
     sets = read_judged(documents, queries.path, config.split)
-    if not sets and "candidate" not in models:
+    if not sets and config.baseline:
         raise DataError(
             f"no judged query in the {config.split} split",
             where=str(queries.path),
             remedy="give judgements (qrels), or evaluate another split",
         )
     (job.out / "runs").mkdir()
+    chosen = {} if config.baseline else _plans(job, config, documents, queries, systems, live, models)
     options = Options(
         measures=config.measures,
         depth=config.depth,
@@ -66,6 +76,8 @@ def run(
         runs=_given_runs(config.runs, queries.path, documents),
         folder=job.out / "runs",
         split=config.split,
+        plans={name: choice.plan for name, choice in chosen.items()},
+        fusion=config.plan.model_copy(update={"mode": "hybrid"}),
     )
     statistics = Statistics(config.primary, config.level, config.draws)
     rng = job.generator("evaluate")
@@ -81,10 +93,43 @@ def run(
     )
     figures, general = _guards(job, config, documents, systems, models)
     record |= {"merged": merged(models), "general": general}
+    record["chosen"] = {name: {"why": choice.reason, "dev": choice.dev} for name, choice in chosen.items()}
     write_json(job.out / "comparisons.json", record)
     write_json(job.out / "guards.json", [figure_json(f) for f in figures])
     guards = {f"guard.{f.name}".replace("/", "-"): f.difference.mean for f in figures}
     return {**summary_of(record), **guards}
+
+
+def _plans(
+    job: Job,
+    config: Evaluate,
+    corpus: Corpus,
+    queries: ArtifactRef,
+    systems: Sequence[DenseSystem],
+    live: ArtifactRef | None,
+    models: Mapping[str, ArtifactRef],
+) -> dict[str, ChosenPlan]:
+    """How each model is or would be served; what is live as its release says, never chosen anew."""
+    dev = read_judged(corpus, queries.path, "dev").get("human") if config.search == "auto" else None
+    decision = live.read_json("decision.json") if live is not None else {}
+    found = {}
+    for system in systems:
+        recorded = recorded_plan(decision, models[system.name].digest)
+        if recorded is not None:
+            found[system.name] = ChosenPlan(recorded, "as it is served now", {})
+        elif config.search != "auto" or not config.hybrid:
+            found[system.name] = ChosenPlan(config.plan, "as configured", {})
+        else:
+            found[system.name] = choose_plan(
+                corpus,
+                dev,
+                system,
+                config.plan,
+                measure=config.primary,
+                least_queries=config.plan_queries,
+                rng=job.generator("plan"),
+            )
+    return found
 
 
 def trained_dimensions(models: Mapping[str, ArtifactRef]) -> set[int]:

@@ -9,6 +9,7 @@ from typing import Any
 from embedlib.config.index import Publish
 from embedlib.contracts import Corpus
 from embedlib.errors import UserError
+from embedlib.evaluation.served import recorded_plan
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
@@ -99,7 +100,4 @@ def best_search(parts: Mapping[str, ArtifactRef | None]) -> SearchPlan:
     model, decision = parts["model"], parts.get("decision")
     if model is None or decision is None:
         return DENSE
-    record = decision.read_json("decision.json")
-    search = {name: SearchPlan.model_validate(plan) for name, plan in record.get("search", {}).items()}
-    names = [name for name, digest in record.get("models", {}).items() if digest == model.digest]
-    return next((search[name] for name in names if name in search), DENSE)
+    return recorded_plan(decision.read_json("decision.json"), model.digest) or DENSE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,20 @@ def test_a_verdict_and_a_live_release_come_out(world: dict[str, Any]) -> None:
     assert outcome.verdict in VERDICTS
     assert outcome.reasons
     assert outcome.report.is_file()
-    assert current(root).number == outcome.release == 1
+    assert current(root).number == outcome.release == (2 if outcome.promoted else 1)
+
+
+def test_the_base_was_live_before_anything_was_trained(world: dict[str, Any]) -> None:
+    from embedlib.index.catalog import read_release
+
+    root = world["config"].workspace
+    first = read_release(root, 1)
+    decision = first.ref(root, "decision").read_json("decision.json")
+    assert decision["verdict"] == "first-release"
+    assert first.search.mode == "hybrid"
+    assert decision["search"]["base"] == first.search.model_dump(mode="json")
+    pairs = next(iter(Store(root).artifacts("pairs")))
+    assert datetime.fromisoformat(first.created_at).timestamp() <= pairs.file("artifact.json").stat().st_mtime
 
 
 def test_everything_published_opens_in_plain_libraries(world: dict[str, Any]) -> None:

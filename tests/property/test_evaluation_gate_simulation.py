@@ -8,6 +8,7 @@ import pytest
 from embedlib.evaluation.compare import compare, means
 from embedlib.evaluation.gate import Policy, decide
 from embedlib.evaluation.gate_inputs import GateInputs
+from embedlib.retrieval.plan import HYBRID
 
 MEASURE = "nDCG@10"
 
@@ -20,13 +21,17 @@ def verdict(rng, n, shift, noise, policy):
     if shift == 0:  # the null hypothesis exactly: the two are exchangeable query by query
         swap = rng.random(n) < 0.5
         base, candidate = np.where(swap, candidate, base), np.where(swap, base, candidate)
-    values = {"base": {MEASURE: base}, "candidate": {MEASURE: candidate}}
+    # alone the candidate is better for certain; only what is served may count
+    alone = {"base": {MEASURE: base * 0.5}, "candidate": {MEASURE: np.clip(candidate * 0.5 + 0.2, 0, 1)}}
+    values = alone | {"hybrid:base": {MEASURE: base}, "hybrid:candidate": {MEASURE: candidate}}
+    pairs = [("hybrid:candidate", "hybrid:base"), ("candidate", "base")]
     figures = GateInputs(
         primary=MEASURE,
         decides="human",
         queries=n,
         systems={s: m[MEASURE] for s, m in means(values, [MEASURE], rng=rng, draws=100).items()},
-        comparisons=compare(values, [("candidate", "base")], [MEASURE], dataset="human", rng=rng, draws=1000),
+        comparisons=compare(values, pairs, [MEASURE], dataset="human", rng=rng, draws=1000),
+        plans={"base": HYBRID, "candidate": HYBRID},
     )
     return decide(figures, policy).verdict
 

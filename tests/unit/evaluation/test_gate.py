@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate import Decision, History, Policy, decide
+from embedlib.evaluation.gate import Decision, History, Policy, decide, first_release
 from embedlib.evaluation.gate_inputs import GateInputs, GuardFigure, SliceFigure
 from embedlib.evaluation.significance import Interval
-from embedlib.retrieval.plan import DENSE, HYBRID
+from embedlib.retrieval.plan import BM25, DENSE, HYBRID
 
 POLICY = Policy()
 
@@ -74,34 +75,93 @@ def test_only_a_guard_failing_asks_for_a_merge_and_a_merged_candidate_is_not_mer
     assert decide(figures(guards=failing, merged=True), POLICY).verdict == "keep"
 
 
-def test_a_hybrid_is_searched_with_where_it_is_proven_better_than_the_model_it_is_made_of():
-    proven = comparison("base", 0.03, 0.01, 0.05, system="hybrid:base")
-    chance = comparison("candidate", 0.02, -0.01, 0.05, p=0.2, system="hybrid:candidate")
-    lost = comparison("base", -0.01, -0.02, 0.002, p=0.2)
-    decision = decide(figures(lost, proven, chance, means={"hybrid:base": 0.43}), POLICY)
-    assert decision.search == {"base": HYBRID, "candidate": DENSE}
-    assert any("0.400 to 0.430" in advice and "searched with it" in advice for advice in decision.advice)
+def served(dense, fused, *, bm25=0.30, plans=None, **changes):
+    """A candidate and a base, both served as hybrids; ``dense`` and ``fused`` are (base, candidate, low, high)."""
+
+    def compared(system, baseline, figures):
+        before, after, low, high = figures
+        return comparison(baseline, after - before, low, high, p=0.001 if low > 0 else 0.4, system=system)
+
+    means = {
+        "base": dense[0], "candidate": dense[1], "bm25": bm25,
+        "hybrid:base": fused[0], "hybrid:candidate": fused[1],
+    }  # fmt: skip
+    given = {
+        "primary": "nDCG@10",
+        "decides": "human",
+        "queries": 200,
+        "systems": {n: Interval(m, m - 0.03, m + 0.03, 200) for n, m in means.items()},
+        "comparisons": [
+            compared("candidate", "base", dense), compared("hybrid:candidate", "hybrid:base", fused)
+        ],
+        "plans": plans or {"base": HYBRID, "candidate": HYBRID},
+    }  # fmt: skip
+    return GateInputs(**{**given, **changes})
 
 
-def test_a_kept_incumbent_is_searched_as_its_own_decision_said_so_the_hybrid_is_advice():
-    proven = comparison("incumbent", 0.03, 0.01, 0.05, system="hybrid:incumbent")
-    lost = comparison("incumbent", -0.01, -0.02, 0.002, p=0.2)
-    decision = decide(figures(lost, proven, means={"hybrid:incumbent": 0.45}), POLICY)
-    assert decision.verdict == "keep"
-    assert any("search with `--mode hybrid`" in advice for advice in decision.advice)
-    assert not any("release is searched" in advice for advice in decision.advice)
+BETTER, SAME = (0.40, 0.45, 0.03, 0.07), (0.44, 0.442, -0.004, 0.008)
 
 
-@pytest.mark.parametrize(
-    ("mean", "low", "p", "queries"),
-    [(0.03, -0.001, 0.001, 200), (0.03, 0.01, 0.2, 200), (0.03, 0.01, 0.001, 19)],
-)
-def test_a_hybrid_that_is_not_proven_better_is_advice_at_most(mean, low, p, queries):
-    hybrid = comparison("base", mean, low, 0.06, p=p, system="hybrid:base")
-    lost = comparison("base", -0.01, -0.02, 0.002, p=0.2)
-    decision = decide(figures(lost, hybrid, queries=queries, means={"hybrid:base": 0.44}), POLICY)
-    assert {plan.mode for plan in decision.search.values()} == {"dense"}
-    assert any("`--mode hybrid` to try it" in advice for advice in decision.advice)
+def test_better_alone_but_no_better_as_served_is_not_promoted():
+    decision = decide(served(dense=BETTER, fused=SAME), POLICY)
+    assert decision.verdict == "do-not-fine-tune"
+    assert "0.4400 to 0.4420" in decision.reasons[0]
+    assert "By vectors alone: 0.4000 to 0.4500 (+0.0500" in decision.reasons[1]
+
+
+def test_better_as_served_is_promoted_though_no_better_alone():
+    decision = decide(served(dense=SAME, fused=(0.45, 0.48, 0.02, 0.04)), POLICY)
+    assert decision.verdict == "promote"
+    assert "searched as hybrid (BM25 weight 0.3), gains 0.0300" in decision.reasons[0]
+    assert decision.search == {"base": HYBRID, "candidate": HYBRID}
+    assert decision.numbers["served"] == {"base": "hybrid:base", "candidate": "hybrid:candidate"}
+    assert decision.as_json()["search"]["base"]["weight"] == 0.3
+
+
+def test_a_candidate_may_be_served_otherwise_than_what_it_replaces():
+    plans = {"base": HYBRID, "candidate": DENSE}
+    found = served(dense=(0.40, 0.50, 0.08, 0.12), fused=(0.45, 0.49, 0.02, 0.06), plans=plans)
+    across = comparison("hybrid:base", 0.05, 0.03, 0.07, system="candidate")
+    decision = decide(replace(found, comparisons=[*found.comparisons, across]), POLICY)
+    assert decision.verdict == "promote"
+    assert "searched as dense, gains 0.0500" in decision.reasons[0]
+    assert "the base, searched as hybrid" in decision.reasons[0]
+
+
+def test_where_bm25_alone_is_served_for_both_the_model_does_not_matter():
+    plans = {"base": BM25, "candidate": BM25}
+    decision = decide(served(dense=BETTER, fused=BETTER, bm25=0.6, plans=plans), POLICY)
+    assert decision.verdict == "do-not-fine-tune"
+    assert "both are BM25 alone" in decision.reasons[0]
+
+
+def test_what_would_be_better_on_test_is_advice_and_chooses_nothing():
+    decision = decide(served(dense=SAME, fused=(0.40, 0.401, -0.01, 0.01)), POLICY)
+    assert decision.search["base"] == HYBRID
+    assert any("vectors alone is better on the test queries" in advice for advice in decision.advice)
+
+
+def test_derived_queries_have_a_wider_bar_and_a_caution():
+    gain = (0.40, 0.415, 0.005, 0.025)
+    assert decide(served(dense=gain, fused=gain), POLICY).verdict == "promote"
+    found = served(dense=gain, fused=gain, decides="derived")
+    derived = [replace(c, dataset="derived") for c in found.comparisons]
+    decision = decide(replace(found, comparisons=derived), POLICY)
+    assert decision.verdict == "do-not-fine-tune"
+    assert "least gain worth a release, 0.02" in " ".join(decision.reasons)
+    assert "agree with people's only in part" in decision.reasons[-1]
+
+
+def test_the_first_release_is_the_base_as_best_served_with_its_figures():
+    found = served(dense=SAME, fused=BETTER, plans={"base": HYBRID})
+    decision = first_release(found)
+    assert decision.verdict == "first-release"
+    assert "searched as hybrid (BM25 weight 0.3)" in decision.reasons[0]
+    assert "0.4400, BM25 0.3000" in decision.reasons[1]
+    assert decision.search["base"] == HYBRID
+    nothing = first_release(replace(found, decides=None, queries=0, systems={}, comparisons=[]))
+    assert nothing.search == {"base": HYBRID}
+    assert len(nothing.reasons) == 1
 
 
 def test_a_slice_past_its_floor_keeps_what_is_there():
@@ -131,17 +191,17 @@ def test_too_few_queries_to_tell_is_said_with_what_they_could_have_shown():
     assert "0.0200" in decision.reasons[1]
 
 
-def test_unsure_gain_and_a_better_hybrid_of_the_base_advise_the_hybrid():
+def test_unsure_gain_and_a_better_bm25_is_a_reason_not_to_fine_tune():
     unsure = comparison("base", 0.012, -0.01, 0.03, p=0.3)
-    decision = decide(figures(unsure, means={"hybrid:base": 0.45}), POLICY)
+    decision = decide(figures(unsure, means={"bm25": 0.45}), POLICY)
     assert decision.verdict == "do-not-fine-tune"
-    assert any("hybrid" in a for a in decision.advice)
+    assert any("BM25 is better on the test queries" in a for a in decision.advice)
 
 
 def test_a_promotion_says_so_when_bm25_is_better_still():
     decision = decide(figures(means={"bm25": 0.67}), POLICY)
     assert decision.verdict == "promote"
-    assert decision.advice[0].startswith("BM25 is the best system here")
+    assert decision.advice[0].startswith("BM25 is better on the test queries than what is served (0.670")
 
 
 def test_with_an_incumbent_the_incumbent_is_to_be_beaten():

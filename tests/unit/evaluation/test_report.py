@@ -54,6 +54,11 @@ def record():
         "level": 0.95,
         "decides": "human",
         "merged": False,
+        "plans": {"base": {"mode": "dense"}, "candidate": {"mode": "dense", "weight": 0.5}},
+        "chosen": {
+            "base": {"why": "as it is served now", "dev": {}},
+            "candidate": {"why": "clearly better on 99 human dev queries", "dev": {"dense": 0.31}},
+        },
         "dimensions": {"base": 384, "candidate": 384},
         "datasets": {"human": human, "derived": {**human, "queries": 50}},
         "comparisons": [GAIN.as_json()],
@@ -104,6 +109,17 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def test_page_and_markdown_say_how_each_model_would_be_served():
+    served = record() | {
+        "plans": {"base": {"mode": "hybrid"}, "candidate": {"mode": "hybrid", "weight": 0.5}}
+    }
+    text = Page(render_report(findings(record=served))).text
+    assert "hybrid (BM25 weight 0.5)" in text
+    assert "clearly better on 99 human dev queries" in text
+    markdown = summary_markdown(decision(), served, [])
+    assert "base as hybrid (BM25 weight 0.3) (as it is served now)" in markdown
 
 
 def test_the_verdict_comes_first_and_the_page_needs_nothing_else():

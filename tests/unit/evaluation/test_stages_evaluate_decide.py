@@ -142,7 +142,38 @@ def test_a_split_without_queries_decides_nothing(store, inputs):
     assert (record["verdict"], record["decided_on"]) == ("not-enough-evidence", None)
     alone = {k: v for k, v in inputs.items() if not k.startswith("candidate")}
     with pytest.raises(DataError, match="no judged query in the test split"):
-        run_stage(store, EVALUATE, EVALUATION, **alone)
+        run_stage(store, EVALUATE, EVALUATION.model_copy(update={"baseline": "base"}), **alone)
+
+
+def test_the_base_alone_becomes_the_first_release_even_without_a_query(store, inputs):
+    alone = {k: v for k, v in inputs.items() if not k.startswith("candidate")}
+    decisions = []
+    for split in ("test", "dev"):
+        alone["queries"] = artifact(
+            store, "queries", split, lambda out, s=split: write_queries(out, queries_of(split=s))
+        )
+        evaluation = run_stage(store, EVALUATE, EVALUATION, **alone).ref
+        decision = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
+        assert decision.manifest.summary["test_set"] == ""  # nothing was tested: no use of the test set
+        decisions.append(decision.read_json("decision.json"))
+    assert [d["verdict"] for d in decisions] == ["first-release", "first-release"]
+    assert [d["search"]["base"]["mode"] for d in decisions] == ["hybrid", "hybrid"]
+    assert "nDCG@10 on 24 test" in decisions[0]["reasons"][1]
+
+
+def test_what_is_live_is_judged_as_its_release_serves_it(store, inputs):
+    weight = {"mode": "hybrid", "weight": 2.0}
+
+    def decided(out):
+        record = {"search": {"base": weight}, "models": {"base": inputs["base"].digest}}
+        write_json(out / "decision.json", record)
+
+    live = artifact(store, "decision", "live", decided)
+    record = run_stage(store, EVALUATE, EVALUATION, live=live, **inputs).ref.read_json("comparisons.json")
+    assert record["plans"]["base"]["weight"] == 2.0
+    assert record["chosen"]["base"]["why"] == "as it is served now"
+    pairs = [(c["system"], c["baseline"]) for c in record["comparisons"]]
+    assert pairs[0] == ("hybrid:candidate", "hybrid:base")
 
 
 def test_human_and_derived_queries_stay_apart(store, inputs):
