@@ -92,7 +92,7 @@ def first_release_line(workspace: Path, started: datetime) -> None:
     seconds = (datetime.fromisoformat(first.created_at) - started).total_seconds()
     if first.parents == [] and seconds > -1:
         line = f"release {first.number} could be searched after {seconds:.0f} s, as {first.search}"
-        stdout().print(line, highlight=False)
+        say(line)
 
 
 def findings_table(findings: Sequence[Any]) -> None:
