@@ -128,27 +128,27 @@ def check_base(tuned: Values, base: Values, rng: np.random.Generator) -> Finding
     return fine("base", "the released model is better than its base", **evidence)
 
 
-def check_bm25(dense: Values, bm25: Values, hybrid: Values | None, rng: np.random.Generator) -> Finding:
-    """Does plain BM25 find more than the model (poor transfer to this domain)?
+def check_bm25(served: Values, bm25: Values, hybrid: Values | None, rng: np.random.Generator) -> Finding:
+    """Does plain BM25 find more than what is served (poor transfer to this domain)?
 
     Args:
-        dense: Value of each test query with the released model.
+        served: Value of each test query, searched as the release is.
         bm25: The same with BM25.
         hybrid: The same with both fused, if it was evaluated.
         rng: Randomness of the bootstrap.
     """
-    gap = paired_bootstrap(bm25, dense, rng=rng)
-    evidence = {"model": float(dense.mean()), "bm25": float(bm25.mean()), **_interval(gap)}
+    gap = paired_bootstrap(bm25, served, rng=rng)
+    evidence = {"served": float(served.mean()), "bm25": float(bm25.mean()), **_interval(gap)}
     if hybrid is not None:
         evidence["hybrid"] = float(hybrid.mean())
     if gap.low > 0:
         return warning(
             "bm25",
-            "BM25 retrieves better than the model: it does not know this domain's words yet",
-            'search with `embedlib search "…" --mode hybrid`; train with --set adapt.method=tsdae',
+            "BM25 alone retrieves better than what is served: the model does not know this domain's words yet",
+            'try `embedlib search "…" --mode bm25` and hybrid; train with --set adapt.method=tsdae',
             **evidence,
         )
-    return fine("bm25", "the model is not worse than BM25", **evidence)
+    return fine("bm25", "what is served is not worse than BM25", **evidence)
 
 
 def _interval(gain: Interval) -> dict[str, float | int]:

@@ -130,9 +130,9 @@ class ReleaseDoctor:
         if proof is None:
             yield fine("base", "the release has no evaluation to look at")
             return
-        own = proof.of_release()
+        own, alone = proof.of_release(self.release.search), proof.of_release()
         if proof.released != "base" and "base" in proof.values:
-            yield quality.check_base(own, proof.values["base"], self.rng)
+            yield quality.check_base(alone, proof.values["base"], self.rng)
         if "bm25" in proof.values:
             hybrid = proof.values.get(f"hybrid:{proof.released}")
             yield quality.check_bm25(own, proof.values["bm25"], hybrid, self.rng)

@@ -93,5 +93,5 @@ def test_bm25_that_wins_is_a_warning_with_the_hybrid_beside_it():
     wins = check_bm25(BAD, GOOD, values(0.75), RNG(5))
     assert wins.severity == Severity.WARNING
     assert "hybrid" in wins.command
-    assert wins.evidence["hybrid"] > wins.evidence["bm25"] > wins.evidence["model"]
+    assert wins.evidence["hybrid"] > wins.evidence["bm25"] > wins.evidence["served"]
     assert check_bm25(GOOD, BAD, None, RNG(5)).severity == Severity.OK
