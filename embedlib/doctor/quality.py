@@ -144,7 +144,7 @@ def check_bm25(served: Values, bm25: Values, hybrid: Values | None, rng: np.rand
     if gap.low > 0:
         return warning(
             "bm25",
-            "BM25 alone retrieves better than what is served: the model does not know this domain's words yet",
+            "BM25 alone retrieves better than what is served: the model does not know these words yet",
             'try `embedlib search "…" --mode bm25` and hybrid; train with --set adapt.method=tsdae',
             **evidence,
         )
