@@ -28,7 +28,7 @@ def search(
     workspace: Workspace = Path("workspace"),
     k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
     mode: Annotated[
-        str, typer.Option(help="dense, bm25, hybrid, or auto: what the release's decision proved best.")
+        str, typer.Option(help="dense, bm25, hybrid, or auto: as the release's decision chose.")
     ] = "auto",
     rerank: Annotated[str | None, typer.Option(help="Cross-encoder that re-ranks the hits.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Metadata filter, field=value.")] = None,

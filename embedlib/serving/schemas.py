@@ -32,7 +32,7 @@ class SearchRequest(_Request):
     k: int = Field(10, ge=1)
     """Hits a query."""
     mode: str = "auto"
-    """``dense``, ``bm25``, ``hybrid``, or ``auto``: what the release's decision proved best."""
+    """``dense``, ``bm25``, ``hybrid``, or ``auto``: as the release's decision chose."""
     filters: dict[str, Any] | None = None
     """Metadata fields that must equal a value or be one of several."""
     rerank: bool = False

@@ -171,6 +171,15 @@ def test_one_per_group_keeps_the_best_part(searcher):
     assert len({"a", "b"} & set(grouped)) == 1
 
 
+def test_one_per_group_of_fused_hits_is_the_fused_ranking_without_the_later_parts(searcher):
+    every = searcher.search("banana", k=5, mode="hybrid")
+    seen: set[str] = set()
+    best = [h for h in every if h.group_id not in seen and not seen.add(h.group_id)]
+    grouped = searcher.search("banana", k=4, mode="hybrid", one_per_group=True)
+    assert [(h.doc_id, h.score) for h in grouped] == [(h.doc_id, h.score) for h in best]
+    assert len(grouped) == 4
+
+
 def test_a_reranker_orders_the_first_hits_anew(searcher):
     seen = []
 
