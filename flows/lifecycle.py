@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from prefect import flow
@@ -14,29 +13,12 @@ from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval
 from flows.context import flow_context
 from flows.outcome import Outcome, Trigger, as_json
+from flows.proof import Data, Encoded, Proof, encoded, measure
+from flows.student import with_student
 from tasks import stages
 from tasks.context import RunContext
-from tasks.encode import encode
 from tasks.monitor import note_outcome
 from tasks.release import check_documents, emit_event, live_release, publish, register
-
-
-class Data(NamedTuple):
-    """What every later stage reads."""
-
-    corpus: ArtifactRef
-    queries: ArtifactRef
-
-
-class Encoded(NamedTuple):
-    """A model and the corpus as it encodes it: they never travel apart."""
-
-    model: ArtifactRef
-    vectors: ArtifactRef
-
-    def same_model(self, other: Encoded) -> bool:
-        """Whether the other model has the same content, whatever it was made from."""
-        return self.model.digest == other.model.digest
 
 
 class Rivals(NamedTuple):
@@ -51,19 +33,6 @@ class Rivals(NamedTuple):
         if self.decision is None or not candidate.same_model(self.incumbent):
             return self.decision
         return self.decision.parents["evaluation"].parents.get("live")
-
-
-class Proof(NamedTuple):
-    """A candidate, its evaluation beside the others, and what was decided."""
-
-    candidate: Encoded
-    evaluation: ArtifactRef
-    decision: ArtifactRef
-
-    @property
-    def verdict(self) -> str:
-        """The decision in one word."""
-        return str(self.decision.read_json("decision.json")["verdict"])
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{config.workspace.name}", persist_result=False)
@@ -99,6 +68,8 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         consent = approval(config, proof.decision) if proof.verdict == "promote" and new else None
         promoted = consent is not None and consent.approve
         chosen = proof.candidate if promoted else incumbent
+        why = proof.decision if promoted else live.get("decision", proof.decision)
+        chosen, why = with_student(run, config, data, chosen, why)
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
         report = stages.report(
             run,
@@ -107,7 +78,6 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             decision=proof.decision,
             others={**data._asdict(), **material, "candidate": proof.candidate.model, "index": index},
         )
-        why = proof.decision if promoted else live.get("decision", proof.decision)
         parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
         if promoted:
@@ -172,24 +142,3 @@ def go_live(
     release = publish(run, config, parts, event=as_json(event))
     emit_event(run, "embedlib.release.first", {"release": release.number, "search": str(release.search)})
     return parts
-
-
-def measure(
-    run: RunContext,
-    config: Config,
-    data: Data,
-    systems: Mapping[str, Encoded],
-    label: str,
-    live: ArtifactRef | None,
-) -> ArtifactRef:
-    """Models side by side, alone and as they would be served."""
-    models = {name: system.model for name, system in systems.items()}
-    models |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
-    return stages.evaluate(
-        run, config.served_evaluation, label=label, **data._asdict(), models=models, live=live
-    )
-
-
-def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:
-    """The corpus as a model encodes it."""
-    return Encoded(model, encode(run, config, label=label, corpus=data.corpus, model=model))

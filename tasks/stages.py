@@ -9,10 +9,11 @@ from embedlib.config.evaluation import Decide, Evaluate, General, Report
 from embedlib.config.index import Index
 from embedlib.config.models import Encode, Model
 from embedlib.config.pairs import Mine, Synthesize
-from embedlib.config.training import Adapt, Merge, Probe, Train
+from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
 from embedlib.stages.adapt import STAGE as ADAPT
 from embedlib.stages.base_model import STAGE as BASE_MODEL
 from embedlib.stages.decide import STAGE as DECIDE
+from embedlib.stages.distil import STAGE as DISTIL
 from embedlib.stages.encode import STAGE as ENCODE
 from embedlib.stages.evaluate import STAGE as EVALUATE
 from embedlib.stages.general import STAGE as GENERAL
@@ -23,6 +24,7 @@ from embedlib.stages.mine import STAGE as MINE
 from embedlib.stages.probe import STAGE as PROBE
 from embedlib.stages.report import STAGE as REPORT
 from embedlib.stages.split import STAGE as SPLIT
+from embedlib.stages.student import STAGE as STUDENT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
 from embedlib.stages.train import STAGE as TRAIN
 from embedlib.store import ArtifactRef
@@ -216,3 +218,32 @@ def report(
 ) -> ArtifactRef:
     """What happened and why, for people: a ``report``."""
     return run_task(run, REPORT, config, label, evaluation=evaluation, decision=decision, **others)
+
+
+def distil(
+    run: RunContext,
+    config: Distil,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """A smaller student that gives its teacher's vectors: a ``model``."""
+    return run_task(run, DISTIL, config, label, corpus=corpus, queries=queries, model=model, vectors=vectors)
+
+
+def student(
+    run: RunContext,
+    config: Distil,
+    *,
+    corpus: ArtifactRef,
+    evaluation: ArtifactRef,
+    teacher: ArtifactRef,
+    student: ArtifactRef,
+    label: str = "",
+) -> ArtifactRef:
+    """Whether a student takes its teacher's place, and what that buys: a ``decision``."""
+    inputs = {"corpus": corpus, "evaluation": evaluation, "teacher": teacher, "student": student}
+    return run_task(run, STUDENT, config, label, **inputs)

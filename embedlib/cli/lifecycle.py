@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from embedlib.cli.app import (
     settings,
     start_flow,
 )
-from embedlib.cli.show import answers, first_release_line, outcome_table
+from embedlib.cli.show import answers, decision_lines, first_release_line, outcome_table
 
 if TYPE_CHECKING:
     from embedlib.config.root import Config
@@ -98,6 +98,33 @@ def refresh(
     existing(options.workspace)
     number = start_flow("refresh", config=options)
     emit_json({"release": number}) if as_json else typer.echo(f"release {number} is live")
+
+
+@app.command()
+def distil(
+    workspace: Workspace = Path("workspace"),
+    objective: Annotated[
+        str, typer.Option(help="balanced: half of the layers; speed: a static table of token vectors.")
+    ] = "balanced",
+    student: Annotated[
+        str | None, typer.Option(help="Another student: layers, static, or a smaller model.")
+    ] = None,
+    keep: Annotated[float | None, typer.Option(help="Share of the teacher that must be proven.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Distil the live model into a smaller one; it goes live if it is proven to keep enough.
+
+    Example: embedlib distil --workspace ws --objective speed
+    """
+    from embedlib.store import Store
+
+    given = {"objective": objective, "student": student, "keep": keep}
+    options = [f"distil.{name}={value}" for name, value in given.items() if value is not None]
+    config = settings(None, None, existing(workspace), [*options, *(overrides or [])], of_live=True)
+    decision = Store(config.workspace).get("decision", start_flow("distil", config=config))
+    record = decision.read_json("decision.json")
+    emit_json(record) if as_json else decision_lines(record)
 
 
 def _replacing(documents: bool) -> list[str]:

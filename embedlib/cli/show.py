@@ -74,14 +74,19 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
 
     decision = Store(workspace).get("decision", outcome.decision)
     scores_table(decision.parents["evaluation"].read_json("comparisons.json"))
-    colour = "green" if outcome.verdict == "promote" else "yellow"
-    say(outcome.verdict, f"bold {colour}")
-    for reason in outcome.reasons:
-        console().print(plain(f"  • {reason}"))
-    for advice in decision.read_json("decision.json")["advice"]:
-        console().print(plain(f"  → {advice}"))
+    decision_lines(decision.read_json("decision.json"))
     say(f"release {outcome.release} is live in {workspace}")
     say(f"report  {outcome.report}")
+
+
+def decision_lines(decision: Mapping[str, Any]) -> None:
+    """The verdict, its reasons and its advice."""
+    verdict = decision["verdict"]
+    say(verdict, f"bold {'green' if verdict == 'promote' else 'yellow'}")
+    for reason in decision["reasons"]:
+        console().print(plain(f"  • {reason}"))
+    for advice in decision["advice"]:
+        console().print(plain(f"  → {advice}"))
 
 
 def first_release_line(workspace: Path, started: datetime) -> None:

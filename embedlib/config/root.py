@@ -18,7 +18,7 @@ from embedlib.config.models import Encode, Model
 from embedlib.config.monitoring import Monitor
 from embedlib.config.pairs import Mine, Synthesize
 from embedlib.config.serving import Serve
-from embedlib.config.training import Adapt, Merge, Probe, Train
+from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
 from embedlib.errors import ConfigError, UserError
 
 #: Options into which a key is pasted by mistake: what was found there is not shown.
@@ -80,6 +80,8 @@ class Config(Section):
     """Fine-tuning."""
     merge: Merge = Merge()
     """Weight interpolation with the base when only a guard fails."""
+    distil: Distil = Distil()
+    """A smaller student instead of the model, where the release is to be fast."""
     encode: Encode = Encode()
     """Encoding of the corpus."""
     evaluate: Evaluate = Evaluate()

@@ -146,20 +146,28 @@ class Merge(Section):
 
 
 class Distil(Section):
-    """A smaller student that gives its teacher's vectors."""
+    """A smaller student, served instead of its teacher where it is proven to keep enough of it."""
 
-    layers: int | None = Field(default=None, ge=1)
-    """Layers of the teacher that the student keeps, evenly spaced; null: half of them."""
+    objective: Literal["quality", "balanced", "speed"] = "quality"
+    """What the release is to be best at. quality: no student. balanced: a student with half of the layers.
+    speed: a static one, a table of token vectors. It goes live only if it is proven to keep ``keep``."""
     student: str | None = None
-    """Another model as the student; its vectors are projected to the teacher's dimension."""
-    epochs: float = Field(default=1.0, gt=0, le=100)
-    """Passes over the texts."""
+    """Another student than the objective's: layers, static, or a smaller model by name or folder."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers of the teacher that a student of kind layers keeps, evenly spaced; null: half of them."""
+    keep: float | None = Field(default=None, gt=0, le=1)
+    """Share of the teacher's primary measure, as served, that the student must be proven to keep;
+    null: 0.95 for balanced, 0.8 for speed."""
+    epochs: float | None = Field(default=None, gt=0, le=100)
+    """Passes over the texts; null: 1, of a static student 10."""
     max_documents: int = Field(default=50000, ge=10)
     """Documents trained on, at most; a random choice."""
     batch_size: int = Field(default=64, ge=2, le=4096)
     """Texts a step."""
-    learning_rate: float = Field(default=1e-4, gt=0, le=1)
-    """Peak learning rate."""
+    ranking: float = Field(default=1.0, ge=0, le=100)
+    """Weight of the teacher's ranking of a batch's texts beside the distance to its vectors."""
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """Peak learning rate; null: 1e-4, of a static student 3e-3."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16: bf16 autocast over fp32 weights."""
     dev_documents: int = Field(default=3000, ge=10)
@@ -170,6 +178,21 @@ class Distil(Section):
     """Longest run in seconds; null: no limit."""
     stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
     """Longest silence of the training process in seconds."""
+
+    @property
+    def training(self) -> Distil:
+        """The same without what does not change the student: it is not trained anew for another margin."""
+        return self.model_copy(update={"objective": "quality", "student": self.kind, "keep": None})
+
+    @property
+    def kind(self) -> str:
+        """Which student: the one named, else the objective's."""
+        return self.student or ("static" if self.objective == "speed" else "layers")
+
+    @property
+    def share(self) -> float:
+        """Share of the teacher to keep: the one given, else the objective's."""
+        return self.keep or (0.8 if self.objective == "speed" else 0.95)
 
 
 class Probe(Section):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -180,3 +180,41 @@ def _disk(path: Path | None) -> float | None:
     if path is None:
         return None
     return sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / _MIB
+
+
+class Cost(NamedTuple):
+    """What a model costs: texts a second, one query's milliseconds, and MB of its folder."""
+
+    texts_per_s: float
+    query_ms: float
+    disk_mb: float
+
+
+def compare_costs(
+    models: Mapping[str, tuple[Encoder, Path]], texts: Sequence[str], rounds: int = 5
+) -> dict[str, Cost]:
+    """Costs of several models on the same texts, measured in turn so that a busy machine is fair to all.
+
+    Args:
+        models: Encoder and folder by name.
+        texts: What is encoded in each round.
+        rounds: Rounds after one that is not counted; the medians count.
+
+    Raises:
+        DataError: There is no text.
+    """
+    if not texts:
+        raise DataError("nothing to measure with", where="compare_costs", expected="at least one text")
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
+    for _ in range(rounds + 1):
+        for name, (encoder, _folder) in models.items():
+            started = time.perf_counter()
+            encoder.encode_documents(texts)
+            between = time.perf_counter()
+            encoder.encode_queries(texts[:1])
+            seconds[name].append((between - started, time.perf_counter() - between))
+    medians = {name: np.median(np.array(taken[1:]), axis=0) for name, taken in seconds.items()}
+    return {
+        name: Cost(len(texts) / max(float(bulk), 1e-9), 1000 * float(single), _disk(models[name][1]) or 0.0)
+        for name, (bulk, single) in medians.items()
+    }

@@ -24,9 +24,9 @@ def run(
 ) -> Summary:
     """Train a student of ``model``, whose ``vectors`` of the corpus it learns to give."""
     Vectors(vectors.path).require_model(model.digest)
-    options = config.identity()
-    if config.student is not None:
-        options["student"] = str(resolve_model(config.student))
+    options = config.identity() | {"student": config.kind}
+    if named(config):
+        options["student"] = str(resolve_model(config.kind))
     training = TrainingJob(
         kind="distil",
         model=str(model.path),
@@ -45,9 +45,14 @@ def run(
     )
 
 
+def named(config: Distil) -> bool:
+    """Whether the student is another model."""
+    return config.kind not in ("layers", "static")
+
+
 def external(config: Distil) -> Mapping[str, str]:
     """Digest of the student's starting weights when it is another model."""
-    return {} if config.student is None else {"student": model_digest(config.student)}
+    return {"student": model_digest(config.kind)} if named(config) else {}
 
 
-STAGE = Stage("distil", "model", run, external)
+STAGE = Stage("distil", "model", run, external, accelerated=True)

@@ -1,15 +1,15 @@
-"""Distillation: a smaller student learns to give its teacher's vectors.
+"""Distillation: a smaller student learns to give its teacher's vectors and the order among them.
 
-The student keeps some of the teacher's layers, or is another model whose vectors are projected to
-the teacher's dimension, so that queries and documents of both can be compared. Document vectors
-come from the teacher's vectors artifact: nothing is encoded twice.
+The student keeps some of the teacher's layers, is a table of token vectors
+(``embedlib.training.static``), or is another model whose vectors are projected to the teacher's
+dimension. Document vectors come from the teacher's vectors artifact: nothing is encoded twice.
 
 Letters: b texts a batch, d the teacher's dimension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from embedlib.training.loop import Recipe, dev_score, dev_watch, read_dev, train
 from embedlib.training.options import TrainingJob
 from embedlib.training.plan import count_steps
 from embedlib.training.sampler import ExampleBatches
+from embedlib.training.static import static_student
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,14 +49,16 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     options = job.options
     torch.manual_seed(job.seed)
     teacher = load_encoder(job.model, device=default_device())
-    student = make_student(teacher, options["layers"], options["student"])
-    bf16 = resolve_precision(options["precision"]) == "bf16"
-    faster_on_cpu(student.module, bf16=bf16)
-    texts, targets = _material(job, teacher)
+    student = make_student(teacher, options["student"], layers=options["layers"], texts=_all_texts(job))
+    static = is_static(student)
+    bf16 = resolve_precision(options["precision"]) == "bf16" and not static
+    if not static:
+        faster_on_cpu(student.module, bf16=bf16)
+    texts, targets = _material(job, teacher, student)
     sampler = ExampleBatches(
         [(i,) for i in range(len(texts))], batch_size=options["batch_size"], seed=job.seed
     )
-    steps = count_steps(sampler.count, options["epochs"], None)
+    steps = count_steps(sampler.count, options["epochs"] or default_epochs(static=static), None)
     emit("plan", text=f"distillation: {len(texts)} texts, {steps} steps")
     sizes = {"documents": options["dev_documents"], "most_queries": options["dev_queries"]}
     dev = read_dev(job.inputs["corpus"], job.inputs["queries"], **sizes, seed=job.seed)
@@ -65,14 +68,15 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     scratch = Path(job.scratch)
     watch = dev_watch(dev, student, steps=steps, evaluations=4, scratch=scratch, bf16=bf16)
     recipe = Recipe(
-        VectorLoss(student.module),
+        DistilLoss(student.module, options["ranking"]),
         list(range(len(texts))),
         sampler,
         TargetCollator(texts, targets, student),
         [f"text {i}" for i in range(len(texts))],
         steps,
-        options["learning_rate"],
+        options["learning_rate"] or default_learning_rate(static=static),
         bf16,
+        weight_decay=0.0 if static else 0.01,
         checkpoint_s=job.checkpoint_s,
     )
     losses = train(student.module, recipe, scratch, seed=job.seed, dev=watch).losses
@@ -85,25 +89,57 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     return {**numbers, **sizes_of, "loss_last": losses[-1]["loss"]}
 
 
-def make_student(teacher: LocalEncoder, layers: int | None, other: str | None) -> LocalEncoder:
+def default_learning_rate(*, static: bool) -> float:
+    """Peak learning rate: a table of token vectors bears, and needs, far more than a transformer."""
+    return 3e-3 if static else 1e-4
+
+
+def default_epochs(*, static: bool) -> float:
+    """Passes over the texts; a pass of a static student takes seconds."""
+    return 10.0 if static else 1.0
+
+
+def is_static(encoder: LocalEncoder) -> bool:
+    """Whether the model is a table of token vectors."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return isinstance(encoder.module[0], StaticEmbedding)
+
+
+def make_student(
+    teacher: LocalEncoder, kind: str, *, layers: int | None = None, texts: Iterable[str] = ()
+) -> LocalEncoder:
     """A student that gives vectors of the teacher's dimension.
 
     Args:
         teacher: The teacher; it is not changed.
+        kind: ``layers`` (some of the teacher's), ``static`` (a table of token vectors), or another
+            model's folder, projected when its dimension differs.
         layers: Layers of the teacher to keep, evenly spaced; None keeps half of them.
-        other: Another model as the student, projected when its dimension differs.
+        texts: What weighs the tokens of a static student.
 
     Raises:
-        ModelError: More layers than there are, or no list of layers.
+        ModelError: More layers than there are, no list of layers, no fast tokenizer, or a student
+            that is no smaller than its teacher.
     """
-    if other is None:
+    if kind == "static":
+        return static_student(teacher, texts)
+    if kind == "layers":
         student = load_encoder(teacher.name, device=str(teacher.module.device))
         keep_layers(student.module, layers)
         return student
-    student = load_encoder(other, device=str(teacher.module.device))
+    student = load_encoder(kind, device=str(teacher.module.device))
+    if _parameters(student) > _parameters(teacher):
+        raise ModelError(
+            "the student is larger than its teacher",
+            where=kind,
+            expected=f"at most {_parameters(teacher):,} parameters",
+            found=f"{_parameters(student):,} parameters",
+            remedy="name a smaller model in distil.student, or use it as the base model instead",
+        )
     if student.dimension == teacher.dimension:
         return student
-    return LocalEncoder(projected(student.module, teacher.dimension), name=other, prompts=student.prompts)
+    return LocalEncoder(projected(student.module, teacher.dimension), name=kind, prompts=student.prompts)
 
 
 def keep_layers(module: SentenceTransformer, layers: int | None) -> None:
@@ -144,22 +180,41 @@ def projected(module: SentenceTransformer, dimension: int) -> SentenceTransforme
     return built
 
 
-class VectorLoss(nn.Module):  # type: ignore[misc]
-    """Mean squared distance of unit vectors, which is 2 - 2 cos (Reimers and Gurevych, arXiv 2004.09813).
+class DistilLoss(nn.Module):  # type: ignore[misc]
+    """Distance to the teacher's vectors, and to the teacher's ranking of the other texts of a batch.
+
+    Distance: mean of |s - t|², which is 2 - 2 cos (Reimers and Gurevych, arXiv 2004.09813).
+    Ranking: for each text, KL(softmax(τ t·T) || softmax(τ s·S)) over the batch's other texts, τ = 20:
+    similarities kept as in Tung and Mori, arXiv 1907.09682, by their order's weight.
 
     Args:
         model: The student.
+        ranking: Weight of the second term; 0 leaves the distance alone.
     """
 
-    def __init__(self, model: SentenceTransformer) -> None:
+    def __init__(self, model: SentenceTransformer, ranking: float = 1.0) -> None:
         super().__init__()
         self.model = model
+        self.ranking = ranking
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Loss of a batch; labels are the teacher's unit vectors [b, d]."""
         (features,) = sentence_features
         vectors = nn.functional.normalize(self.model(features)["sentence_embedding"].float(), dim=1)
-        return (vectors - labels).square().sum(dim=1).mean()
+        distance = (vectors - labels).square().sum(dim=1).mean()
+        if not self.ranking or len(labels) < 3:
+            return distance
+        return distance + self.ranking * nn.functional.kl_div(
+            _log_ranking(vectors), _log_ranking(labels), log_target=True, reduction="batchmean"
+        )
+
+
+def _log_ranking(vectors: Tensor, scale: float = 20.0) -> Tensor:
+    """Log of each text's distribution over the others, [b, b - 1]."""
+    b = len(vectors)
+    similar = scale * vectors @ vectors.T  # [b, b]
+    others = ~torch.eye(b, dtype=torch.bool, device=vectors.device)
+    return similar[others].view(b, b - 1).log_softmax(dim=1)
 
 
 class TargetCollator:
@@ -185,8 +240,17 @@ class TargetCollator:
         return {**named, "indices": torch.tensor(indices), "label": label}
 
 
-def _material(job: TrainingJob, teacher: LocalEncoder) -> tuple[list[str], Floats]:
-    """Documents with their stored vectors, and training queries encoded by the teacher."""
+def _all_texts(job: TrainingJob) -> Iterator[str]:
+    """Every document, and the training queries."""
+    yield from Corpus(Path(job.inputs["corpus"])).texts()
+    yield from read_judgements(Path(job.inputs["queries"]), "train").queries.values()
+
+
+def _material(job: TrainingJob, teacher: LocalEncoder, student: LocalEncoder) -> tuple[list[str], Floats]:
+    """Documents with their stored vectors, and training queries encoded by the teacher.
+
+    Each text has the student's prompt, its vector is the one of the teacher's.
+    """
     corpus, vectors = Corpus(Path(job.inputs["corpus"])), Vectors(Path(job.inputs["vectors"]))
     rng = np.random.default_rng([job.seed, *b"texts"])
     most = min(job.options["max_documents"], len(corpus))
@@ -196,7 +260,7 @@ def _material(job: TrainingJob, teacher: LocalEncoder) -> tuple[list[str], Float
     queries = list(read_judgements(Path(job.inputs["queries"]), "train").queries.values())
     stored = vectors.take(rows)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
-    prompts = teacher.prompts
+    prompts = student.prompts
     texts = [prompts.document + text for text in documents] + [prompts.query + text for text in queries]
     if not queries:
         return texts, stored

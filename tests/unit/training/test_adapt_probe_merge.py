@@ -138,7 +138,7 @@ def test_a_student_learns_its_teachers_vectors(job, collection, tiny_model, tmp_
     other.save(tmp_path / "other")
     options = {"epochs": 8, "batch_size": 32, "learning_rate": 5e-3, "precision": "fp32", "dev_documents": 60}
     config = Distil(student=str(tmp_path / "other"), **options)
-    one = job("distil", config.identity(), vectors=str(vectors))
+    one = job("distil", config.identity() | {"student": config.kind}, vectors=str(vectors))
     summary = distil(one)
     folders = (tiny_model, tmp_path / "other", one.out)
     teacher, untrained, student = (load_encoder(p, device="cpu") for p in folders)
@@ -150,7 +150,7 @@ def test_a_student_learns_its_teachers_vectors(job, collection, tiny_model, tmp_
 
 
 def test_a_student_of_fewer_layers_is_saved_as_such(tiny_model, tmp_path):
-    student = make_student(load_encoder(tiny_model, device="cpu"), 1, None)
+    student = make_student(load_encoder(tiny_model, device="cpu"), "layers", layers=1)
     student.save(tmp_path / "student")
     again = load_encoder(tmp_path / "student", device="cpu")
     assert again.module.transformers_model.config.num_hidden_layers == 1
@@ -159,7 +159,7 @@ def test_a_student_of_fewer_layers_is_saved_as_such(tiny_model, tmp_path):
 
 def test_another_model_is_projected_to_the_teachers_dimension(tiny_model, minilm):
     teacher = load_encoder(minilm, device="cpu")
-    student = make_student(teacher, None, str(tiny_model))
+    student = make_student(teacher, str(tiny_model))
     vectors = student.encode(["one", "two"])
     assert vectors.shape == (2, 384)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
@@ -168,7 +168,7 @@ def test_another_model_is_projected_to_the_teachers_dimension(tiny_model, minilm
 @pytest.mark.parametrize(("layers", "kept"), [(None, [0, 2, 5]), (3, [0, 2, 5]), (6, [0, 1, 2, 3, 4, 5])])
 def test_kept_layers_are_spread_over_the_teacher(minilm, layers, kept):
     teacher = load_encoder(minilm, device="cpu")
-    student = make_student(teacher, layers, None)
+    student = make_student(teacher, "layers", layers=layers)
     theirs, ours = (m.module.transformers_model.encoder.layer for m in (teacher, student))
     weight = [layer.output.dense.weight for layer in theirs]
     same = [
@@ -179,7 +179,7 @@ def test_kept_layers_are_spread_over_the_teacher(minilm, layers, kept):
 
 def test_more_layers_than_there_are_is_refused(tiny_model):
     with pytest.raises(ModelError) as caught:
-        make_student(load_encoder(tiny_model, device="cpu"), 3, None)
+        make_student(load_encoder(tiny_model, device="cpu"), "layers", layers=3)
     assert caught.value.expected == "1 to 2"
 
 

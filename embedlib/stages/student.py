@@ -1,0 +1,128 @@
+"""Stage ``student``: whether a student takes its teacher's place, and what that buys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.config.training import Distil
+from embedlib.contracts import Corpus, read_rows, write_json
+from embedlib.errors import DataError
+from embedlib.evaluation.noninferiority import Kept, keeps
+from embedlib.evaluation.served import served_system
+from embedlib.models.efficiency import Cost, compare_costs
+from embedlib.models.local import load_encoder
+from embedlib.retrieval.plan import SearchPlan
+from embedlib.stages.base import Job, Stage
+from embedlib.store import ArtifactRef
+
+#: Documents that both models encode to compare their speed.
+TIMED = 512
+
+
+def run(
+    job: Job,
+    config: Distil,
+    *,
+    corpus: ArtifactRef,
+    evaluation: ArtifactRef,
+    teacher: ArtifactRef,
+    student: ArtifactRef,
+) -> Mapping[str, Any]:
+    """Test a student against its teacher, both as served, and measure what each costs here."""
+    record = evaluation.read_json("comparisons.json")
+    plans = {name: SearchPlan.model_validate(plan) for name, plan in record["plans"].items()}
+    student_values, teacher_values = (
+        values_of(evaluation, record, served_system(name, plans[name])) for name in ("student", "teacher")
+    )
+    kept = keeps(
+        student_values,
+        teacher_values,
+        config.share,
+        rng=job.generator("student"),
+        level=record["level"],
+    )
+    models = {"teacher": teacher.path, "student": student.path}
+    encoders = {name: (load_encoder(path, dtype="auto"), path) for name, path in models.items()}
+    costs = compare_costs(encoders, list(islice(Corpus(corpus.path).texts(), TIMED)))
+    decision = {
+        "verdict": "promote" if kept.proven else "keep",
+        "headline": headline(kept),
+        "reasons": reasons(kept, record["primary"], plans, costs, len(Corpus(corpus.path))),
+        "advice": [] if kept.proven else ["Lower distil.keep, or keep more layers with distil.layers."],
+        "decided_on": record["decides"],
+        "numbers": {
+            "measure": record["primary"],
+            "queries": kept.surplus.n,
+            "student": kept.student,
+            "teacher": kept.teacher,
+            "kept": kept.kept,
+            "share": kept.share,
+            "surplus": kept.surplus._asdict(),
+            "costs": {name: cost._asdict() for name, cost in costs.items()},
+        },
+        "search": {name: plan.model_dump(mode="json") for name, plan in plans.items()},
+        "models": {"teacher": teacher.digest, "student": student.digest},
+        "test_set": "",
+    }
+    write_json(job.out / "decision.json", decision)
+    return {
+        "verdict": decision["verdict"],
+        "headline": decision["headline"],
+        "kept": kept.kept,
+        "speed": costs["student"].texts_per_s / costs["teacher"].texts_per_s,
+    }
+
+
+def values_of(evaluation: ArtifactRef, record: Mapping[str, Any], system: str) -> npt.NDArray[np.float64]:
+    """A system's values of the deciding measure by query, in the order of query ids.
+
+    Raises:
+        DataError: There is no judged query, or the system was not evaluated.
+    """
+    wanted = {"system": system, "dataset": record["decides"], "measure": record["primary"]}
+    rows = read_rows(evaluation.file("scores.parquet"))
+    found = {r["query_id"]: r["value"] for r in rows if all(r[n] == v for n, v in wanted.items())}
+    if not found:
+        raise DataError(
+            f"no value of {system} to judge a student by",
+            where=str(evaluation.path),
+            expected="judged test queries",
+            remedy="give labels, or documents from which queries can be derived",
+        )
+    return np.array([found[query_id] for query_id in sorted(found)])
+
+
+def headline(kept: Kept) -> str:
+    """The verdict in one sentence."""
+    if kept.proven:
+        return f"Serve the student: it is proven to keep more than {kept.share:.0%} of its teacher."
+    return f"Keep the teacher: the student is not proven to keep {kept.share:.0%} of it."
+
+
+def reasons(
+    kept: Kept,
+    measure: str,
+    plans: Mapping[str, SearchPlan],
+    costs: Mapping[str, Cost],
+    documents: int,
+) -> list[str]:
+    """The figures as sentences: quality first, then what the student buys."""
+    teacher, student = costs["teacher"], costs["student"]
+    faster, d = student.texts_per_s / teacher.texts_per_s, kept.surplus
+    return [
+        f"As served ({plans['student']}) the student reaches {measure} {kept.student:.4f}, {kept.kept:.1%} "
+        f"of its teacher's {kept.teacher:.4f} ({plans['teacher']}); above {kept.share:.0%} of it by "
+        f"{d.mean:+.4f} (interval {d.low:+.4f} to {d.high:+.4f}, {d.n} queries).",
+        f"It encodes {student.texts_per_s:,.0f} documents a second here, {faster:.1f} times its teacher's "
+        f"{teacher.texts_per_s:,.0f}: all {documents:,} in {documents / student.texts_per_s:,.0f} s instead "
+        f"of {documents / teacher.texts_per_s:,.0f} s.",
+        f"Its folder takes {student.disk_mb:.0f} MB instead of {teacher.disk_mb:.0f} MB.",
+    ]
+
+
+STAGE = Stage("student", "decision", run, accelerated=True)

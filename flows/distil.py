@@ -1,0 +1,50 @@
+"""A student of the live release's model; it goes live if it is proven to keep enough."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from embedlib.config.live import with_documents
+from embedlib.config.root import Config
+from embedlib.errors import ReleaseError
+from embedlib.store import require_workspace
+from flows.context import flow_context
+from flows.outcome import Trigger, as_json
+from flows.proof import Data, Encoded
+from flows.student import distilled
+from tasks import stages
+from tasks.release import emit_event, live_release, publish, register
+
+
+@flow(name="distil", flow_run_name="distil-{config.workspace.name}", persist_result=False)
+def distil(config: Config, event: Trigger | None = None) -> str:
+    """Distil, prove, publish; returns the fingerprint of the decision.
+
+    Args:
+        config: Where it names no documents, the live release's counts, with what is given here on top.
+        event: What triggered this run.
+
+    Raises:
+        ReleaseError: Nothing has been published yet, or what is live is a student already.
+    """
+    require_workspace(config.workspace)
+    config = with_documents(config)
+    with flow_context(config, "distil", event) as run:
+        live = live_release(run)
+        if live is None or live["model"].manifest.stage == "distil":
+            raise ReleaseError(
+                "there is no release to distil" if live is None else "what is live is a student already",
+                where=str(run.workspace),
+                remedy="run the lifecycle first: `embedlib run`; or roll back to the teacher's release",
+            )
+        data = Data(live["corpus"], live["queries"])
+        teacher = Encoded(live["model"], live["vectors"])
+        proof = distilled(run, config, data, teacher, live.get("decision"))
+        if proof.verdict == "promote":
+            inputs = {**data._asdict(), **proof.candidate._asdict()}
+            index = stages.index(run, config.index, label="student", **inputs)
+            parts = {**live, **proof.candidate._asdict(), "index": index, "decision": proof.decision}
+            release = publish(run, config, parts, event=as_json(event))
+            register(run, config, proof.candidate.model)
+            emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})
+    return proof.decision.fingerprint

@@ -1,0 +1,64 @@
+"""What flows pass on between stages: the data, a model with its vectors, and what was proven of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from embedlib.config.root import Config
+from embedlib.store import ArtifactRef
+from tasks import stages
+from tasks.context import RunContext
+from tasks.encode import encode
+
+
+class Data(NamedTuple):
+    """What every later stage reads."""
+
+    corpus: ArtifactRef
+    queries: ArtifactRef
+
+
+class Encoded(NamedTuple):
+    """A model and the corpus as it encodes it: they never travel apart."""
+
+    model: ArtifactRef
+    vectors: ArtifactRef
+
+    def same_model(self, other: Encoded) -> bool:
+        """Whether the other model has the same content, whatever it was made from."""
+        return self.model.digest == other.model.digest
+
+
+class Proof(NamedTuple):
+    """A candidate, its evaluation beside the others, and what was decided."""
+
+    candidate: Encoded
+    evaluation: ArtifactRef
+    decision: ArtifactRef
+
+    @property
+    def verdict(self) -> str:
+        """The decision in one word."""
+        return str(self.decision.read_json("decision.json")["verdict"])
+
+
+def measure(
+    run: RunContext,
+    config: Config,
+    data: Data,
+    systems: Mapping[str, Encoded],
+    label: str,
+    live: ArtifactRef | None,
+) -> ArtifactRef:
+    """Models side by side, alone and as they would be served."""
+    models = {name: system.model for name, system in systems.items()}
+    models |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
+    return stages.evaluate(
+        run, config.served_evaluation, label=label, **data._asdict(), models=models, live=live
+    )
+
+
+def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:
+    """The corpus as a model encodes it."""
+    return Encoded(model, encode(run, config, label=label, corpus=data.corpus, model=model))
