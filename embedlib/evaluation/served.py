@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.systems import Options, score_hits
-from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.plan import BM25, DENSE, Feedback, SearchPlan
 
@@ -62,6 +62,7 @@ def choose_plan(
     system: DenseSystem,
     prior: SearchPlan,
     *,
+    bm25: Callable[[], BM25Index],
     measure: str,
     least_queries: int,
     rng: np.random.Generator,
@@ -80,6 +81,7 @@ def choose_plan(
         dev: Development queries with human labels; None where there are none.
         system: The model.
         prior: The plan to beat.
+        bm25: BM25 of the corpus, asked for where there is something to choose by.
         measure: By which measure.
         least_queries: Answerable dev queries that are needed.
         rng: Draws among more than ``MOST_QUERIES``.
@@ -93,7 +95,7 @@ def choose_plan(
         )
         return ChosenPlan(prior, f"the default: {few}", {})
     dev = dev.sample(MOST_QUERIES, rng)
-    trial = _Trial(corpus, dev, system, measure)
+    trial = _Trial(corpus, dev, system, bm25(), measure)
     plans = [DENSE, *(prior.model_copy(update={"weight": w}) for w in WEIGHTS), BM25]
     best = max([prior, *plans], key=trial.mean)
     plan = best if clearly_better(trial.values(best), trial.values(prior)) else prior
@@ -113,8 +115,9 @@ def clearly_better(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64])
 class _Trial:
     """One model on the dev queries; both rankings are asked once and fused by each plan."""
 
-    def __init__(self, corpus: Corpus, dev: JudgedSet, system: DenseSystem, measure: str) -> None:
-        bm25 = build_bm25(dev.texts(corpus.texts()))
+    def __init__(
+        self, corpus: Corpus, dev: JudgedSet, system: DenseSystem, bm25: BM25Index, measure: str
+    ) -> None:
         self._on_set = ModelOnSet(dev, system, bm25, own_rows_of(corpus, dev))
         self._depth = dev.reach(DEPTH)
         self._gathered = self._on_set.gather(self._depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from embedlib.evaluation.systems import Options
 from embedlib.fingerprint import tree_digest
 from embedlib.models.local import load_encoder
 from embedlib.models.options import Precision
+from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
@@ -64,21 +66,8 @@ def run(
             where=str(queries.path),
             remedy="give judgements (qrels), or evaluate another split",
         )
-    (job.out / "runs").mkdir()
     chosen = {} if config.baseline else _plans(job, config, documents, queries, systems, live, models)
-    options = Options(
-        measures=config.measures,
-        depth=config.depth,
-        bm25=config.bm25,
-        hybrid=config.hybrid,
-        reranker=load_cross_encoder(config.rerank) if config.rerank else None,
-        rerank_depth=config.rerank_depth,
-        runs=_given_runs(config.runs, queries.path, documents),
-        folder=job.out / "runs",
-        split=config.split,
-        plans={name: choice.plan for name, choice in chosen.items()},
-        fusion=config.plan.model_copy(update={"mode": "hybrid"}),
-    )
+    options = _options(job, config, documents, queries, chosen)
     statistics = Statistics(config.primary, config.level, config.draws)
     rng = job.generator("evaluate")
     record = run_evaluation(
@@ -112,6 +101,7 @@ def _plans(
     """How each model is or would be served; what is live as its release says, never chosen anew."""
     dev = read_judged(corpus, queries.path, "dev").get("human") if config.search == "auto" else None
     decision = live.read_json("decision.json") if live is not None else {}
+    bm25 = cache(lambda: build_bm25(corpus.texts()))
     found = {}
     for system in systems:
         recorded = recorded_plan(decision, models[system.name].digest)
@@ -125,11 +115,33 @@ def _plans(
                 dev,
                 system,
                 config.plan,
+                bm25=bm25,
                 measure=config.primary,
                 least_queries=config.plan_queries,
                 rng=job.generator("plan"),
             )
     return found
+
+
+def _options(
+    job: Job, config: Evaluate, corpus: Corpus, queries: ArtifactRef, chosen: Mapping[str, ChosenPlan]
+) -> Options:
+    """What is retrieved and measured; what is served is, even where the options leave it out."""
+    (job.out / "runs").mkdir()
+    modes = {choice.plan.mode for choice in chosen.values()}
+    return Options(
+        measures=config.measures,
+        depth=config.depth,
+        bm25=config.bm25 or bool(modes - {"dense"}),
+        hybrid=config.hybrid or "hybrid" in modes,
+        reranker=load_cross_encoder(config.rerank) if config.rerank else None,
+        rerank_depth=config.rerank_depth,
+        runs=_given_runs(config.runs, queries.path, corpus),
+        folder=job.out / "runs",
+        split=config.split,
+        plans={name: choice.plan for name, choice in chosen.items()},
+        fusion=config.plan.model_copy(update={"mode": "hybrid"}),
+    )
 
 
 def trained_dimensions(models: Mapping[str, ArtifactRef]) -> set[int]:

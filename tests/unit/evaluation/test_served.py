@@ -9,6 +9,7 @@ from evaluation_data import write_corpus, write_queries
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.served import choose_plan, clearly_better, recorded_plan
+from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.plan import HYBRID, SearchPlan
 
 N = 60
@@ -49,7 +50,7 @@ def choose(tmp_path, *, share: float, shared_words: bool, least: int = 50, split
     given = Given(share)
     return choose_plan(
         corpus, dev, DenseSystem("base", given, given), HYBRID,
-        measure="nDCG@10", least_queries=least, rng=np.random.default_rng(0),
+        bm25=lambda: build_bm25(corpus.texts()), measure="nDCG@10", least_queries=least, rng=np.random.default_rng(0),
     )  # fmt: skip
 
 

@@ -322,3 +322,16 @@ def test_a_merged_candidate_is_known_as_one(store, inputs):
 
     given = {**inputs, "candidate": model, "candidate_vectors": artifact(store, "vectors", "merged", vectors)}
     assert run_stage(store, EVALUATE, EVALUATION, **given).ref.read_json("comparisons.json")["merged"] is True
+
+
+def test_what_is_served_is_evaluated_though_fusion_is_switched_off(store, inputs):
+    def decided(out):
+        record = {"search": {"base": {"mode": "hybrid"}}, "models": {"base": inputs["base"].digest}}
+        write_json(out / "decision.json", record)
+
+    live = artifact(store, "decision", "live", decided)
+    off = EVALUATION.model_copy(update={"bm25": False, "hybrid": False})
+    evaluation = run_stage(store, EVALUATE, off, live=live, **inputs).ref
+    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.read_json("decision.json")
+    assert record["numbers"]["served"]["base"] == "hybrid:base"
+    assert record["verdict"] != "promote"
