@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from embedlib.config.live import to_remember
 from embedlib.config.root import Config, load_config
 from embedlib.errors import ReleaseError
 from embedlib.index.catalog import Release
@@ -116,7 +117,12 @@ def publish_base(config: Config) -> Release:
     parts = {"corpus": corpus, "queries": queries, "vectors": vectors, "model": model}
     built = run_stage(store, index.STAGE, config.index, **parts).ref
     del parts["queries"]
-    return publish_release(config.workspace, config.publish, {**parts, "index": built, "decision": decision})
+    return publish_release(
+        config.workspace,
+        config.publish,
+        {**parts, "index": built, "decision": decision},
+        configuration=to_remember(config),
+    )
 
 
 def refresh_release(config: Config) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +69,7 @@ def evaluate(
     from embedlib.evaluation.mteb import require_mteb
 
     floors = _floors(fail_under or [])
+    _require_writable(csv)
     tasks = [name.strip() for name in mteb.split(",") if name.strip()]
     if tasks:
         require_mteb(tasks[0])
@@ -129,6 +131,20 @@ def _runs(given: Sequence[str]) -> tuple[list[Path], dict[str, list[Path]]]:
     return plain, named
 
 
+def _require_writable(target: Path | None) -> None:
+    """Refuse before the evaluation what could not be written after it."""
+    if target is None:
+        return
+    problem = "a folder" if target.is_dir() else "" if target.parent.is_dir() else "no such folder"
+    if problem:
+        raise UserError(
+            "the table cannot be written there",
+            where=f"--csv {target}",
+            expected="a file in a folder that is there",
+            found=problem,
+        )
+
+
 def _write_csv(measured: Any, target: Path) -> None:
     import pandas as pd
 
@@ -143,11 +159,14 @@ def _floors(limits: Sequence[str]) -> list[tuple[str, float]]:
     for limit in limits:
         measure, _, text = limit.partition("=")
         try:
-            floors.append((measure, float(text)))
+            floor = float(text)
         except ValueError:
+            floor = math.nan
+        if not math.isfinite(floor):
             raise UserError(
-                "a limit that is no limit", where="--fail-under", expected="nDCG@10=0.3", found=limit
-            ) from None
+                "a limit that is no number", where="--fail-under", expected="nDCG@10=0.3", found=limit
+            )
+        floors.append((measure, floor))
     return floors
 
 
@@ -160,7 +179,7 @@ def _below(result: Result, floors: Sequence[tuple[str, float]]) -> Iterator[str]
             known = ", ".join(dict.fromkeys(name for _, name, _ in means))
             raise UserError(f"{measure} was not measured", where="--fail-under", expected=f"one of {known}")
         yield from (
-            f"{measure} on {where} is {mean:.4f}, below {floor}" for where, mean in found if mean < floor
+            f"{measure} on {where} is {mean:.4f}, below {floor}" for where, mean in found if not mean >= floor
         )
 
 

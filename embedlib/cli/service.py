@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from embedlib.cli.app import (
+    DEFAULT_WORKSPACE,
     AsJson,
     ConfigFile,
     ConfiguredWorkspace,
@@ -68,17 +69,17 @@ def monitor(
 
 
 @app.command()
-def doctor(workspace: Workspace = Path("workspace"), as_json: AsJson = False) -> None:
+def doctor(workspace: ConfiguredWorkspace = None, as_json: AsJson = False) -> None:
     """Diagnose the installation, the workspace and the live model, each finding with its evidence.
 
-    Exit code 0: fine; 1: warnings; 2: errors.
+    Exit code 0: all is well; 1: something is to be mended, or nothing is live.
 
     Example: embedlib doctor --workspace ws
     """
     from embedlib.cli.show import findings_table
     from embedlib.doctor.diagnose import diagnose, exit_code
 
-    findings = diagnose(existing(workspace))
+    findings = diagnose(existing(workspace) if workspace else DEFAULT_WORKSPACE)
     emit_json([f.model_dump(mode="json") for f in findings]) if as_json else findings_table(findings)
     raise typer.Exit(exit_code(findings))
 

@@ -102,8 +102,17 @@ def first_release_line(workspace: Path, started: datetime) -> None:
 
 def findings_table(findings: Sequence[Any]) -> None:
     """The doctor's findings, worst first."""
-    rows = [(f.severity, f.title, f.evidence, f.next_command) for f in findings]
-    print_table(("severity", "finding", "evidence", "next"), rows)
+    worst_first = sorted(findings, key=lambda f: list(type(f.severity)).index(f.severity), reverse=True)
+    rows = [
+        (
+            f.severity,
+            f"{f.subject}: {f.title}",
+            ", ".join(f"{name} {_cell(value)}" for name, value in f.evidence.items()),
+            f.command,
+        )
+        for f in worst_first
+    ]
+    print_table(("", "finding", "evidence", "next"), rows)
 
 
 def monitor_table(report: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from embedlib.doctor import installation, leftovers, machine
-from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine
+from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine, warning
 from embedlib.doctor.runs import check_orphans, is_loopback, running_runs
 from embedlib.errors import EmbedlibError
 from embedlib.index.catalog import Release, current
@@ -67,7 +67,8 @@ def _live(root: Path) -> tuple[Release | None, list[Finding]]:
         found = failure("release", "the live release cannot be read", "embedlib rollback", error=str(error))
         return None, [found]
     if release is None:
-        return None, [fine("release", "nothing is published yet", workspace=str(root))]
+        make = f"embedlib run --data YOUR-DOCUMENTS --workspace {root}"
+        return None, [warning("release", "nothing is live", make, workspace=str(root))]
     return release, [fine("release", f"release {release.number} is live", created=release.created_at)]
 
 

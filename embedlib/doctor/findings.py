@@ -32,12 +32,9 @@ class Finding(BaseModel):
     command: str = ""
 
 
-_EXIT = {Severity.OK: 0, Severity.WARNING: 1, Severity.ERROR: 2}
-
-
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0 when all is well, 1 with a warning, 2 with an error."""
-    return max((_EXIT[f.severity] for f in findings), default=0)
+    """0 when all is well, else 1; 2 is every command's code for the user's mistake."""
+    return int(any(f.severity != Severity.OK for f in findings))
 
 
 def fine(subject: str, title: str, **evidence: Any) -> Finding:

@@ -61,7 +61,7 @@ class ReleaseDoctor:
         """The released model, in the precision that made its vectors."""
         from embedlib.models.local import load_encoder
 
-        return load_encoder(self.parts["model"].path, dtype=self.vectors.info.get("precision", "fp32"))
+        return load_encoder(self.parts["model"].path, dtype=self.vectors.info["encoding"]["precision"])
 
     @cached_property
     def texts(self) -> list[str]:

@@ -108,8 +108,10 @@ def test_a_guard_that_fails_and_a_limit_not_met_exit_with_3(evaluate):
 def test_mistakes_are_told_with_code_2(evaluate, monkeypatch):
     for options, told in (
         (("--data", "sts", "--fail-under", "nDCG@10=0.3"), "nDCG@10 was not measured"),
-        (("--data", "sts", "--fail-under", "Spearman"), "a limit that is no limit"),
+        (("--data", "sts", "--fail-under", "Spearman"), "a limit that is no number"),
         (("--data", "first", "--run", "second=theirs.trec"), "one of first"),
+        (("--data", "first", "--fail-under", "nDCG@10=nan"), "a limit that is no number"),
+        (("--data", "first", "--fail-under", "nDCG@10=inf"), "a limit that is no number"),
     ):
         code, _, err = evaluate(*options)
         assert code == 2
@@ -119,3 +121,11 @@ def test_mistakes_are_told_with_code_2(evaluate, monkeypatch):
     assert code == 2
     assert "'SciFact' needs the package mteb" in err
     assert "pip install 'embedlib[mteb]'" in err
+
+
+@pytest.mark.parametrize("target", [".", "sts", "nowhere/scores.csv"])
+def test_a_table_that_cannot_be_written_is_refused_before_the_evaluation(evaluate, monkeypatch, target):
+    monkeypatch.setattr("embedlib.cli.measure.start_flow", pytest.fail)
+    code, _, err = evaluate("--data", "first", "--csv", target)
+    assert code == 2
+    assert "the table cannot be written there" in err

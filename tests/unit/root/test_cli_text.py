@@ -1,0 +1,121 @@
+"""What every command prints for people, on a workspace with a release."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from embedlib.cli import main
+from embedlib.cli.app import app
+from embedlib.index.catalog import current
+from embedlib.store import Store
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+#: Arguments of each command, its exit codes, and what must stand in its output.
+CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
+    "demo": (["-w", "WORKSPACE"], {0}, ["keep", "• no gain", "release 1 is live", "“parse command"]),
+    "run": (["-w", "WORKSPACE"], {0}, ["base", "nDCG@10", "keep", "• no gain", "  → ", "report  "]),
+    "refresh": (["-w", "WORKSPACE"], {0}, ["release 1 is live"]),
+    "search": (["river stone", "-w", "WORKSPACE", "-k", "3"], {0}, ["rank", " score", "d0"]),
+    "releases": (["-w", "WORKSPACE"], {0}, ["→", "because of", "by hand"]),
+    "rollback": (["-w", "WORKSPACE", "--to", "1"], {0}, ["release 1 is live"]),
+    "verify": (["-w", "WORKSPACE"], {0}, ["artifacts", "0 damaged"]),
+    "export": (["OUT", "-w", "WORKSPACE"], {0}, ["160 vectors in"]),
+    "evaluate": (["-w", "WORKSPACE"], {0}, ["nDCG@10", "queries, 160 documents", "difference in"]),
+    "recommend": ([], {0}, ["all-MiniLM-L6-v2", "ruled out"]),
+    "compare": (["-w", "WORKSPACE"], {0}, ["tokens/s", "nDCG@10", "difference in"]),
+    "config": ([], {0}, ["workspace: workspace", "# The base model."]),
+    "monitor": (["-w", "WORKSPACE"], {0}, ["release 1", "corpus", "canar"]),
+    "doctor": (["-w", "WORKSPACE"], {0, 1}, ["release: release 1 is live", "evidence", "versions: "]),
+    "automations": ([], {0}, ["embedlib: dead runs"]),
+    "ui": ([], {0}, ["served"]),
+}
+
+
+def outcome(root: Path) -> Any:
+    """What a lifecycle returns, told of the release that is there."""
+    from flows.outcome import Outcome
+
+    release = current(root)
+    assert release is not None
+    decision = release.ref(root, "decision")
+    report = Store(root).root / "report.html"
+    return Outcome(
+        verdict="keep",
+        reasons=["no gain"],
+        promoted=False,
+        release=release.number,
+        model=release.model.fingerprint,
+        decision=decision.fingerprint,
+        report=report,
+    )
+
+
+@pytest.fixture
+def give(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """Give a command; returns its exit code and its output. Trainings and services are left out."""
+
+    def start_flow(name: str, **parameters: Any) -> Any:
+        return {"lifecycle": outcome(released), "refresh": 1}[name]
+
+    monkeypatch.setattr("embedlib.cli.lifecycle.start_flow", start_flow)
+    monkeypatch.setattr("embedlib.cli.service.from_flows", lambda name: lambda _: ["embedlib: dead runs"])
+    monkeypatch.setattr("embedlib.cli.services.serve", lambda *_, **__: typer.echo("served"))
+    monkeypatch.setattr("embedlib.cli.show.PIPED_WIDTH", 400)
+    places = {"WORKSPACE": str(released), "OUT": str(tmp_path / "out")}
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["embedlib", *(places.get(word, word) for word in words)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return int(caught.value.code or 0), capsys.readouterr().out
+
+    return run
+
+
+def test_every_command_is_here():
+    assert set(CASES) == set(get_command(app).commands)
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_the_text_of(command, give):
+    words, codes, shown = CASES[command]
+    code, out = give(command, *words)
+    assert code in codes, out
+    for text in shown:
+        assert text in out
+
+
+def test_the_doctor_names_what_is_broken_first_with_its_evidence(give, released):
+    release = current(released)
+    index = release.ref(released, "index").file("index.faiss")
+    index.write_bytes(index.read_bytes()[:-10])
+    code, out = give("doctor", "-w", "WORKSPACE")
+    assert code == 1
+    rows = [line for line in out.splitlines() if "│" in line]
+    assert "error" in rows[0]
+    assert "index.faiss" in out
+    assert "embedlib r" in rows[0]
+
+
+def test_the_doctor_exits_with_1_where_nothing_is_live(give, released):
+    (released / "releases" / "current").unlink()
+    shutil.rmtree(released / "releases" / "1")
+    code, out = give("doctor", "-w", "WORKSPACE")
+    assert code == 1
+    assert "nothing is live" in out
+    assert give("doctor")[0] == 1
