@@ -24,6 +24,8 @@ class EmbedlibError(Exception):
     """
 
     exit_code = 1
+    #: Whether a person has read it already.
+    told: bool = False
 
     def __init__(
         self, what: str, *, where: str = "", expected: str = "", found: str = "", remedy: str = ""

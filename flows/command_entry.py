@@ -6,9 +6,11 @@ A configured Prefect server that answers is used; else one of this process's own
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from embedlib.errors import EmbedlibError
 from flows.own_server import OwnServer
 
 QUIET = {
@@ -27,11 +29,12 @@ QUIET = {
 LIBRARIES = ("embedlib.tracking", "mlflow.tracking", "sentence_transformers")
 
 
-def start(name: str, **parameters: Any) -> Any:
+def start(name: str, tell: Callable[[EmbedlibError], None] | None = None, **parameters: Any) -> Any:
     """Run a flow in this process and return its result.
 
     Args:
         name: ``lifecycle``, ``refresh``, ``evaluate`` or ``monitor``.
+        tell: Told at once of an error that ends the run; without it, Prefect logs it its own way.
         **parameters: The flow's own parameters.
 
     Raises:
@@ -54,6 +57,10 @@ def start(name: str, **parameters: Any) -> Any:
             if not own.answers():
                 import_module(library)
         own.use(settings.server.ephemeral.startup_timeout_seconds)
+    if tell:
+        from flows.terminal import at_terminal
+
+        at_terminal(tell)
     return flow(**parameters)
 
 

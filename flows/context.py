@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 
 from embedlib.config.root import Config
 from flows.outcome import Trigger
+from flows.terminal import tell_now
 from flows.wait_for_task_runs import wait_for_task_runs
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
@@ -49,6 +50,7 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
     try:
         yield run
     except BaseException as error:
+        tell_now(error)
         note_outcome(run, cause, "failed", detail=str(error).partition("\n")[0])
         run.tracker.finish("FAILED")
         raise

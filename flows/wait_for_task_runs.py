@@ -19,6 +19,9 @@ from flows.own_server import ends_with_us
 
 logger = logging.getLogger(__name__)
 
+#: Most task runs that the API returns at once.
+PAGE = 200
+
 
 def wait_for_task_runs(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
     """Wait for the current flow run's task runs to be final in the API.
@@ -43,7 +46,9 @@ def wait_for_task_runs(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
 
 
 def _final(flow_run_id: UUID) -> int:
-    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    of_this_run, seen, final = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])), 0, 0
     with get_client(sync_client=True) as client:
-        states = [run.state for run in client.read_task_runs(flow_run_filter=of_this_run, limit=200)]
-    return sum(state is not None and state.is_final() for state in states)
+        while page := client.read_task_runs(flow_run_filter=of_this_run, limit=PAGE, offset=seen):
+            seen += len(page)
+            final += sum(run.state is not None and run.state.is_final() for run in page)
+    return final

@@ -17,6 +17,7 @@ from tasks import stages
 from tasks.context import RunContext
 from tasks.runner import task_runner
 from tasks.slot import slot
+from tasks.stage import may_retry
 
 
 def encode(
@@ -42,7 +43,7 @@ def plan(run: RunContext, config: Encode, corpus: ArtifactRef, model: ArtifactRe
 @task(
     name="encode shard",
     task_run_name="encode shard {number}",
-    retries=2,
+    retry_condition_fn=may_retry,
     retry_delay_seconds=5,
     persist_result=False,
 )
@@ -65,5 +66,5 @@ def fan_out(run: RunContext, config: Config, specs: list[dict[str, Any]]) -> Non
         "workers": unmapped(workers),
     }
     with task_runner(config.run) as runner:
-        for future in runner.map(cast(Task[..., Any], shard), parameters):
+        for future in runner.map(cast(Task[..., Any], shard.with_options(retries=run.retries)), parameters):
             future.result()

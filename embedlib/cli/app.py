@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from embedlib import escape
-from embedlib.errors import UserError
+from embedlib.cli.console import console, plain
+from embedlib.errors import EmbedlibError, UserError
 
 if TYPE_CHECKING:
     from embedlib.config.root import Config
@@ -104,7 +106,15 @@ def invocation() -> str:
 
 def start_flow(name: str, **parameters: Any) -> Any:
     """Run a flow."""
-    return from_flows("start")(name, **parameters)
+    return from_flows("start")(name, tell=print_error, **parameters)
+
+
+def print_error(error: EmbedlibError) -> None:
+    """Print an error's message, once."""
+    if error.told:
+        return
+    error.told = True
+    console(stderr=True).print(Text("error: ", "bold red") + plain(error.render()), soft_wrap=True)
 
 
 def from_flows(name: str) -> Any:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.text import Text
-
 from embedlib.cli import lifecycle, live, measure, model, service
-from embedlib.cli.app import app
-from embedlib.cli.console import console, plain
+from embedlib.cli.app import app, print_error
 from embedlib.errors import EmbedlibError
 
 COMMANDS = (lifecycle, live, measure, model, service)
@@ -22,7 +19,7 @@ def main() -> None:
     try:
         app()
     except EmbedlibError as error:
-        console(stderr=True).print(Text("error: ", "bold red") + plain(error.render()), soft_wrap=True)
+        print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
