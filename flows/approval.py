@@ -9,13 +9,15 @@ from prefect import get_client, get_run_logger, pause_flow_run
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 from prefect.states import Failed, Running
 from pydantic import Field
 
 from embedlib.config.root import Config
-from embedlib.errors import EmbedlibError
+from embedlib.errors import EmbedlibError, UserError
 from embedlib.escape import markdown
 from embedlib.store import ArtifactRef
+from flows.own_server import ends_with_us
 
 
 class Approval(RunInput):
@@ -28,6 +30,22 @@ class Approval(RunInput):
 
 #: The approval of a run that needs no person.
 BY_GATE = Approval(approve=True, by="gate")
+
+
+def require_somebody(config: Config) -> None:
+    """Refuse at once to wait for a person whom no form can reach.
+
+    Raises:
+        UserError: A person is to approve, and the run's server has no pages and ends with the run.
+    """
+    if config.decide.approval == "human" and ends_with_us(get_current_settings().api.url):
+        raise UserError(
+            "a person is to approve the release, and there is no Prefect server where that could be done",
+            where="decide.approval",
+            expected="a server: embedlib ui, then export PREFECT_API_URL=http://127.0.0.1:4200/api",
+            found="a run that starts a temporary server of its own",
+            remedy="start one and give the same command again, or set decide.approval=none",
+        )
 
 
 def approval(config: Config, decision: ArtifactRef) -> Approval:

@@ -11,6 +11,7 @@ from prefect import flow
 from embedlib.config.evaluation import General
 from embedlib.config.given import short_name, sort_given
 from embedlib.config.root import Config
+from embedlib.stages.preflight import EVALUATE, preflight
 from embedlib.store import ArtifactRef
 from flows.context import flow_context
 from tasks import stages
@@ -43,6 +44,8 @@ def evaluate(
         runs: TREC run files by the name of the collection that they are of.
     """
     given = sort_given(config, data or (), mteb or (), runs)
+    for options in given.collections.values() or [config]:
+        preflight(options, EVALUATE, models=models or [])
     with flow_context(config, "evaluate") as run:
         named: dict[str, ArtifactRef] = {}
         for model in models or [config.model.name]:

@@ -9,8 +9,9 @@ from prefect import flow
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.corpus.marks import MARKS
+from embedlib.stages.preflight import LIFECYCLE, preflight
 from embedlib.store import ArtifactRef
-from flows.approval import Approval, approval
+from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
 from flows.outcome import Outcome, Trigger, as_json
 from flows.proof import Data, Encoded, Proof, encoded, measure
@@ -45,6 +46,8 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
         event: What triggered this run.
     """
     config = with_documents(config)
+    preflight(config, LIFECYCLE)
+    require_somebody(config)
     with flow_context(config, "lifecycle", event) as run:
         live = live_release(run, optional=True)
         model = stages.base_model(run, config.model)

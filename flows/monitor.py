@@ -8,6 +8,7 @@ from prefect import flow
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
+from embedlib.stages.preflight import MONITOR, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
 from tasks import stages
@@ -24,6 +25,7 @@ def monitor(config: Config) -> dict[str, Any]:
     """
     require_workspace(config.workspace)
     config = with_documents(config)
+    preflight(config, MONITOR)
     with flow_context(config, "monitor") as run:
         corpus = stages.ingest(run, config.ingest) if live_release(run, optional=True) else None
         report = check_release(run, config.monitor, corpus)

@@ -92,10 +92,13 @@ def refresh(
 
     Example: embedlib refresh --workspace ws
     """
+    from embedlib.stages.preflight import REFRESH, preflight
+
     options = settings(
         config, data, workspace, [*(overrides or []), *_replacing(replace_documents)], of_live=True
     )
     existing(options.workspace)
+    preflight(options, REFRESH)
     number = start_flow("refresh", config=options)
     emit_json({"release": number}) if as_json else typer.echo(f"release {number} is live")
 
@@ -132,6 +135,9 @@ def _replacing(documents: bool) -> list[str]:
 
 
 def _lifecycle(config: Config, as_json: bool) -> None:
+    from embedlib.stages.preflight import LIFECYCLE, preflight
+
+    preflight(config, LIFECYCLE)
     if "command" not in config.report.model_fields_set:
         report = config.report.model_copy(update={"command": invocation()})
         config = config.model_copy(update={"report": report})

@@ -23,6 +23,9 @@ from embedlib.errors import UserError
 
 Result = Mapping[str, Any]
 
+#: What is measured on sentence pairs; everything else is a measure of ir-measures.
+CORRELATIONS = ("Spearman", "Pearson")
+
 
 @app.command()
 def evaluate(
@@ -66,7 +69,9 @@ def evaluate(
 
     Example: embedlib evaluate --data beir/nfcorpus --data stsb/test.tsv --model all-MiniLM-L6-v2 --bm25
     """
+    from embedlib.config.given import sort_given
     from embedlib.evaluation.mteb import require_mteb
+    from embedlib.stages.preflight import EVALUATE, preflight
 
     floors = _floors(fail_under or [])
     _require_writable(csv)
@@ -81,9 +86,13 @@ def evaluate(
         "encode.dtype=float32",
     ]
     plain, named = _runs(run or [])
+    options = settings(config, None, workspace, [*chosen, *(overrides or [])]).with_runs(plain)
+    given = sort_given(options, data or (), tasks, named)
+    for each in given.collections.values() or [options]:
+        preflight(each, EVALUATE, models=model or [])
     measured = start_flow(
         "evaluate",
-        config=settings(config, None, workspace, [*chosen, *(overrides or [])]).with_runs(plain),
+        config=options,
         models=model or [],
         data=data or [],
         mteb=tasks,
@@ -155,6 +164,8 @@ def _write_csv(measured: Any, target: Path) -> None:
 
 def _floors(limits: Sequence[str]) -> list[tuple[str, float]]:
     """Measures with the value that the first model must reach."""
+    from embedlib.evaluation.measures import parse_measures
+
     floors = []
     for limit in limits:
         measure, _, text = limit.partition("=")
@@ -162,6 +173,8 @@ def _floors(limits: Sequence[str]) -> list[tuple[str, float]]:
             floor = float(text)
         except ValueError:
             floor = math.nan
+        if measure not in CORRELATIONS:
+            parse_measures([measure])
         if not math.isfinite(floor):
             raise UserError(
                 "a limit that is no number", where="--fail-under", expected="nDCG@10=0.3", found=limit

@@ -28,7 +28,8 @@ from embedlib.cli.app import (
 def config_(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema instead.")] = False,
     check: Annotated[
-        Path | None, typer.Option(help="Check this file and print it with every default.")
+        Path | None,
+        typer.Option(help="Check this file and all that it names, and print it with every default."),
     ] = None,
 ) -> None:
     """Print an annotated example of every option, or the JSON schema, or check a file.
@@ -37,11 +38,14 @@ def config_(
     """
     from embedlib.config.example import annotated_example
     from embedlib.config.root import Config, load_config
+    from embedlib.stages.preflight import preflight
 
     if schema:
         emit_json(Config.model_json_schema())
     elif check is not None:
-        emit_json(load_config(check).model_dump(mode="json"))
+        checked = load_config(check)
+        preflight(checked)
+        emit_json(checked.model_dump(mode="json"))
     else:
         typer.echo(annotated_example(Config))
 
@@ -61,9 +65,11 @@ def monitor(
     Example: embedlib monitor --workspace ws
     """
     from embedlib.cli.show import monitor_table
+    from embedlib.stages.preflight import MONITOR, preflight
 
     options = settings(config, data, workspace, overrides, of_live=True)
     existing(options.workspace)
+    preflight(options, MONITOR)
     report = start_flow("monitor", config=options)
     emit_json(report) if as_json else monitor_table(report)
 

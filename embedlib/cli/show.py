@@ -102,7 +102,7 @@ def first_release_line(workspace: Path, started: datetime) -> None:
 
 def findings_table(findings: Sequence[Any]) -> None:
     """The doctor's findings, worst first."""
-    worst_first = sorted(findings, key=lambda f: list(type(f.severity)).index(f.severity), reverse=True)
+    worst_first = sorted(findings, key=lambda f: ("error", "warning", "ok").index(f.severity))
     rows = [
         (
             f.severity,

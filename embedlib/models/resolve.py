@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
     packaged = _packaged(name)
     if packaged is not None and not revision:
         return packaged
-    if _looks_like_path(name):
+    if looks_like_path(name):
         raise ModelError(
             f"no model folder {name!r}",
             expected="a sentence-transformers or transformers folder",
@@ -86,8 +87,28 @@ def _packaged(name: str) -> Path | None:
     return Path(spec.origin).parent / "model"
 
 
-def _looks_like_path(name: str) -> bool:
+def looks_like_path(name: str) -> bool:
+    """Whether a model's name can only be a folder's."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def is_offline() -> bool:
+    """Whether the hub must not be asked."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def dimension_of(folder: Path) -> int | None:
+    """Components of a model's vectors as its files say, without loading it; None where they do not."""
+    try:
+        modules = folder / "modules.json"
+        parts = json.loads(modules.read_text(encoding="utf-8")) if modules.is_file() else []
+        dense = [p["path"] for p in parts if str(p["type"]).endswith(".Dense")]
+        if dense:
+            return int(json.loads((folder / dense[-1] / "config.json").read_text("utf-8"))["out_features"])
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return next((int(config[name]) for name in ("hidden_size", "d_model", "dim") if name in config), None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _snapshot(name: str, revision: str | None) -> Path:
@@ -102,12 +123,11 @@ def _snapshot(name: str, revision: str | None) -> Path:
             )
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
         raise ModelError(
             f"the model {name!r} is neither packaged, nor a local folder, nor to be had from the hub",
             where=f"huggingface.co/{repo}" + (f" at {revision}" if revision else ""),
             found="HF_HUB_OFFLINE is set and it is not in the cache"
-            if offline
+            if is_offline()
             else str(error).splitlines()[0],
             remedy="use all-MiniLM-L6-v2 (packaged), give a local folder, or download it once with a network",
         ) from error

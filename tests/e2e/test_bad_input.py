@@ -84,6 +84,12 @@ def unknown_model(folder: Path) -> list[str]:
     return ["--data", str(folder / "docs.jsonl"), "--set", "model.name=no/such-model"]
 
 
+def misspelt_measure(folder: Path) -> list[str]:
+    jsonl(folder / "docs.jsonl", documents(30))
+    measures = ["--set", "evaluate.measures=[NDGC@10]", "--set", "evaluate.primary=NDGC@10"]
+    return ["--data", str(folder / "docs.jsonl"), *measures]
+
+
 CASES: list[tuple[Callable[[Path], list[str]], str]] = [
     (missing, "no file 'nowhere'"),
     (empty_corpus, "no document with text"),
@@ -94,6 +100,7 @@ CASES: list[tuple[Callable[[Path], list[str]], str]] = [
     (one_document, "found: 1 document"),
     (unknown_option, "did you mean 'epochs'"),
     (unknown_model, "the model 'no/such-model'"),
+    (misspelt_measure, "evaluate.measures: measure 'NDGC@10'"),
 ]
 
 

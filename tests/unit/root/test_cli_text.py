@@ -81,7 +81,7 @@ def give(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("embedlib.cli.service.start_flow", start_flow)
     monkeypatch.setattr("embedlib.cli.service.from_flows", lambda name: lambda _: ["embedlib: dead runs"])
     monkeypatch.setattr("embedlib.cli.services.serve", lambda *_, **__: typer.echo("served"))
-    monkeypatch.setattr("embedlib.cli.show.PIPED_WIDTH", 400)
+    monkeypatch.setattr("embedlib.cli.console.PIPED_WIDTH", 400)
     monkeypatch.setattr("embedlib.cli.serving.serve_live", lambda *_: typer.echo("serving"))
     places = {"WORKSPACE": str(released), "OUT": str(tmp_path / "out")}
     monkeypatch.chdir(tmp_path)
