@@ -24,6 +24,7 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        allow_inf_nan=False,
         validate_default=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from embedlib.config import yaml_text
 from embedlib.config.base import OPERATIONAL, Section
 from embedlib.config.data import Ingest, Split
 from embedlib.config.evaluation import Decide, Evaluate, Report
@@ -23,6 +23,8 @@ from embedlib.errors import ConfigError, UserError
 
 #: Options into which a key is pasted by mistake: what was found there is not shown.
 MAY_HOLD_SECRETS = ("key_env", "url_env", "base_url")
+#: Characters of a wrong value that a message repeats.
+MOST_SHOWN = 200
 
 
 class Tracking(Section):
@@ -125,13 +127,13 @@ class Config(Section):
     @classmethod
     def _labels_beside_documents(cls, values: Any) -> Any:
         """A BEIR folder's own labels are used unless the configuration says where labels are."""
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not all(
+            isinstance(values.get(name) or {}, dict) for name in ("ingest", "split")
+        ):
             return values
-        source = (values.get("ingest") or {}).get("source") or {}
-        split = values.get("split") or {}
+        source, split = (values.get("ingest") or {}).get("source"), values.get("split") or {}
         if isinstance(source, dict) and source.get("type") in ("auto", "beir") and "path" in source:
-            labels = {"type": "auto", "path": source["path"]}
-            return {**values, "split": {"labels": labels, **split}} if isinstance(split, dict) else values
+            return {**values, "split": {"labels": {"type": "auto", "path": source["path"]}, **split}}
         return values
 
     @model_validator(mode="before")
@@ -180,7 +182,7 @@ def load_config(
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+        value = yaml_text.parse(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             "the configuration file cannot be read",
@@ -188,8 +190,10 @@ def _read_yaml(file: Path) -> dict[str, Any]:
             found=error.strerror or str(error),
             remedy="give the path of a YAML file; `embedlib config` prints an example",
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("the configuration file is not YAML", where=str(file), found=str(error)) from error
+    except ValueError as error:
+        raise UserError(
+            "the configuration file is not plain YAML", where=str(file), found=str(error)[:MOST_SHOWN]
+        ) from error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -212,9 +216,9 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             problems.append(f"{item!r}: expected section.option=value")
             continue
         try:
-            leaf = yaml.safe_load(text)
-        except yaml.YAMLError:
-            problems.append(f"{item!r}: the value is not YAML")
+            leaf = yaml_text.parse(text)
+        except ValueError as error:
+            problems.append(f"{item[:MOST_SHOWN]!r}: the value is not plain YAML: {error}")
             continue
         nested: dict[str, Any] = {keys[-1]: leaf}
         for key in reversed(keys[:-1]):
@@ -249,7 +253,8 @@ def _explain(error: Any) -> str:
     if error["type"] == "secret" or (error["loc"] and error["loc"][-1] in MAY_HOLD_SECRETS):
         variable = "; name an environment variable, in capitals" if path.endswith("_env") else ""
         return f"{path}: {error['msg']}{variable}"
-    return f"{path}: {error['msg']}; found {error['input']!r}"
+    found = repr(error["input"])
+    return f"{path}: {error['msg']}; found {found[:MOST_SHOWN] + '…' if len(found) > MOST_SHOWN else found}"
 
 
 def _fields_at(loc: Sequence[Any]) -> list[str]:

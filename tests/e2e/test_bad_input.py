@@ -91,7 +91,7 @@ def misspelt_measure(folder: Path) -> list[str]:
 
 
 CASES: list[tuple[Callable[[Path], list[str]], str]] = [
-    (missing, "no file 'nowhere'"),
+    (missing, "ingest.source.path: there is no such file or folder"),
     (empty_corpus, "no document with text"),
     (duplicate_ids, "duplicate id 'd3'"),
     (bad_json, "docs.jsonl:3"),

@@ -12,7 +12,7 @@ from embedlib.errors import ServiceError
 
 
 @pytest.fixture
-def given_to_the_flow(monkeypatch):
+def given_to_the_flow(monkeypatch, tmp_path):
     """Give a command; returns the configuration that the flow would have run with."""
 
     def give(*arguments):
@@ -23,6 +23,8 @@ def given_to_the_flow(monkeypatch):
             raise ServiceError("stopped where the flow would start")
 
         monkeypatch.setattr("embedlib.cli.lifecycle.start_flow", stop)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "my docs").mkdir()
         monkeypatch.setattr(sys, "argv", ["/somewhere/bin/embedlib", *arguments])
         with pytest.raises(SystemExit):
             main()
@@ -39,6 +41,6 @@ def test_the_report_is_told_the_command_that_reproduces_the_run(given_to_the_flo
 
 
 def test_a_configured_command_stays(given_to_the_flow):
-    assert given_to_the_flow("run", "--data", "d", "--set", "report.command=make nightly").report.command == (
-        "make nightly"
-    )
+    assert given_to_the_flow(
+        "run", "--data", "my docs", "--set", "report.command=make nightly"
+    ).report.command == ("make nightly")

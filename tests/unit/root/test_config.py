@@ -36,7 +36,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "match"), [("a: [", "not YAML"), ("- 1", "not a mapping"), (None, "cannot be read")]
+    ("text", "match"), [("a: [", "not plain YAML"), ("- 1", "not a mapping"), (None, "cannot be read")]
 )
 def test_bad_files(tmp_path: Path, text: str | None, match: str) -> None:
     file = tmp_path / "c.yaml"
@@ -44,6 +44,61 @@ def test_bad_files(tmp_path: Path, text: str | None, match: str) -> None:
         file.write_text(text)
     with pytest.raises(UserError, match=match):
         load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("seed: 1\nseed: 2", "the key 'seed' stands here a second time, first in line 1"),
+        ("train: {epochs: 1, epochs: 2}", "a key stands here twice"),
+        ("a: &a [x, x]\nb: [*a, *a]", "aliases are not taken"),
+        ("seed: " + "9" * 5000, "4300 digits"),
+        ("a: " + "[" * 200 + "]" * 200, "more than 20 levels"),
+        ("a: " + "{a: " * 5000 + "1" + "}" * 5000, "more than 20 levels"),
+        ("\x00", "not plain YAML"),
+    ],
+)
+def test_yaml_that_is_ambiguous_or_grows_is_refused_at_its_place(
+    tmp_path: Path, text: str, match: str
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=match) as caught:
+        load_config(file)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("value", ["foo", "[1]", "3", "true", "2001-99-99"])
+@pytest.mark.parametrize("section", ["ingest", "split", "model", "train", "ingest.source", "split.labels"])
+def test_something_else_in_place_of_a_section_is_named(section: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=section) as caught:
+        load_config(overrides=[f"{section}={value}"])
+    assert len(caught.value.problems) == 1
+
+
+def test_words_stay_words() -> None:
+    given = [
+        "ingest.chunk.mode=on",
+        "report.title=2001-99-99",
+        "tracking.experiment=no",
+        "evaluate.bm25=true",
+    ]
+    config = load_config(overrides=given)
+    assert (config.ingest.chunk.mode, config.report.title, config.tracking.experiment) == (
+        "on",
+        "2001-99-99",
+        "no",
+    )
+    assert load_config(overrides=["ingest.near_duplicates.action=off"]).ingest.near_duplicates.action == "off"
+    assert load_config(overrides=["probe.enabled=off"]).probe.enabled is False
+
+
+def test_a_number_that_is_none_is_refused_and_a_long_value_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="finite number"):
+        load_config(overrides=["index.memory_mb=.inf"])
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=["seed=" + "x" * 5000])
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("override", ["train.epochs", "=1", "a..b=1", "seed=[1"])
