@@ -3,10 +3,11 @@
     python -m benchmarks.derived_verdicts [--sets cranfield cacm climatefever nfcorpus nl2bash]
 
 Each set is judged twice: by its human test queries, and by the test queries that are derived when its
-labels are hidden. The table shows nDCG@10 of the vectors alone, of BM25, and of both fused with
-several weights; then, for pairs of systems, what either kind of query says (better, worse, or no
-difference shown: a paired bootstrap interval), and whether the two agree. The exit code is 1 when
-they contradict each other on a pair (one says better, the other worse).
+labels are hidden. The first table shows nDCG@10 of the vectors alone, of BM25, and of both fused
+with several weights; the second, for pairs of systems, what either kind of query says (better, worse,
+or no difference shown: a paired bootstrap interval), and whether the two agree; the third the plan
+that either kind of development query would choose, and what that plan reaches on the human test
+queries. The exit code is 1 when the two contradict each other on a pair (better, and worse).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,15 @@ from embedlib.config.models import Encode, Model
 from embedlib.contracts import Corpus, Vectors
 from embedlib.evaluation.judged import JudgedSet, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
+from embedlib.evaluation.served import choose_plan
 from embedlib.evaluation.significance import bootstrap_means
 from embedlib.evaluation.systems import Options, score_hits
 from embedlib.models.local import load_encoder
-from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback, SearchPlan
 from embedlib.stages import base_model, encode, ingest, split
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 SETS = ("cranfield", "cacm", "climatefever", "nfcorpus", "nl2bash")
 MEASURE, DEPTH = "nDCG@10", 100
@@ -69,13 +70,21 @@ def main() -> int:
     print("| set | queries | n | " + " | ".join(PLANS) + " | best |")
     print("|---|---|---|" + "---|" * (len(PLANS) + 1))
     found: dict[str, dict[str, Values]] = {}
+    choices: list[str] = []
     for name in options.sets:
-        found[name] = judged_twice(Store(options.workspace), DATA / name)
+        both = [Judged(Store(options.workspace), DATA / name, kind) for kind in ("human", "derived")]
+        found[name] = {one.kind: one.test_values(PLANS) for one in both}
+        for one in both:
+            plan = one.chosen()
+            reached = "" if plan is None else f"{both[0].test_values({'it': plan})['it'].mean():.4f}"
+            choices.append(f"| {name} | {one.kind} | {plan or 'no dev queries'} | {reached} |")
         for kind, values in found[name].items():
             means = {plan: float(v.mean()) for plan, v in values.items()}
             n = len(values["dense"])
             cells = " | ".join(f"{mean:.4f}" for mean in means.values())
             print(f"| {name} | {kind} | {n} | {cells} | {max(means, key=means.__getitem__)} |", flush=True)
+    print("\n| set | dev queries | chosen | on human test |\n|---|---|---|---|")
+    print("\n".join(choices))
     return verdicts(found)
 
 
@@ -104,34 +113,48 @@ def says(values: Values, system: str, baseline: str) -> str:
     return "better" if interval.low > 0 else "worse" if interval.high < 0 else "same"
 
 
-def judged_twice(store: Store, folder: Path) -> dict[str, Values]:
-    """Every plan's values on the human test queries, and on those derived with the labels hidden."""
-    corpus = run_stage(store, ingest.STAGE, Ingest(source=BeirSource(path=folder))).ref
-    model = run_stage(store, base_model.STAGE, Model()).ref
-    vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
-    parts = {"corpus": corpus, "model": model, "vectors": vectors}
-    labelled = run_stage(store, split.STAGE, Split(labels=BeirLabels(path=folder)), corpus=corpus).ref
-    hidden = run_stage(store, split.STAGE, Split(labels=NoLabels()), corpus=corpus).ref
-    return {
-        "human": evaluated(parts, labelled, "human"),
-        "derived": evaluated(parts, hidden, "derived"),
-    }
+class Judged:
+    """A collection with its own labels (``human``), or with queries derived without them (``derived``)."""
 
+    def __init__(self, store: Store, folder: Path, kind: str) -> None:
+        labels = BeirLabels(path=folder) if kind == "human" else NoLabels()
+        corpus = run_stage(store, ingest.STAGE, Ingest(source=BeirSource(path=folder))).ref
+        model = run_stage(store, base_model.STAGE, Model()).ref
+        vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
+        self.queries = run_stage(store, split.STAGE, Split(labels=labels), corpus=corpus).ref.path
+        self.kind, self.corpus = kind, Corpus(corpus.path)
+        self.system = DenseSystem("base", load_encoder(model.path), Vectors(vectors.path))
 
-def evaluated(parts: dict[str, ArtifactRef], queries: ArtifactRef, kind: str) -> Values:
-    """Values of each plan on the test queries of a kind."""
-    corpus = Corpus(parts["corpus"].path)
-    judged: JudgedSet = read_judged(corpus, queries.path, "test")[kind]
-    encoder: Any = load_encoder(parts["model"].path)
-    system = DenseSystem("base", encoder, Vectors(parts["vectors"].path))
-    own = own_rows_of(corpus, judged)
-    on_set = ModelOnSet(judged, system, build_bm25(judged.texts(corpus.texts())), own)
-    reach = min(judged.reach(DEPTH) + max(map(len, own), default=0), len(judged.labels))
-    gathered = on_set.gather(reach)
-    hits = {name: on_set.fuse(gathered, reach, plan) for name, plan in PLANS.items() if plan.mode == "hybrid"}
-    hits |= {"dense": gathered.dense, "bm25": gathered.lexical}
-    options = Options(measures=(MEASURE,), depth=DEPTH)
-    return {name: score_hits(judged, hits[name], options, name)[MEASURE] for name in PLANS}
+    def test_values(self, plans: dict[str, SearchPlan]) -> Values:
+        """Values of each plan on the test queries."""
+        judged = read_judged(self.corpus, self.queries, "test")[self.kind]
+        on_set = ModelOnSet(judged, self.system, self._bm25(judged), own_rows_of(self.corpus, judged))
+        depth = judged.reach(DEPTH)
+        gathered = on_set.gather(depth)
+        hits = {name: on_set.fuse(gathered, depth, plan) for name, plan in plans.items()}
+        alone = {"dense": gathered.dense, "bm25": gathered.lexical}
+        hits |= {name: alone[plan.mode] for name, plan in plans.items() if plan.mode in alone}
+        options = Options(measures=(MEASURE,), depth=DEPTH)
+        return {name: score_hits(judged, found, options, name)[MEASURE] for name, found in hits.items()}
+
+    def chosen(self) -> SearchPlan | None:
+        """The plan that the development queries would choose, whoever wrote them; None without any."""
+        dev = read_judged(self.corpus, self.queries, "dev").get(self.kind)
+        if dev is None:
+            return None
+        return choose_plan(
+            self.corpus,
+            dev,
+            self.system,
+            HYBRID,
+            bm25=lambda: self._bm25(dev),
+            measure=MEASURE,
+            least_queries=50,
+            rng=np.random.default_rng(0),
+        ).plan
+
+    def _bm25(self, judged: JudgedSet) -> BM25Index:
+        return build_bm25(judged.texts(self.corpus.texts()))
 
 
 if __name__ == "__main__":
