@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from embedlib.cli import main
+from embedlib.cli.show import first_release_line
 from embedlib.errors import ServiceError
+from embedlib.index.catalog import PARTS, Part, Release
+from embedlib.retrieval.plan import HYBRID
 
 
 @pytest.fixture
@@ -44,3 +49,14 @@ def test_a_configured_command_stays(given_to_the_flow):
     assert given_to_the_flow(
         "run", "--data", "my docs", "--set", "report.command=make nightly"
     ).report.command == ("make nightly")
+
+
+def test_the_time_to_the_first_search_is_told_by_the_run_that_made_it(monkeypatch, capsys):
+    parts = {name: Part(kind=name, fingerprint="f", digest="d") for name in PARTS}
+    first = Release(number=1, created_at="2026-01-01T10:00:48+00:00", parts=parts, search=HYBRID)
+    later = Release(number=2, created_at="2026-01-01T10:04:00+00:00", parts=parts, parents=[1])
+    monkeypatch.setattr("embedlib.index.catalog.releases", lambda root: [later, first])
+    first_release_line(Path("ws"), datetime(2026, 1, 1, 10, 0, 0, tzinfo=UTC))
+    assert "release 1 could be searched after 48 s, as hybrid (BM25 weight 0.3)" in capsys.readouterr().out
+    first_release_line(Path("ws"), datetime(2026, 1, 2, tzinfo=UTC))
+    assert capsys.readouterr().out == ""
