@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -153,3 +154,28 @@ def test_paths_lead_nowhere(server, path):
 def test_a_port_that_is_taken_is_said_with_its_remedy(server):
     with pytest.raises(ServiceError, match="cannot listen"):
         listen("127.0.0.1", server.port)
+
+
+def test_what_was_begun_is_answered_when_the_server_is_told_to_stop(shop, monkeypatch):
+    with LiveServer(shop.root) as server:
+        encoder = server.service.searcher._snapshot.encoder
+        begun, go = threading.Event(), threading.Event()
+        encode = encoder.encode
+
+        def held(texts):
+            begun.set()
+            assert go.wait(20)
+            return encode(texts)
+
+        monkeypatch.setattr(encoder, "encode", held)
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(server.search("apple", mode="dense")))
+        asking.start()
+        assert begun.wait(20)
+        server.server.should_exit = True
+        time.sleep(0.3)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        go.set()
+        asking.join()
+        assert answers[0].status_code == 200
