@@ -9,6 +9,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from embedlib import escape
+from embedlib.corpus.left_out import left_out_lines
 from embedlib.evaluation.markdown import evaluation_markdown
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
@@ -59,6 +60,13 @@ def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
     return render
 
 
+def _corpus(ref: ArtifactRef) -> str:
+    profile = ref.read_json("profile.json")
+    lines = left_out_lines(profile.pop("left_out", {}))
+    left_out = "".join(f"- {escape.markdown(line)}\n" for line in lines)
+    return f"{left_out}\n{table(profile)}\n\n{samples(ref.read_json('samples.json'))}"
+
+
 def _report(ref: ArtifactRef) -> str:
     summary = ref.file("summary.md").read_text(encoding="utf-8")
     return f"{summary}\n\nFull report: {escape.markdown(str(ref.file('report.html')))}"
@@ -76,7 +84,7 @@ def _cell(value: Any) -> str:
 
 
 RENDER: dict[str, Callable[[ArtifactRef], str]] = {
-    "corpus": _with_samples("profile.json"),
+    "corpus": _corpus,
     "queries": _with_samples("report.json"),
     "pairs": _with_samples("report.json"),
     "examples": _with_samples("report.json"),

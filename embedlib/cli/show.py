@@ -14,6 +14,7 @@ from embedlib.cli.console import console, plain, say
 
 if TYPE_CHECKING:
     from embedlib.index.search import SearchHit
+    from embedlib.store import ArtifactRef
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
@@ -29,7 +30,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
 
 def hits_table(hits: Sequence[SearchHit]) -> None:
     """Search hits, best first."""
-    rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet, h.snippet) for h in hits]
+    rows = [(h.rank, h.score, h.doc_id, _title(h), h.snippet) for h in hits]
     columns = ("rank", _score(hits), "document", "title", "text")
     print_table(columns, [(*r[:4], r[4][:160]) for r in rows])
 
@@ -42,6 +43,12 @@ def answers(workspace: Path, queries: Sequence[str], k: int = 3) -> None:
     for query, hits in zip(queries, searcher.search(list(queries), k=k), strict=True):
         rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet) for h in hits]
         print_table(("rank", _score(hits), "document", "title"), rows, title=f"“{query}”")
+
+
+def _title(hit: SearchHit) -> str:
+    """A hit's title, and the page it is on."""
+    page = hit.metadata.get("page")
+    return (hit.title or hit.snippet) + (f", page {page}" if page else "")
 
 
 def _score(hits: Sequence[SearchHit]) -> str:
@@ -69,11 +76,13 @@ def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def outcome_table(workspace: Path, outcome: Any) -> None:
-    """The verdict with its reasons, the comparison, and where everything lies."""
+    """The verdict with its reasons, the comparison, files that were not read, and where everything lies."""
     from embedlib.store import Store
 
     decision = Store(workspace).get("decision", outcome.decision)
-    scores_table(decision.parents["evaluation"].read_json("comparisons.json"))
+    evaluation = decision.parents["evaluation"]
+    left_out(evaluation.parents["corpus"])
+    scores_table(evaluation.read_json("comparisons.json"))
     decision_lines(decision.read_json("decision.json"))
     say(f"release {outcome.release} is live in {workspace}")
     say(f"report  {outcome.report}")
@@ -98,6 +107,17 @@ def first_release_line(workspace: Path, started: datetime) -> None:
     if first.parents == [] and seconds > -1:
         line = f"release {first.number} could be searched after {seconds:.0f} s, as {first.search}"
         say(line)
+
+
+def left_out(corpus: ArtifactRef) -> None:
+    """Files of a folder that were not read, with the reasons."""
+    from embedlib.corpus.left_out import left_out_lines
+
+    files = corpus.read_json("profile.json").get("left_out", {})
+    for number, line in enumerate(lines := left_out_lines(files)):
+        console().print(plain(("  " if number else "") + line))
+    if lines:
+        say(f"  all of them: {corpus.file('rejected.jsonl')}")
 
 
 def findings_table(findings: Sequence[Any]) -> None:

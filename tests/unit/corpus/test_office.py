@@ -304,3 +304,15 @@ def test_an_unreadable_file_ends_the_run_where_that_is_asked_for(tmp_path: Path,
     with pytest.raises(DataError, match="scanned"):
         ingest(tmp_path, on_bad_row="fail")
     assert len(_documents(ingest(tmp_path))) == 1
+
+
+def test_what_was_left_out_is_shown_on_the_terminal(mixed: Path, ingest, capsys) -> None:
+    from embedlib.cli.show import left_out
+
+    corpus = ingest(mixed)
+    left_out(corpus)
+    shown = capsys.readouterr().out
+    assert shown.startswith("15 files left out: ")
+    assert ".pdf (1 damaged, 1 encrypted, 1 scanned)" in " ".join(shown.split())
+    assert "bad/bomb.docx: too large" in shown
+    assert str(corpus.file("rejected.jsonl")) in shown
