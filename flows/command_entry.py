@@ -6,8 +6,9 @@ A configured Prefect server that answers is used; else one of this process's own
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from embedlib.errors import EmbedlibError
@@ -70,6 +71,30 @@ def automations(silence_s: float) -> list[str]:
     from flows.automations import install
 
     return install(silence_s)
+
+
+def deploy(config: Mapping[str, Any]) -> list[str]:
+    """Put the deployments on the configured server, see ``flows.deploy.deploy``.
+
+    Raises:
+        ServiceError: No server is configured, or it does not answer or refuses.
+    """
+    quiet()
+    from prefect.settings import get_current_settings
+
+    from embedlib.errors import ServiceError
+
+    url = get_current_settings().api.url
+    if not url:
+        raise ServiceError(
+            "no Prefect server is configured",
+            expected="PREFECT_API_URL, or a profile of Prefect's that names a server",
+            remedy="start one (`embedlib ui`), and export the PREFECT_API_URL that it prints",
+        )
+    require_server(url)
+    from flows.deploy import deploy as put
+
+    return put(config, Path.cwd())
 
 
 def quiet() -> None:

@@ -108,6 +108,27 @@ def automations(
 
 
 @app.command()
+def deploy(
+    config: ConfigFile = None,
+    data: Data = None,
+    workspace: ConfiguredWorkspace = None,
+    overrides: Overrides = None,
+) -> None:
+    """Put the deployments on the Prefect server: lifecycle, refresh, monitor and evaluate, with schedules.
+
+    Relative paths begin where this command is given. With neither --config nor --data, the configuration
+    of the live release counts. Given again, it replaces what is there.
+
+    Example: embedlib deploy --data docs/ --workspace ws
+    """
+    options = settings(config, data, workspace, overrides, of_live=config is None and data is None)
+    values = options.model_dump(mode="json", exclude_defaults=True)
+    values["workspace"] = str(options.workspace.absolute())
+    for name in from_flows("deploy")(values):
+        typer.echo(name)
+
+
+@app.command()
 def ui(
     workspace: Workspace = Path("workspace"),
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,

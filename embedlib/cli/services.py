@@ -44,7 +44,9 @@ def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) ->
             team = {"MLFLOW_TRACKING_URI": mlflow} if "MLFLOW_BACKEND_STORE_URI" in os.environ else {}
             running["worker"] = _start(worker_command(pool), env | team, logs / "worker.log")
         typer.echo(f"Prefect  http://{HOST}:{prefect_port}\nMLflow   {mlflow}\nlogs     {logs}")
-        typer.echo(f"\nexport PREFECT_API_URL={api}\nprefect --no-prompt deploy --all\n\nCtrl-C stops them.")
+        typer.echo(
+            f"\nexport PREFECT_API_URL={api}\nembedlib deploy --workspace {root}\n\nCtrl-C stops them."
+        )
         _watch(running, logs)
     except KeyboardInterrupt:
         typer.echo("stopping")

@@ -31,7 +31,7 @@ from pydantic import BaseModel
 from embedlib.monitoring.triggers import EVENT_OF
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text())
 DEPLOYMENTS = {d["name"]: d for d in DOCUMENT["deployments"]}
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -89,7 +89,7 @@ def test_there_are_the_four_deployments_on_one_process_pool():
 
 @each
 def test_the_entrypoint_is_a_flow_and_its_parameters_validate(deployment):
-    flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]), use_placeholder_flow=False)
+    flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     parameters = deployment["parameters"]
     assert parameters.keys() <= inspect.signature(flow.fn).parameters.keys()
     flow.validate_parameters(parameters)
@@ -127,7 +127,7 @@ def test_triggers_are_reactive_to_single_events_of_a_workspace_and_named_once():
 
 @each
 def test_what_a_trigger_passes_on_is_the_flow_s_typed_parameter(deployment):
-    flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]), use_placeholder_flow=False)
+    flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     payload = {"id": "e1", "evidence": {"drift": {"value": 0.2, "text": 'a "quoted" – text'}}}
     event = {"event": "embedlib.queries.drifted", "payload": payload}
     for trigger in deployment.get("triggers", []):
@@ -139,5 +139,5 @@ def test_what_a_trigger_passes_on_is_the_flow_s_typed_parameter(deployment):
 
 
 def test_no_secret_stands_in_the_file():
-    text = (ROOT / "prefect.yaml").read_text()
+    text = (ROOT / "flows" / "prefect.yaml").read_text()
     assert not re.search(r"(?i)(api_?key|token|password|secret)\s*:\s*['\"]?[A-Za-z0-9_\-]{8,}", text)
