@@ -122,7 +122,7 @@ def deploy(
     Example: embedlib deploy --data docs/ --workspace ws
     """
     options = settings(config, data, workspace, overrides, of_live=config is None and data is None)
-    values = options.model_dump(mode="json", exclude_defaults=True)
+    values = options.model_dump(mode="json", exclude_unset=True)
     values["workspace"] = str(options.workspace.absolute())
     for name in from_flows("deploy")(values):
         typer.echo(name)
