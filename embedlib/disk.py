@@ -21,8 +21,14 @@ _FULL = ("No space left on device", "os error 28", "Disk quota exceeded", "disk 
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """An operating-system lock, released when its holder dies; yields whether it is held."""
-    with path.open("a+") as stream:
+    """An operating-system lock, released when its holder dies; yields whether it is held.
+
+    Raises:
+        NotWritable: Its file cannot be made.
+    """
+    with disk_errors(path):
+        stream = path.open("a+")
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

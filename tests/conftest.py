@@ -54,7 +54,9 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
     """A random two-layer BERT (dimension 32, 64 word pieces) as a sentence-transformers folder."""
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"), minilm)
+    from transformers import AutoTokenizer
+
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"), AutoTokenizer.from_pretrained(minilm))
 
 
 def pytest_unconfigure() -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embedlib.corpus.marks import SERVED_QUERIES
+from embedlib.disk import disk_errors
 from embedlib.escape import markdown
 from embedlib.index.catalog import releases
 from embedlib.monitoring.check import Limits, Observer
@@ -95,25 +96,27 @@ def check_live(
 
     Raises:
         ReleaseError: ``releases/current`` names no readable release.
+        NotWritable: What was seen cannot be remembered.
     """
     live = open_live(root)
     if live is None:
         return MonitorReport(None, [], [], ["nothing is published yet: nothing to watch"])
     if limits.query_log is None:
         limits = replace(limits, query_log=Path(root) / SERVED_QUERIES)
-    history = History(root)
-    rng = np.random.default_rng([seed, *b"monitor"])
-    check = Observer(live, limits, history, now=now, rng=rng).check(fresh_corpus)
-    history.append(check)
-    again = reconcile(root, limits, now=now)
-    past = history.read()
-    pause, run = timedelta(seconds=limits.cooldown_s), timedelta(seconds=limits.run_s)
-    votes = Votes(limits.votes, limits.window, pause, run)
-    resource = f"embedlib.workspace.{Path(root).resolve().name}"
-    new = new_events(past, votes, resource=resource, now=now)
-    history.append(*new)
-    history.prune(now - timedelta(days=limits.history_days))
-    return MonitorReport(check, [*again, *new], trends(past.checks), check.notes)
+    with disk_errors(Path(root)):
+        history = History(root)
+        rng = np.random.default_rng([seed, *b"monitor"])
+        check = Observer(live, limits, history, now=now, rng=rng).check(fresh_corpus)
+        history.append(check)
+        again = reconcile(root, limits, now=now)
+        past = history.read()
+        pause, run = timedelta(seconds=limits.cooldown_s), timedelta(seconds=limits.run_s)
+        votes = Votes(limits.votes, limits.window, pause, run)
+        resource = f"embedlib.workspace.{Path(root).resolve().name}"
+        new = new_events(past, votes, resource=resource, now=now)
+        history.append(*new)
+        history.prune(now - timedelta(days=limits.history_days))
+        return MonitorReport(check, [*again, *new], trends(past.checks), check.notes)
 
 
 def reconcile(root: Path, limits: Limits, *, now: datetime) -> list[Event]:

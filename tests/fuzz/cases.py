@@ -25,5 +25,5 @@ def run_cases(workspace: SmallWorkspace, folder: Path, seed: int, count: int, se
         if time.monotonic() > end:
             break
         rng = np.random.default_rng([seed, number])
-        cases.append(source_case(rng, folder) if number % 3 == 2 else workspace.case(rng))
+        cases.append(source_case(rng, folder, workspace.model) if number % 3 == 2 else workspace.case(rng))
     return cases

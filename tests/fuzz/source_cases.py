@@ -181,7 +181,7 @@ FORMATS: tuple[Write, ...] = (
 SPOILS = (flip_bit, flip_high_bit, truncate, zero_tail, random_block, append)
 
 
-def source_case(rng: np.random.Generator, folder: Path) -> Case:
+def source_case(rng: np.random.Generator, folder: Path, model: Path) -> Case:
     """Write random rows in one format, damage the file now and then, and read them."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -198,6 +198,7 @@ def source_case(rng: np.random.Generator, folder: Path) -> Case:
         "on_bad_row": ("skip", "skip", "fail")[int(rng.integers(3))],
         "duplicates": ("auto", "drop", "keep")[int(rng.integers(3))],
         "chunk": {"mode": "off"},
+        "tokenizer": str(model),
         "limits": {"rejected_share": 1.0, "truncated_share": 1.0, "duplicate_share": 1.0},
     }
     found: list[Path] = []

@@ -16,8 +16,8 @@ SEED, CASES = 20, 24
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> SmallWorkspace:
-    return SmallWorkspace(tmp_path_factory.mktemp("fuzz"), minilm)
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> SmallWorkspace:
+    return SmallWorkspace(tmp_path_factory.mktemp("fuzz"))
 
 
 def half_of_zeros(rng: np.random.Generator, path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_harness_sees_a_lost_release(workspace, monkeypatch):
     assert "afterwards it does not serve" in case.failures[0].what
 
 
-def test_the_harness_sees_a_lost_row(tmp_path, monkeypatch):
+def test_the_harness_sees_a_lost_row(tmp_path, workspace, monkeypatch):
     monkeypatch.setattr("embedlib.corpus.rejects.Rejects.add", lambda *_: None)
-    read = (source_case(np.random.default_rng(seed), tmp_path / "s") for seed in range(12))
+    read = (source_case(np.random.default_rng(seed), tmp_path / "s", workspace.model) for seed in range(12))
     assert any("listed as rejected" in failure.what for case in read for failure in case.failures)

@@ -18,7 +18,16 @@ import numpy as np
 import pyarrow.parquet as pq
 from fuzz.calls import Outcome, command, library
 from fuzz.damage import DAMAGES, FOLDER_DAMAGES, Damage
-from published import publish_base, refresh_release, save_bag_model, save_tiny_model, small_config, write_beir
+from published import (
+    WORDS,
+    publish_base,
+    refresh_release,
+    save_bag_model,
+    save_tiny_model,
+    small_config,
+    word_tokenizer,
+    write_beir,
+)
 
 from embedlib.monitoring.check import Limits
 from embedlib.monitoring.report import check_live
@@ -67,12 +76,11 @@ class SmallWorkspace:
 
     Args:
         folder: An empty folder to work in.
-        minilm: Folder of the packaged model, for its tokenizer.
     """
 
-    def __init__(self, folder: Path, minilm: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.pristine, self.root = folder / "pristine", folder / "ws"
-        self.model = save_bag_model(folder / "model", save_tiny_model(folder / "tiny", minilm))
+        self.model = save_bag_model(folder / "model", save_tiny_model(folder / "tiny", word_tokenizer(WORDS)))
         self.data = [write_beir(folder / f"data{n}", documents=n) for n in (40, 44)]
         self.exports = folder / "exports"
         self.answers: dict[tuple[int, tuple[str, ...]], Any] = {}
@@ -208,7 +216,9 @@ class SmallWorkspace:
             shutil.copy2(self.pristine / relative, path, follow_symlinks=False)
 
     def _config(self, data: Path) -> Any:
-        return small_config(self.root, data, self.model, evaluate={"guards": []})
+        return small_config(
+            self.root, data, self.model, evaluate={"guards": []}, ingest={"tokenizer": str(self.model)}
+        )
 
     def _learn(self, number: int) -> None:
         for arguments in SEARCHES:
