@@ -35,3 +35,18 @@ def clean(text: str) -> str:
 def clean_title(title: str) -> str:
     """A title on one line."""
     return " ".join(clean(title).split()) if title else ""
+
+
+def id_fault(identifier: str) -> str:
+    r"""What makes an identifier unusable, or an empty string.
+
+    Control, zero-width and direction characters are refused rather than taken out: ids that differ in them
+    alone would become one, and tools that end a text at NUL take them for one already.
+
+    >>> id_fault("chapter 1/a.md"), id_fault("a\x00b")
+    ('', 'holds the control character U+0000')
+    """
+    if any("\ud800" <= character <= "\udfff" for character in identifier):
+        return "is not Unicode (a lone surrogate)"
+    found = _CONTROL.search(identifier) or _LINE_ENDS.search(identifier) or re.search("[\t\n]", identifier)
+    return f"holds the control character U+{ord(found[0][0]):04X}" if found else ""

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from embedlib.corpus.clean import id_fault
 from embedlib.corpus.readers.apart import ReadingProcess
 from embedlib.corpus.readers.file import Bounds, File
 from embedlib.corpus.readers.formats import FORMATS, why_unread
 from embedlib.corpus.readers.read import read_file
-from embedlib.corpus.records import Item, Rejected, is_unicode
+from embedlib.corpus.records import Item, Rejected
 from embedlib.corpus.textfiles import read_bytes
 from embedlib.errors import DataError
 
@@ -37,6 +38,7 @@ def folder_files(root: Path, suffixes: Sequence[str]) -> Iterator[Path | Rejecte
 
     A root that is a file is the only one.
     Links to folders are followed once: a link back to a folder that is being read, or was read, is rejected.
+    So is a link out of the root: what lies elsewhere was not given to be read.
     """
     if root.is_file():
         yield root
@@ -55,7 +57,9 @@ def _walk(folder: Path, root: Path, wanted: set[str], seen: set[str]) -> Iterato
         path = folder / entry.name
         if entry.name.startswith("."):
             continue
-        if path.is_dir():
+        if entry.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+            yield Rejected(_name(path, root), "a link out of the folder: copy here what it points to")
+        elif path.is_dir():
             real = os.path.realpath(path)
             if real in seen:
                 yield Rejected(_name(path, root), "a link to a folder that is read already")
@@ -95,8 +99,8 @@ def read_folder(
                 yield path
                 continue
             name = _name(path, root)
-            if not is_unicode(name):
-                yield Rejected(ascii(name), "a file name that is not UTF-8")
+            if fault := id_fault(name):
+                yield Rejected(ascii(name), f"a file name that {fault}")
             elif (form := FORMATS.get(path.suffix.lower())) and form.apart:
                 yield from apart.read(path, name)
             else:

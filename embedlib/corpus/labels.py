@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embedlib.corpus.clean import clean_title
+from embedlib.corpus.clean import clean_title, id_fault
 from embedlib.corpus.records import Rejected, usual
 from embedlib.corpus.tabular import csv_rows, json_rows
 from embedlib.corpus.textfiles import read_lines
@@ -17,6 +17,8 @@ from embedlib.errors import DataError
 
 Reject = Callable[[Rejected], None]
 MAX_BYTES = 4_000_000
+#: A count above this is no count of clicks.
+MOST_CLICKS = 10**12
 QUERY_ID_NAMES = ("_id", "id", "query_id", "query-id", "qid")
 QUERY_NAMES = ("text", "query", "question", "title")
 _HEADERS = frozenset(
@@ -91,10 +93,13 @@ def _query(row: Mapping[str, Any], where: str) -> tuple[str, Query] | Rejected:
         query_id = str(query_id)
     if not isinstance(query_id, str) or not query_id.strip():
         return Rejected(where, "a query without an id (" + ", ".join(QUERY_ID_NAMES) + ")")
+    query_id = query_id.strip()
+    if fault := id_fault(query_id):
+        return Rejected(where, f"the query id {query_id!a} {fault}")
     if not isinstance(text, str) or not (cleaned := clean_title(text)):
         return Rejected(where, f"query {query_id!r} has no text")
     label = row.get("label")
-    return query_id.strip(), Query(cleaned, str(label) if label not in (None, "") else None)
+    return query_id, Query(cleaned, (clean_title(str(label)) or None) if label is not None else None)
 
 
 def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
@@ -143,6 +148,9 @@ def _judgement(values: list[str], where: str) -> Judgement | Rejected:
     if len(values) not in (3, 4) or not all(values):
         return Rejected(where, f"{len(values)} columns for query, document and score")
     query_id, doc_id, score = values[0], values[-2], values[-1]
+    for name, value in (("query id", query_id), ("document id", doc_id)):
+        if fault := id_fault(value):
+            return Rejected(where, f"the {name} {value!a} {fault}")
     try:
         number = float(score)
     except ValueError:
@@ -213,10 +221,13 @@ def _click(
         doc_id = str(doc_id)
     if not isinstance(doc_id, str) or not doc_id.strip():
         return Rejected(where, "no document id")
+    doc_id = doc_id.strip()
+    if fault := id_fault(doc_id):
+        return Rejected(where, f"the document id {doc_id!a} {fault}")
     try:
         times = int(count) if count is not None else 1
-    except (TypeError, ValueError):
-        return Rejected(where, f"the count {count!r} is no number")
-    if times < 0:
-        return Rejected(where, f"the count {count!r} is below 0")
-    return text, doc_id.strip(), times
+    except (TypeError, ValueError, OverflowError):
+        return Rejected(where, f"the count {str(count)[:40]!r} is no whole number")
+    if not 0 <= times <= MOST_CLICKS:
+        return Rejected(where, f"the count {times:.3g} is not between 0 and {MOST_CLICKS:.0e}")
+    return text, doc_id, times

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from embedlib.corpus.clean import id_fault
 from embedlib.errors import DataError
 
 ID_NAMES = ("_id", "id", "doc_id", "docid", "document_id")
@@ -121,13 +122,16 @@ def to_record(row: Mapping[str, Any], mapped: Mapped, where: str) -> Item:
         doc_id = str(doc_id)
     if not isinstance(doc_id, str) or (mapped.doc_id and not doc_id.strip()):
         return Rejected(where, f"{mapped.doc_id!r} is no identifier but {_kind(doc_id)}")
-    if not is_unicode(doc_id):
-        return Rejected(where, f"the identifier {doc_id!a} is not Unicode (a lone surrogate)")
-    group = row.get(mapped.group_id) if mapped.group_id else ""
+    doc_id = doc_id.strip()
+    found = row.get(mapped.group_id) if mapped.group_id else ""
+    group = "" if found is None else str(found)
+    for name, value in (("identifier", doc_id), ("group", group)):
+        if fault := id_fault(value):
+            return Rejected(where, f"the {name} {value!a} {fault}")
     if not mapped.metadata:
-        return Record(doc_id.strip(), title, text, where, "" if group is None else str(group))
+        return Record(doc_id, title, text, where, group)
     metadata = {name: jsonable(row.get(name)) for name in mapped.metadata if row.get(name) is not None}
-    return Record(doc_id.strip(), title, text, where, "" if group is None else str(group), metadata)
+    return Record(doc_id, title, text, where, group, metadata)
 
 
 def is_unicode(text: str) -> bool:

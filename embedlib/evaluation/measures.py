@@ -123,22 +123,33 @@ def score_run(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Se
         {'RR@10': {'q': 0.5}}
     """
     parsed = parse_measures(measures)
+    ids = list(qrels)
     strict: Run = {}
-    for query_id in qrels:
+    judged: dict[str, dict[str, int]] = {}
+    for number, query_id in enumerate(ids):
         documents = run.get(query_id, {})
         for doc_id, score in documents.items():
             if math.isnan(score):
                 raise DataError("a run's score is NaN", where=f"query {query_id!r}, document {doc_id!r}")
         order = ranked(documents)
         if order:
-            strict[query_id] = {doc_id: float(len(order) - rank) for rank, doc_id in enumerate(order)}
-    scores = {name: dict.fromkeys(qrels, 0.0) for name in parsed}
+            strict[str(number)] = {str(rank): float(len(order) - rank) for rank in range(len(order))}
+            judged[str(number)] = _by_rank(qrels[query_id], order)
+    scores = {name: [0.0] * len(ids) for name in parsed}
     if strict:
-        judged = {q: dict(qrels[q]) for q in strict}
         direct = {name: trec for name, measure in parsed.items() if (trec := _trec_name(measure))}
         _score_directly(strict, judged, direct, scores)
         _score_by_provider(strict, judged, {n: m for n, m in parsed.items() if n not in direct}, scores)
-    return scores
+    return {name: dict(zip(ids, values, strict=True)) for name, values in scores.items()}
+
+
+def _by_rank(relevance: Mapping[str, int], order: Sequence[str]) -> dict[str, int]:
+    """Judgements by the document's rank, or by a name of its own where it was not retrieved.
+
+    trec_eval gets no id of ours: it ends them at NUL, takes none that is empty, and can abort the process.
+    """
+    rank_of = {doc_id: str(rank) for rank, doc_id in enumerate(order)}
+    return {rank_of.get(d, f"missed {i}"): grade for i, (d, grade) in enumerate(relevance.items())}
 
 
 #: trec_eval's names of the common measures without and with a cutoff.
@@ -162,7 +173,7 @@ def _trec_name(measure: Any) -> str | None:
 
 
 def _score_directly(
-    run: Run, qrels: dict[str, dict[str, int]], names: Mapping[str, str], scores: Scores
+    run: Run, qrels: dict[str, dict[str, int]], names: Mapping[str, str], scores: Mapping[str, list[float]]
 ) -> None:
     """The common measures by trec_eval itself: ir-measures' way to it loads pandas (200 MB)."""
     if not names:
@@ -174,13 +185,13 @@ def _score_directly(
     for name, trec in names.items():
         whole, _, cutoff = trec.partition("@")
         least = 1 / int(cutoff) - 1e-9 if cutoff else 0.0  # RR@k is RR where the rank is at most k
-        for query_id, by_name in values.items():
+        for number, by_name in values.items():
             value = float(by_name[whole])
-            scores[name][query_id] = value if value >= least else 0.0
+            scores[name][int(number)] = value if value >= least else 0.0
 
 
 def _score_by_provider(
-    run: Run, qrels: dict[str, dict[str, int]], measures: Mapping[str, Any], scores: Scores
+    run: Run, qrels: dict[str, dict[str, int]], measures: Mapping[str, Any], scores: Mapping[str, list[float]]
 ) -> None:
     """Every other measure by whichever library ir-measures knows for it."""
     if not measures:
@@ -192,7 +203,7 @@ def _score_by_provider(
         names.setdefault(measure, []).append(name)
     for metric in ir_measures.evaluator(list(names), qrels).iter_calc(run):
         for name in names[metric.measure]:
-            scores[name][metric.query_id] = float(metric.value)
+            scores[name][int(metric.query_id)] = float(metric.value)
 
 
 def parse_measures(names: Sequence[str]) -> dict[str, Any]:

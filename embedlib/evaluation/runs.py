@@ -58,7 +58,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str, str, float]]:
     except OSError as error:
         raise DataError("a run file cannot be read", where=str(path), found=error.strerror or "") from error
     with stream:
-        for number, line in enumerate(stream, 1):
+        lines = _decoded(stream, path)
+        for number, line in enumerate(lines, 1):
             parts, where = line.split(), f"{path}, line {number}"
             if not parts:
                 continue
@@ -73,3 +74,12 @@ def _lines(path: Path) -> Iterator[tuple[str, str, str, float]]:
             if not math.isfinite(score):
                 raise DataError("a run's score is not finite", where=where, found=text)
             yield where, query_id, doc_id, score
+
+
+def _decoded(stream: IO[str], path: Path) -> Iterator[str]:
+    try:
+        yield from stream
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "a run file that is not UTF-8", where=str(path), found=f"byte 0x{error.object[error.start]:02x}"
+        ) from None

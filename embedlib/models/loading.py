@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedlib.errors import ModelError
 from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Precision, Strategy
@@ -14,12 +17,65 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_loading = threading.Lock()
+
+
+def missing_weights(info: dict[str, Any]) -> list[str]:
+    """Weights that transformers made up, from its loading information: absent, or of another shape."""
+    return sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
+
+
+@contextmanager
+def made_up_weights() -> Iterator[list[str]]:
+    """A list of the weights that models loaded in this block do not have in their files.
+
+    transformers fills such weights at random and only logs it. What it knows is asked for here, in its own
+    way, since sentence-transformers does not pass it on.
+    """
+    from transformers import PreTrainedModel
+
+    names: list[str] = []
+    original = PreTrainedModel.__dict__["from_pretrained"]
+
+    def watched(cls: Any, *args: Any, **options: Any) -> Any:
+        if options.get("output_loading_info"):
+            return original.__func__(cls, *args, **options)
+        model, info = original.__func__(cls, *args, **options, output_loading_info=True)
+        names.extend(missing_weights(info))
+        return model
+
+    with _loading:
+        PreTrainedModel.from_pretrained = classmethod(watched)
+        try:
+            yield names
+        finally:
+            PreTrainedModel.from_pretrained = original
+
+
+def require_weights(missing: Iterable[str], where: str, remedy: str) -> None:
+    """Refuse a model of which some weights would be random.
+
+    Raises:
+        ModelError: Naming the first of them.
+    """
+    names = list(missing)
+    if names:
+        raise ModelError(
+            "the model's files lack weights that it computes with; they would be random",
+            where=where,
+            expected="every weight of its architecture",
+            found=f"{len(names)} missing: {', '.join(names[:4])}" + (", …" if len(names) > 4 else ""),
+            remedy=remedy,
+        )
+
 
 def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: bool) -> SentenceTransformer:
     """A folder's model on a device in a precision.
 
+    A pooler may be missing: no sentence-transformers module reads a text model's.
+
     Raises:
-        ModelError: It does not load, for whatever reason.
+        ModelError: It does not load, for whatever reason, or some of its weights are missing.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -28,13 +84,14 @@ def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: 
     shows_bars = progress_bars.is_progress_bar_enabled()
     progress_bars.disable_progress_bar()
     try:
-        return SentenceTransformer(
-            str(folder),
-            device=device,
-            trust_remote_code=trust_remote_code,
-            model_kwargs={"torch_dtype": torch.bfloat16 if dtype == "bf16" else torch.float32},
-            local_files_only=not trust_remote_code,
-        )
+        with made_up_weights() as missing:
+            module = SentenceTransformer(
+                str(folder),
+                device=device,
+                trust_remote_code=trust_remote_code,
+                model_kwargs={"torch_dtype": torch.bfloat16 if dtype == "bf16" else torch.float32},
+                local_files_only=not trust_remote_code,
+            )
     except Exception as error:
         raise ModelError(
             "the model does not load",
@@ -47,6 +104,9 @@ def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: 
     finally:
         if shows_bars:
             progress_bars.enable_progress_bar()
+    used = [name for name in missing if not name.startswith("pooler.")]
+    require_weights(used, str(folder), "get the model's files again, or name another model")
+    return module
 
 
 def set_pooling(module: SentenceTransformer, strategy: Strategy | None, folder: Path) -> None:

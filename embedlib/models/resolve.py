@@ -30,6 +30,8 @@ def resolve_model(name_or_path: str | Path) -> Path:
     Raises:
         ModelError: There is no such model, or it is not cached and the hub cannot be reached.
     """
+    if not str(name_or_path).strip():
+        raise ModelError("no model is named", expected="a name or a folder", found="an empty text")
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return _checked(folder)

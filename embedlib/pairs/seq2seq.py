@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.errors import ModelError
+from embedlib.models.loading import missing_weights, require_weights
 from embedlib.models.resolve import resolve_model
 from embedlib.pairs.candidate import Candidate
 from embedlib.progress import Progress
@@ -59,7 +60,7 @@ class QueryWriter:
         folder = resolve_model(name_or_path)
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-            self.model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+            model, loaded = AutoModelForSeq2SeqLM.from_pretrained(folder, output_loading_info=True)
         except (OSError, ValueError) as error:
             raise ModelError(
                 "this query generator cannot be loaded",
@@ -67,6 +68,9 @@ class QueryWriter:
                 found=str(error).splitlines()[0],
                 remedy="give a T5-style (sequence-to-sequence) model",
             ) from error
+        remedy = "give a model that was trained to write queries, not an encoder"
+        require_weights(missing_weights(loaded), str(name_or_path), remedy)
+        self.model: Any = model.eval()
 
     def write(self, texts: Sequence[str], sampling: Sampling, seed: int) -> list[list[str]]:
         """Sample queries for each text; the same seed gives the same queries on the same machine."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError, ModelError
+from embedlib.models.loading import made_up_weights, require_weights
+from embedlib.models.resolve import resolve_model
 from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
 
 PairScorer = Callable[[list[tuple[str, str]]], Floats]
@@ -63,7 +65,7 @@ def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 32) -> Pai
     """A CrossEncoder by name or folder as a scorer of pairs (its raw activation, one number a pair).
 
     Raises:
-        ModelError: It cannot be loaded, or gives more than one number a pair.
+        ModelError: It cannot be loaded, is no cross-encoder, or gives more than one number a pair.
     """
     from sentence_transformers import CrossEncoder
 
@@ -74,15 +76,22 @@ def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 32) -> Pai
             found=repr(str(name_or_path)),
             remedy="name one, or leave re-ranking out",
         )
+    folder = resolve_model(name_or_path)
     try:
-        model = CrossEncoder(str(name_or_path))
-    except (OSError, ValueError) as error:
+        with made_up_weights() as missing:
+            model = CrossEncoder(str(folder), local_files_only=True)
+    except Exception as error:  # damaged files raise whatever their reader does
         raise ModelError(
             "this cross-encoder cannot be loaded",
             where=str(name_or_path),
-            found=str(error).splitlines()[0],
-            remedy="give a CrossEncoder's folder, or a name that is downloaded already",
+            expected="a CrossEncoder's folder with config.json, tokenizer and safetensors weights",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            remedy="get its files again, or name another cross-encoder",
         ) from error
+    embeds = (
+        "an embedding model scores no pairs; name a cross-encoder such as cross-encoder/ms-marco-MiniLM-L6-v2"
+    )
+    require_weights(missing, str(name_or_path), embeds)
     if model.num_labels != 1:
         raise ModelError(
             "this cross-encoder does not give one score a pair",

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from embedlib.config import data as options
 from embedlib.corpus.beir import corpus_file, is_beir, read_beir
+from embedlib.corpus.clean import id_fault
 from embedlib.corpus.docstrings import docstring_documents, package_roots, source_files
 from embedlib.corpus.folder import folder_files, read_folder
 from embedlib.corpus.huggingface import open_dataset, read_huggingface
 from embedlib.corpus.readers.file import Bounds
 from embedlib.corpus.readers.formats import FORMATS, INSTALL, missing, versions
-from embedlib.corpus.records import FieldNames, Item, is_unicode
+from embedlib.corpus.records import FieldNames, Item
 from embedlib.corpus.sql import database_url, read_sql, sql_digest
 from embedlib.corpus.tabular import read_csv, read_jsonl, read_parquet
 from embedlib.corpus.textfiles import require_file
@@ -173,7 +174,7 @@ def _folder_digest(source: options.FolderSource) -> str:
     """Names and content of the files, and the versions of the libraries that read them."""
     files = [p for p in folder_files(source.path, source.suffixes) if isinstance(p, Path)]
     names = [p.relative_to(source.path).as_posix() for p in files]
-    content = tree_digest(source.path, filter(is_unicode, names))
+    content = tree_digest(source.path, (name for name in names if not id_fault(name)))
     readers = versions({p.suffix.lower() for p in files})
     return digest([content, readers]) if readers else content
 

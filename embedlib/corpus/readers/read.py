@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from embedlib.corpus.clean import id_fault
 from embedlib.corpus.readers.file import Bounds, File
 from embedlib.corpus.readers.formats import FORMATS, INSTALL, missing, why_unread
 from embedlib.corpus.records import Item, Record, Rejected
@@ -22,6 +23,9 @@ def read_path(path: Path, name: str, encoding: str, bounds: Bounds) -> Iterator[
 
 def read_file(file: File) -> Iterator[Item]:
     """The documents of a file; a reader that fails on it leaves one line that says why."""
+    if fault := id_fault(file.name):
+        yield Rejected(ascii(file.name), f"a file name that {fault}")
+        return
     form = FORMATS.get(file.suffix)
     if form is None:
         yield Rejected(file.name, why_unread(file.suffix), ignored=True)
