@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -40,18 +41,65 @@ def database_url(variable: str) -> str:
     return value
 
 
+_QUOTED = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/""", flags=re.DOTALL
+)
+_READS = re.compile(r"\(*\s*(select|with|values|table)\b", flags=re.IGNORECASE)
+_WRITES = re.compile(r";|\binto\b", flags=re.IGNORECASE)
+
+
+def require_select(query: str) -> str:
+    """The query, if it is one SELECT by its words; texts and comments in it do not count.
+
+    What a SELECT can still do, by a function or in a WITH, is for the connection to refuse (``_read_only``).
+
+    Raises:
+        DataError: It is something else, or more than one statement.
+    """
+    bare = _QUOTED.sub(" ", query).strip().rstrip("; \t\r\n")
+    if not _READS.match(bare) or _WRITES.search(bare):
+        raise DataError(
+            "the query is not one SELECT statement",
+            where="ingest.source",
+            expected="one statement that starts with SELECT or WITH and reads only",
+            found=query[:300],
+            remedy="correct the query of the source; embedlib changes nothing in a database",
+        )
+    return query
+
+
+def _read_only(connection: Connection) -> Connection:
+    """The connection, told to refuse whatever writes, in the way of its database."""
+    match connection.dialect.name:
+        case "sqlite":
+            connection.connection.dbapi_connection.set_authorizer(_sqlite_reads)  # type: ignore[union-attr]
+        case "postgresql":
+            connection = connection.execution_options(postgresql_readonly=True)
+        case "mysql" | "mariadb" | "oracle":
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+    return connection
+
+
+def _sqlite_reads(action: int, _: str | None, value: str | None, *__: object) -> int:
+    reads = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+    asks = action == sqlite3.SQLITE_PRAGMA and value is None
+    allowed = action in reads or asks or action == sqlite3.SQLITE_TRANSACTION
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
 def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, Any]]:
     """The query's rows by column, ``batch`` in memory at a time (a server-side cursor where there is one).
 
     Args:
         url: Database URL.
-        query: SELECT statement; it runs in a transaction that is rolled back.
+        query: One SELECT statement; it runs on a connection that refuses to write.
         batch: Rows fetched at once.
 
     Raises:
         ServiceError: The database cannot be reached.
-        DataError: The query fails.
+        DataError: The query fails, or is no SELECT.
     """
+    require_select(query)
     shown = make_url(url).set(query={}).render_as_string(hide_password=True)  # parameters may be secrets
     try:
         engine = create_engine(url)
@@ -74,7 +122,8 @@ def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, A
             ) from None
         with connection:
             try:
-                streamed = connection.execution_options(stream_results=True, yield_per=batch)
+                reading = _read_only(connection)
+                streamed = reading.execution_options(stream_results=True, yield_per=batch)
                 result = streamed.execute(text(query))
                 if not result.returns_rows:
                     raise DataError(

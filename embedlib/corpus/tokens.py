@@ -10,6 +10,9 @@ from tokenizers import Tokenizer
 
 from embedlib.errors import ModelError
 
+_TOKENIZERS = ("tokenizer.json", "0_Transformer/tokenizer.json")
+_LIMITS = (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length"))
+
 
 class TokenCounter:
     """Tokens of texts as the model will see them, special tokens included.
@@ -19,14 +22,7 @@ class TokenCounter:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = next(
-            (
-                p
-                for p in (folder / "tokenizer.json", folder / "0_Transformer" / "tokenizer.json")
-                if p.is_file()
-            ),
-            None,
-        )
+        path = next((folder / name for name in _TOKENIZERS if (folder / name).is_file()), None)
         if path is None:
             raise ModelError(
                 "no tokenizer.json in the model's folder",
@@ -48,12 +44,15 @@ class TokenCounter:
         return int(self._tokenizer.num_special_tokens_to_add(False))
 
 
+def tokenizer_files(folder: Path) -> list[str]:
+    """Names of the files that decide how a model's texts are counted and cut, those that there are."""
+    names = (*_TOKENIZERS, *(name for name, _ in _LIMITS))
+    return [name for name in names if (folder / name).is_file()]
+
+
 def _limit(folder: Path) -> int | None:
     """Longest input in tokens: sentence-transformers' own setting, else the tokenizer's."""
-    for name, key in (
-        ("sentence_bert_config.json", "max_seq_length"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
+    for name, key in _LIMITS:
         path = folder / name
         if path.is_file():
             value = json.loads(path.read_text(encoding="utf-8")).get(key)

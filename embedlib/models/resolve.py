@@ -71,6 +71,15 @@ def model_digest(name_or_path: str | Path) -> str:
     return tree_digest(folder, names)
 
 
+def model_digests(**models: str | Path | None) -> dict[str, str]:
+    """Digest of each model that is named: what stages read outside the store belongs in their fingerprint.
+
+    Raises:
+        ModelError: See ``resolve_model``.
+    """
+    return {name: model_digest(model) for name, model in models.items() if model}
+
+
 def _checked(folder: Path) -> Path:
     if (folder / "modules.json").is_file() or (folder / "config.json").is_file():
         return folder.resolve()

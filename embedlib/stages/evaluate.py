@@ -32,6 +32,7 @@ from embedlib.evaluation.systems import Options
 from embedlib.fingerprint import tree_digest
 from embedlib.models.local import load_encoder
 from embedlib.models.options import Precision
+from embedlib.models.resolve import model_digests
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.stages.base import Job, Stage
@@ -262,12 +263,11 @@ def external(config: Evaluate) -> dict[str, str]:
     else:
         guards = guard_digests(config.guards)
     paths = list(config.runs)
-    if config.rerank and Path(config.rerank).is_dir():
-        paths.append(Path(config.rerank))
     missing = [str(p) for p in paths if not p.exists()]
     if missing:
         raise DataError(f"evaluation files that do not exist: {', '.join(missing)}")
-    return {**guards, **{str(path): tree_digest(path) for path in paths}}
+    runs = {str(path): tree_digest(path) for path in paths}
+    return {**guards, **runs, **model_digests(rerank=config.rerank)}
 
 
 STAGE = Stage("evaluate", "evaluation", run, external)

@@ -17,8 +17,9 @@ from embedlib.corpus.duplicates import near_duplicates
 from embedlib.corpus.profile import check_limits, profile_corpus, sample_rows
 from embedlib.corpus.rejects import FILE, Rejects
 from embedlib.corpus.textfiles import unreadable
-from embedlib.corpus.tokens import TokenCounter
+from embedlib.corpus.tokens import TokenCounter, tokenizer_files
 from embedlib.errors import DataError
+from embedlib.fingerprint import tree_digest
 from embedlib.models.resolve import resolve_model
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.sources import Opened, named, open_source, require_readers, source_digest
@@ -147,8 +148,10 @@ def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
 
 
 def _external(config: Ingest) -> dict[str, str]:
+    folder = Path(resolve_model(config.tokenizer))
     try:
-        return {"source": source_digest(named(config.source))}
+        tokenizer = tree_digest(folder, tokenizer_files(folder))
+        return {"source": source_digest(named(config.source)), "tokenizer": tokenizer}
     except OSError as error:
         raise unreadable(error) from error
 

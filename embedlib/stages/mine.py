@@ -18,6 +18,7 @@ from embedlib.mining.pairs import MiningPairs, read_pairs
 from embedlib.mining.teacher_check import TeacherCheck, check_teacher
 from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
+from embedlib.models.resolve import model_digests
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef, Work
 
@@ -103,4 +104,9 @@ def _plan(config: Mine, teacher: Teacher, job: Job) -> Plan:
     )
 
 
-STAGE = Stage("mine", "examples", run)
+def external(config: Mine) -> Mapping[str, str]:
+    """Digests of the models that score, read from outside the store."""
+    return model_digests(cross_encoder=config.cross_encoder, teacher_model=config.teacher_model)
+
+
+STAGE = Stage("mine", "examples", run, external)

@@ -25,6 +25,7 @@ from embedlib.contracts import (
 )
 from embedlib.errors import BudgetExhausted
 from embedlib.models.local import load_encoder
+from embedlib.models.resolve import model_digests
 from embedlib.pairs.candidate import LABEL_FREE, Candidate
 from embedlib.pairs.labels import labelled_pairs
 from embedlib.pairs.mixing import mix
@@ -205,11 +206,7 @@ def _write(job: Job, pairs: list[Candidate], report: dict[str, Any], documents: 
 
 def external(config: Synthesize) -> dict[str, str]:
     """Digest of the query generator's files, read from outside the store."""
-    if config.seq2seq is None:
-        return {}
-    from embedlib.models.resolve import model_digest
-
-    return {"seq2seq": model_digest(config.seq2seq.model)}
+    return model_digests(seq2seq=config.seq2seq.model if config.seq2seq else None)
 
 
 STAGE = Stage("synthesize", "pairs", run, external)

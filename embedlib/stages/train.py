@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from embedlib.config.training import Train
+from embedlib.models.resolve import model_digests
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
 from embedlib.training.launch import launch
@@ -43,4 +46,9 @@ def run(
     )
 
 
-STAGE = Stage("train", "model", run, accelerated=True)
+def external(config: Train) -> Mapping[str, str]:
+    """Digest of the guide's files, read from outside the store."""
+    return model_digests(guide=config.guide)
+
+
+STAGE = Stage("train", "model", run, external, accelerated=True)

@@ -8,9 +8,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from embedlib.corpus.clean import id_fault
 from embedlib.corpus.readers.file import File
 from embedlib.corpus.readers.packages import bomb
-from embedlib.corpus.records import Item, Rejected, is_unicode
+from embedlib.corpus.records import Item, Rejected
 
 _ENCRYPTED = 0x1
 
@@ -34,8 +35,8 @@ def read_zip(file: File) -> Iterator[Item]:
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: File) -> Iterator[Item]:
     name = entry.filename
     where = f"{file.name}/{name}"
-    if not is_unicode(name):
-        yield Rejected(ascii(where), "a file name that is not UTF-8")
+    if fault := id_fault(name):
+        yield Rejected(ascii(where), f"a file name that {fault}")
     elif _leaves(name):
         yield Rejected(where, "a path that leaves the archive")
     elif stat.S_ISLNK(entry.external_attr >> 16):

@@ -10,7 +10,7 @@ import pytest
 from postgres import postgresql
 
 from embedlib.contracts import Corpus
-from embedlib.corpus.sql import sql_digest, sql_rows
+from embedlib.corpus.sql import require_select, sql_digest, sql_rows
 from embedlib.errors import ConfigError, DataError, ServiceError, UserError
 
 ROWS = [("a", "Title", "first text"), ("b", None, "second text"), ("c", "", "third text")]
@@ -63,8 +63,9 @@ BAD = [
     ("no rows", "select id, body from docs where 1 = 0", DataError, "no document with text"),
     ("no text column", "select id, title as words from docs", DataError, "no column that holds the text"),
     ("unknown table", "select * from nowhere", DataError, "the query fails"),
-    ("not SQL", "choose everything", DataError, "the query fails"),
-    ("not a query", "create table x (y int)", DataError, "the query returns no rows"),
+    ("not SQL", "choose everything", DataError, "is not one SELECT"),
+    ("not a query", "create table x (y int)", DataError, "is not one SELECT"),
+    ("no table", "select id, body from docs where", DataError, "the query fails"),
     ("text is a number", "select id, 5 as body from docs", DataError, "not a text but int"),
     ("text is null", "select id, null as body from docs", DataError, "not a text but missing"),
     ("id twice", "select 'a' as id, body from docs", DataError, "duplicate id 'a'"),
@@ -132,6 +133,50 @@ def test_no_artifact_holds_the_url(database: Path, ingest, store) -> None:
     assert VARIABLE.encode() in kept
 
 
+WRITES = [
+    "drop table docs",
+    "delete from docs",
+    "create table copied as select * from docs",
+    "select id, body from docs; drop table docs",
+    "select id, body from docs; commit; drop table docs",
+    "/* select */ drop table docs",
+    "-- select\nupdate docs set body = ''",
+    "with gone as (delete from docs returning *) select id, body from gone",
+    "select id, body into copied from docs",
+]
+SQLITE_WRITES = ["vacuum into '{new}'", "attach '{new}' as other", "pragma user_version = 5"]
+
+
+@pytest.mark.parametrize("query", WRITES + SQLITE_WRITES)
+@pytest.mark.parametrize("option", ["query", "version_query"])
+@pytest.mark.parametrize("checked", [True, False], ids=["checked", "by-connection"])
+def test_sqlite_is_only_read(
+    query: str, option: str, checked: bool, database: Path, ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the words of the query, and by the connection alone."""
+    if not checked:
+        monkeypatch.setattr("embedlib.corpus.sql.require_select", lambda query: query)
+    before, new = database.read_bytes(), database.with_name("new.sqlite")
+    with pytest.raises(DataError):
+        ingest({**_source(), option: query.format(new=new)})
+    assert database.read_bytes() == before
+    assert not new.exists()
+
+
+READS = [
+    "select 'a; drop table docs' as id, body from docs limit 1",
+    'with "x;" as (select * from docs) select id, body from "x;" limit 1;',
+    "(select id, body from docs limit 1)",
+    "-- first; second\nselect id, body /* ; into */ from docs limit 1 ;\n",
+    "select id, body as \"text\", 'into' as title from docs limit 1",
+]
+
+
+@pytest.mark.parametrize("query", READS)
+def test_a_sign_in_a_text_or_comment_is_no_second_statement(query: str) -> None:
+    assert require_select(query) == query
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """URL of a PostgreSQL started for these tests; skips where there is none."""
@@ -173,3 +218,24 @@ def test_postgresql_errors_name_the_fault(filled: str, ingest) -> None:
         ingest(_source("select * from nowhere"))
     assert 'relation "nowhere" does not exist' in error.value.found
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("query", [*WRITES, "select nextval('numbers')"])
+@pytest.mark.parametrize("checked", [True, False], ids=["checked", "by-connection"])
+def test_postgresql_is_only_read(
+    query: str, checked: bool, filled: str, ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(filled)
+    with engine.begin() as connection:
+        connection.execute(text("create sequence if not exists numbers"))
+    if not checked and ";" not in query:  # what ends the transaction can be refused by its words alone
+        monkeypatch.setattr("embedlib.corpus.sql.require_select", lambda query: query)
+    with pytest.raises(DataError):
+        ingest(_source(query))
+    with engine.connect() as connection:
+        assert connection.execute(text("select count(*) from docs where body <> ''")).scalar() == 5000
+        assert connection.execute(text("select last_value from numbers")).scalar() == 1
+        assert connection.execute(text("select to_regclass('copied')")).scalar() is None
+    engine.dispose()
