@@ -89,7 +89,10 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", flags=re.DOTALL)
 MAX_HTML_NODES = 200_000
 
-_MARKDOWN = MarkdownIt("commonmark").enable("table")
+#: Levels of quotes and list items; markdown-it leaves out without a word what lies deeper.
+MAX_MARKDOWN_NESTING = 60
+
+_MARKDOWN = MarkdownIt("commonmark", {"maxNesting": MAX_MARKDOWN_NESTING}).enable("table")
 
 
 def unmarked(text: str) -> str:
@@ -122,6 +125,8 @@ def markdown_text(source: str, name: str) -> tuple[str, str] | Rejected:
     try:
         tokens = _MARKDOWN.parse(_FRONT_MATTER.sub("", source))
     except RecursionError:
+        return Rejected(name, "Markdown that is nested too deeply")
+    if any(token.level >= MAX_MARKDOWN_NESTING - 1 for token in tokens):
         return Rejected(name, "Markdown that is nested too deeply")
     title, lines = "", list[str]()
     level = 0

@@ -39,9 +39,11 @@ def test_a_group_with_such_a_name_is_refused(jsonl, ingest, rows) -> None:
 
 
 def test_a_file_with_such_a_name_is_refused(tmp_path: Path, ingest, rows) -> None:
-    (tmp_path / "good.txt").write_text("good")
-    (tmp_path / "bad\n.txt").write_text("bad")
-    corpus = ingest(tmp_path, on_bad_row="skip")
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "good.txt").write_text("good")
+    (folder / "bad\n.txt").write_text("bad")
+    corpus = ingest(folder, on_bad_row="skip")
     assert Corpus(corpus.path).ids == ["good.txt"]
     assert len(rows(corpus, "rejected.jsonl")) == 1
 
