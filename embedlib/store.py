@@ -335,8 +335,10 @@ class Store:
                 _set_aside(ref.path)
                 os.replace(out, ref.path)
                 sync(ref.path.parent)
-            except BaseException:
+            except BaseException as error:
                 shutil.rmtree(out, ignore_errors=True)
+                if isinstance(error, UserError):  # what is mended is another recipe: nothing resumes this one
+                    shutil.rmtree(scratch, ignore_errors=True)
                 raise
         shutil.rmtree(scratch, ignore_errors=True)
         return ref

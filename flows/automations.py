@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from prefect.automations import Automation
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -17,7 +18,7 @@ from prefect.events.actions import ActionTypes, ChangeFlowRunState, SendNotifica
 from prefect.events.schemas.automations import Posture
 from prefect.settings import get_current_settings
 
-from embedlib.errors import ServiceError
+from embedlib.errors import ServiceError, UserError
 from flows.command_entry import require_server
 
 #: Names the address of the webhook: an address often is a secret, so it is no parameter.
@@ -81,6 +82,7 @@ def install(silence_s: float) -> list[str]:
     require_server(url)
     wanted = [dead_runs(silence_s)]
     if address := os.environ.get(ADDRESS_ENV):
+        require_address(address)
         wanted += notifications(address)
     for automation in wanted:
         put(automation)
@@ -101,6 +103,26 @@ def dead_runs(silence_s: float) -> Automation:
     message = f"No sign of life for {silence_s:g} s: the process or its machine is gone."
     crashed: ActionTypes = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
     return Automation(name="embedlib: dead runs", description=message, trigger=trigger, actions=[crashed])
+
+
+def require_address(address: str) -> None:
+    """Refuse what no message can be sent to; the address itself is not shown, it may be a secret.
+
+    Raises:
+        UserError: It is no address of a web server.
+    """
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise UserError(
+            "the webhook's address is none",
+            where=ADDRESS_ENV,
+            expected="https://… of a server that takes JSON",
+            remedy=f"export {ADDRESS_ENV} anew, or unset it for automations without a webhook",
+        )
 
 
 def notifications(address: str) -> list[Automation]:

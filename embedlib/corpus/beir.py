@@ -19,9 +19,14 @@ def is_beir(path: Path) -> bool:
     return path.is_dir() and _either(path, "corpus.jsonl") is not None
 
 
+def has_queries(path: Path) -> bool:
+    """Whether a BEIR folder holds queries."""
+    return _either(path, "queries.jsonl") is not None
+
+
 def has_labels(path: Path) -> bool:
     """Whether a BEIR folder holds queries and judgements."""
-    return _either(path, "queries.jsonl") is not None and bool(qrels_files(path))
+    return has_queries(path) and bool(qrels_files(path))
 
 
 def corpus_file(folder: Path) -> Path:

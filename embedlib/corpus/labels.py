@@ -117,7 +117,7 @@ def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
             reject(line)
             continue
         values = _columns(line)
-        if not values or (number == 1 and _HEADERS.intersection(v.lower() for v in values)):
+        if not values or (number == 1 and _is_header(values)):
             continue
         judgement = _judgement(values, where)
         if isinstance(judgement, Rejected):
@@ -133,9 +133,25 @@ def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
     return list(found.values())
 
 
+def _is_header(values: Sequence[str]) -> bool:
+    """Whether names of columns stand here, and no score at the end."""
+    return not _is_number(values[-1]) and bool(_HEADERS.intersection(v.lower() for v in values))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _columns(line: str) -> list[str]:
+    trec = line.split()
     if "\t" in line:
         values = line.split("\t")
+    elif len(trec) == 4 and trec[1] in ("0", "Q0") and _is_number(trec[3]):
+        values = trec  # ids may hold commas
     elif "," in line:
         values = next(csv.reader([line]), [])
     else:
@@ -156,7 +172,7 @@ def _judgement(values: list[str], where: str) -> Judgement | Rejected:
     except ValueError:
         return Rejected(where, f"the score {score!r} is no number")
     if not math.isfinite(number) or number != int(number) or not 0 <= number < 1000:
-        return Rejected(where, f"the score {score!r} is no whole number of at least 0")
+        return Rejected(where, f"the score {score!r} is no whole number of at least 0 and below 1000")
     return Judgement(query_id, doc_id, int(number), where)
 
 

@@ -12,6 +12,7 @@ withheld.parquet, and the document, with all that resembles it, gives no trainin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from embedlib.errors import DataError
 from embedlib.fingerprint import digest, file_sha256
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
+
+logger = logging.getLogger(__name__)
 
 HELD_OUT = pa.schema([("doc_id", pa.string())])
 SPLITS = ("train", "dev", "test")
@@ -57,6 +60,9 @@ def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
     job.progress(0, None, "labels read")
     with Rejects(job.out / FILE, config.on_bad_row, _origin(config.labels), "split.on_bad_row") as rejects:
         labels = read_labels(config.labels, rejects.add)
+        absent = without_judgements(config.labels, labels)
+        if absent:
+            logger.warning("%s; queries are derived from documents instead", absent)
         resolver = Resolver(corpus.path)
         marks = (
             add_marks(labels, config.marks, resolver, rejects.add) if isinstance(config.marks, Path) else None
@@ -66,6 +72,8 @@ def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
         divided = make_splits(labels, resolver, rejects.add, rng, sizes=sizes, threshold=near)
     if marks is not None:
         divided.report["marks"] = marks
+    if absent:
+        divided.report["labels"] = absent
     derived = _derive(documents, divided, labels, config, job)
     held = resembling(documents, [d for found in derived.values() for d in found], near)
     return _write(job.out, divided, labels, derived, held, rejects.count)
@@ -98,6 +106,20 @@ def read_labels(labels: options.Labels, reject: Reject) -> Labels:
             return read_log(labels.path, reject, **names, min_count=labels.min_count)
         case options.NoLabels():
             return Labels()
+
+
+def without_judgements(options_given: options.Labels, labels: Labels) -> str:
+    """Why there is no judgement where one would look for some; nothing where there are, or none are meant."""
+    if any(labels.judgements.values()):
+        return ""
+    match options_given:
+        case options.AutoLabels(path=path) if beir.is_beir(path) and not beir.has_labels(path):
+            names = {"queries.jsonl": beir.has_queries(path), "qrels": bool(beir.qrels_files(path))}
+            return f"{path} has no {' and no '.join(name for name, there in names.items() if not there)}"
+        case options.NoLabels() | options.AutoLabels() if not labels.queries:
+            return ""
+        case _:
+            return f"{_origin(options_given)} holds no judgement"
 
 
 def _labelled(path: Path) -> bool:
@@ -192,6 +214,7 @@ def _write(
         "overlaps_removed": removed,
         "held_out_documents": len(held),
         "rejected": rejected,
+        **({"labels": absent} if (absent := divided.report.get("labels")) else {}),
     }
 
 

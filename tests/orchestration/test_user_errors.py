@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from embedlib.errors import DataError, StoreError
+from embedlib.errors import DataError, StoreError, UserError
 from flows import terminal
 from flows.terminal import PlainErrors, at_terminal, tell_now
 from flows.wait_for_task_runs import _final
@@ -106,3 +106,13 @@ def test_a_mistake_in_a_shard_is_not_tried_again_and_the_rest_as_configured():
 
     assert shard.retry_condition_fn is may_retry
     assert shard.retries == 0
+
+
+@pytest.mark.parametrize("address", ["not a url", "ftp://host/x", "https://", "http://[::1"])
+def test_an_address_that_is_none_is_refused_and_not_shown(address):
+    from flows.automations import require_address
+
+    with pytest.raises(UserError, match="EMBEDLIB_NOTIFY_URL") as caught:
+        require_address(address)
+    assert address not in str(caught.value)
+    require_address("https://hooks.example/abc")

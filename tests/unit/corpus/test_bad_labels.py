@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from embedlib.config.data import AutoLabels, LogLabels, NoLabels
 from embedlib.contracts import read_judgements
+from embedlib.corpus.labels import read_qrels
 from embedlib.errors import DataError
+from embedlib.stages.split import read_labels, without_judgements
 
 QUERIES = '{"_id": "q1", "text": "first question"}\n{"_id": "q2", "text": "second question"}\n'
 HEADER = "query-id\tcorpus-id\tscore\n"
@@ -148,3 +151,48 @@ def test_a_judgement_of_a_document_without_text_is_counted_not_refused(beir, ing
     queries = split(ingest(folder), {"type": "beir", "path": folder}, min_body_words=4)
     assert queries.read_json("report.json")["judgements_of_textless_documents"] == 1
     assert read_judgements(queries.path, "test").qrels == {"q1": {"d1": 1}, "q2": {"d2": 1}}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("q1 0 a,b 1", ("q1", "a,b", 1)),
+        ("q,1 Q0 d 2", ("q,1", "d", 2)),
+        ("q1, 0, d1, 1", ("q1", "d1", 1)),
+        ("query\td1\t1", ("query", "d1", 1)),
+        ("query d1 1", ("query", "d1", 1)),
+    ],
+)
+def test_ids_with_commas_and_a_first_row_without_a_header(tmp_path, line, expected) -> None:
+    path = tmp_path / "test.tsv"
+    path.write_text(line + "\n")
+    (found,) = read_qrels(path, pytest.fail)
+    assert (found.query_id, found.doc_id, found.relevance) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["queries.jsonl"], "has no qrels"),
+        (["qrels/test.tsv"], "has no queries.jsonl"),
+        (["queries.jsonl", "qrels/test.tsv"], "holds no judgement"),
+        ([], "has no queries.jsonl and no qrels"),
+    ],
+)
+def test_a_beir_folder_without_labels_says_so(tmp_path, files, told) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "x"}\n')
+    (tmp_path / "qrels").mkdir()
+    for name in files:
+        text = '{"_id": "q", "text": "x"}\n' if name.endswith("jsonl") else "query-id\tcorpus-id\tscore\n"
+        (tmp_path / name).write_text(text)
+    auto = AutoLabels(path=tmp_path)
+    assert told in without_judgements(auto, read_labels(auto, pytest.fail))
+
+
+def test_an_empty_log_says_so_and_documents_alone_say_nothing(tmp_path) -> None:
+    (tmp_path / "clicks.csv").write_text("query,doc_id,count\n")
+    log = LogLabels(path=tmp_path / "clicks.csv")
+    assert "clicks.csv holds no judgement" in without_judgements(log, read_labels(log, pytest.fail))
+    (tmp_path / "docs.jsonl").write_text("")
+    for none in (NoLabels(), AutoLabels(path=tmp_path / "docs.jsonl")):
+        assert without_judgements(none, read_labels(none, pytest.fail)) == ""

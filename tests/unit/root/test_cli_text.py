@@ -127,3 +127,22 @@ def test_the_doctor_exits_with_1_where_nothing_is_live(give, released):
     assert code == 1
     assert "nothing is live" in out
     assert give("doctor")[0] == 1
+
+
+def test_the_doctor_encodes_in_the_vectors_precision(released, monkeypatch):
+    import json
+
+    import numpy as np
+
+    from embedlib.doctor.released import ReleaseDoctor
+
+    release = current(released)
+    path = release.ref(released, "vectors").file("vectors.json")
+    info = json.loads(path.read_text())
+    assert info["encoding"]["precision"] == "fp32"
+    info["encoding"]["precision"] = "bf16"
+    path.write_text(json.dumps(info))
+    asked = []
+    monkeypatch.setattr("embedlib.models.local.load_encoder", lambda folder, dtype: asked.append(dtype))
+    assert ReleaseDoctor(released, release, np.random.default_rng(0)).encoder is None
+    assert asked == ["bf16"]

@@ -139,3 +139,12 @@ def test_a_mistyped_workspace_is_an_error_and_no_new_folder(tmp_path, monkeypatc
     assert "there is no workspace here" in message
     assert str(tmp_path / "typo") in message
     assert set(tmp_path.iterdir()) == before
+
+
+def test_the_deployments_name_no_documents():
+    import yaml
+
+    document = yaml.safe_load((Path(__file__).parents[3] / "prefect.yaml").read_text())
+    for deployment in document["deployments"]:
+        config = Config.model_validate(deployment["parameters"]["config"])
+        assert config.ingest.source is None

@@ -57,6 +57,16 @@ def test_inputs_count_by_content(store: Store) -> None:
     assert prints[0] == prints[1] != prints[2]
 
 
+def test_a_mistake_of_the_user_leaves_no_scratch_either(store: Store) -> None:
+    def mistaken(work: Work) -> dict[str, int]:
+        (work.scratch / "half").write_text("y" * 1000)
+        raise UserError("mend the source")
+
+    with pytest.raises(UserError):
+        store.build(recipe(), mistaken)
+    assert list(store.scratch_dir.iterdir()) == []
+
+
 def test_failure_leaves_nothing_but_scratch(store: Store) -> None:
     def fail(work: Work) -> dict[str, int]:
         (work.out / "half").write_text("x")
