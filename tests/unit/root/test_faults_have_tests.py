@@ -98,7 +98,7 @@ FAULTS = {
 
 
 @cache
-def tests_of(file: Path) -> set[str]:
+def names_in(file: Path) -> set[str]:
     return {n.name for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.FunctionDef)}
 
 
@@ -107,4 +107,4 @@ def test_the_test_is_there(fault: str) -> None:
     for named in FAULTS[fault].split(", "):
         file, _, test = named.partition("::")
         assert test.startswith("test_")
-        assert test in tests_of(TESTS / file), named
+        assert test in names_in(TESTS / file), named
