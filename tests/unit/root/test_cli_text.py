@@ -32,6 +32,7 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "demo": (["-w", "WORKSPACE"], {0}, ["keep", "• no gain", "release 1 is live", "“parse command"]),
     "run": (["-w", "WORKSPACE"], {0}, ["base", "nDCG@10", "keep", "• no gain", "  → ", "report  "]),
     "refresh": (["-w", "WORKSPACE"], {0}, ["release 1 is live"]),
+    "distil": (["-w", "WORKSPACE"], {0}, ["• "]),
     "search": (["river stone", "-w", "WORKSPACE", "-k", "3"], {0}, ["rank", " score", "d0"]),
     "releases": (["-w", "WORKSPACE"], {0}, ["→", "because of", "by hand"]),
     "rollback": (["-w", "WORKSPACE", "--to", "1"], {0}, ["release 1 is live"]),
@@ -75,7 +76,8 @@ def give(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         if name == "monitor":
             limits = Limits(**parameters["config"].monitor.model_dump())
             return check_live(released, limits, now=datetime.now(UTC)).summary()
-        return {"lifecycle": outcome(released), "refresh": 1}[name]
+        decision = current(released).parts["decision"].fingerprint
+        return {"lifecycle": outcome(released), "refresh": 1, "distil": decision}[name]
 
     monkeypatch.setattr("embedlib.cli.lifecycle.start_flow", start_flow)
     monkeypatch.setattr("embedlib.cli.service.start_flow", start_flow)
