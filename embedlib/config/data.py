@@ -60,7 +60,7 @@ class CsvSource(_File):
     """Comma-, tab- or semicolon-separated values with a header."""
 
     type: Literal["csv"] = "csv"
-    delimiter: str = ""
+    delimiter: str = Field("", pattern=r'^[^\r\n"]?$')
     """One character; empty means: seen from the header (comma, tab, semicolon or bar)."""
 
 

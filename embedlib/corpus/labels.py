@@ -153,11 +153,18 @@ def _columns(line: str) -> list[str]:
     elif len(trec) == 4 and trec[1] in ("0", "Q0") and _is_number(trec[3]):
         values = trec  # ids may hold commas
     elif "," in line:
-        values = next(csv.reader([line]), [])
+        values = _comma_separated(line)
     else:
         values = line.split()
     values = [value.strip() for value in values]
     return values if any(values) else []
+
+
+def _comma_separated(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return [line]
 
 
 def _judgement(values: list[str], where: str) -> Judgement | Rejected:

@@ -102,6 +102,23 @@ class FieldNames:
         )
 
 
+def require_once(columns: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    """Check that no column that is read stands twice.
+
+    Raises:
+        DataError: One does; which of the two is meant cannot be told.
+    """
+    twice = [name for name in wanted if columns.count(name) > 1]
+    if twice:
+        raise DataError(
+            f"two columns are called {', '.join(map(repr, twice))}",
+            where=where,
+            expected="each column that is read once",
+            found=", ".join(map(str, columns)),
+            remedy="rename one, or name other columns in ingest.source.fields",
+        )
+
+
 def usual(names: Sequence[str], columns: Container[str]) -> str:
     """The first of ``names`` among ``columns``, or an empty string."""
     return next((name for name in names if name in columns), "")

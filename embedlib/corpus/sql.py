@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from embedlib.corpus.records import FieldNames, Item, jsonable, to_record
+from embedlib.corpus.records import FieldNames, Item, jsonable, require_once, to_record
 from embedlib.errors import ConfigError, DataError, ServiceError, UserError
 
 
@@ -129,6 +129,8 @@ def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, A
                     raise DataError(
                         "the query returns no rows", where=shown, expected="a SELECT statement", found=query
                     )
+                names = list(result.keys())
+                require_once(names, list(dict.fromkeys(names)), shown)
                 for row in result.mappings():
                     yield dict(row)
             except SQLAlchemyError as error:

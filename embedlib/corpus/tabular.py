@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.corpus.records import FieldNames, Item, Rejected, rows_to_items, to_record
+from embedlib.corpus.records import FieldNames, Item, Rejected, require_once, rows_to_items, to_record
 from embedlib.corpus.textfiles import read_lines, require_file
 from embedlib.errors import DataError
 
@@ -112,7 +112,16 @@ def _usable_lines(path: Path, encoding: str, max_bytes: int, refused: list[Rejec
 
 
 def _header(path: Path, line: str, delimiter: str) -> list[str]:
-    names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    except (csv.Error, TypeError, ValueError) as error:
+        raise DataError(
+            "the header cannot be read",
+            where=f"{path}:1",
+            expected="names separated by one character",
+            found=f"{error!s}: {line.strip()[:100]!r}",
+            remedy="set ingest.source.delimiter to one character, or mend the header line",
+        ) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if not any(names) or twice:
         raise DataError(
@@ -140,6 +149,7 @@ def read_parquet(path: Path, names: FieldNames, batch: int = 4096) -> Iterator[I
     with _open_parquet(path) as file:
         schema = file.schema_arrow
         mapped = names.resolve(schema.names, str(path))
+        require_once(schema.names, mapped.columns, str(path))
         for column in (mapped.text, mapped.title):
             if column and not _is_text(schema.field(column).type):
                 raise DataError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
+import string
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,16 +52,43 @@ def unreadable(error: OSError) -> DataError:
 
 
 def check_encoding(name: str) -> str:
-    """The encoding's name, if Python knows it.
+    """The encoding's name, if Python knows it as one of texts.
 
     Raises:
         DataError: It does not.
     """
     try:
-        codecs.lookup(name)
-    except LookupError:
-        raise DataError(f"unknown encoding {name!r}", expected="a name such as utf-8 or cp1252") from None
-    return name
+        if (
+            is_narrow(name)
+            or _WIDE.match(codecs.lookup(name).name)
+            or len(_PLAIN.encode(name)) == len(_PLAIN)
+        ):
+            return name
+    except (LookupError, ValueError):
+        pass
+    raise DataError(
+        f"unknown encoding {name!r}",
+        expected="an encoding of texts, such as utf-8, utf-16 or cp1252",
+        remedy="set `encoding` to the file's own",
+    )
+
+
+_WIDE = re.compile(r"utf-(7|16|32)\b")
+#: Ways of writing text in ASCII, not encodings of files.
+_ESCAPES = frozenset(("idna", "punycode", "unicode_escape", "unicode-escape", "raw-unicode-escape"))
+_PLAIN = string.printable
+
+
+def is_narrow(encoding: str) -> bool:
+    """Whether ASCII stands for itself, so that lines can be told apart before they are decoded.
+
+    >>> is_narrow("cp1252"), is_narrow("utf-16-le"), is_narrow("cp037")
+    (True, False, False)
+    """
+    try:
+        return _PLAIN.encode("ascii").decode(encoding) == _PLAIN
+    except UnicodeError:
+        return False
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -97,7 +126,7 @@ def read_lines(path: Path, *, encoding: str, max_bytes: int) -> Iterator[tuple[i
         DataError: The file is not there.
     """
     found = sniff_encoding(path, encoding)
-    if found in ("utf-16", "utf-32"):
+    if not is_narrow(found) or _has_bare_returns(path):
         yield from _wide_lines(path, found, max_bytes)
         return
     number = 0
@@ -107,6 +136,16 @@ def read_lines(path: Path, *, encoding: str, max_bytes: int) -> Iterator[tuple[i
                 yield number, _decoded(path, number, line, found, max_bytes)
         except (OSError, EOFError, zlib.error) as error:
             yield number + 1, Rejected(f"{path.name}:{number + 1}", f"the file breaks off: {error}")
+
+
+def _has_bare_returns(path: Path, sample: int = 1 << 16) -> bool:
+    """Whether lines end in a carriage return alone, as a file's first bytes show."""
+    with open_bytes(path) as stream:
+        try:
+            start = stream.read(sample)
+        except (OSError, EOFError, zlib.error):
+            return False  # read_lines meets the same damage and says where
+    return b"\r" in start.rstrip(b"\r") and b"\n" not in start
 
 
 def _byte_lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -135,7 +174,9 @@ def _too_long(path: Path, number: int, max_bytes: int) -> Rejected:
     return Rejected(f"{path.name}:{number}", reason)
 
 
-def _undecodable(error: UnicodeDecodeError, encoding: str) -> str:
+def _undecodable(error: UnicodeError, encoding: str) -> str:
+    if not isinstance(error, UnicodeDecodeError):  # a mark of the byte order is missing
+        return f"not {encoding}: {error} (set `encoding`)"
     return f"not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start} (set `encoding`)"
 
 
@@ -153,7 +194,7 @@ def _wide_lines(path: Path, encoding: str, max_bytes: int) -> Iterator[tuple[int
                 yield number, line.rstrip("\r\n")
         except (OSError, EOFError, zlib.error) as error:
             yield number + 1, Rejected(f"{path.name}:{number + 1}", f"the file breaks off: {error}")
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             yield number + 1, Rejected(f"{path.name}:{number + 1}", _undecodable(error, encoding))
 
 

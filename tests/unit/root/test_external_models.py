@@ -20,7 +20,7 @@ from embedlib.stages import distil, evaluate, ingest, mine, synthesize, train
         (mine.STAGE, lambda m: Mine(cross_encoder=m), "model.safetensors"),
         (mine.STAGE, lambda m: Mine(teacher="encoder", teacher_model=m), "model.safetensors"),
         (train.STAGE, lambda m: Train(guide=m), "model.safetensors"),
-        (distil.STAGE, lambda m: Distil(kind=m), "model.safetensors"),
+        (distil.STAGE, lambda m: Distil(student=m), "model.safetensors"),
         (synthesize.STAGE, lambda m: Synthesize(seq2seq=Seq2Seq(model=m)), "model.safetensors"),
         (evaluate.STAGE, lambda m: Evaluate(rerank=m, guards=()), "model.safetensors"),
         (ingest.STAGE, lambda m: Ingest(source=_SOURCE, tokenizer=m), "tokenizer.json"),
