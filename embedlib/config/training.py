@@ -51,12 +51,18 @@ class Train(Section):
     guide: str | None = None
     """Model that filters false negatives of the GIST losses; null: the model itself before training."""
     epochs: float | None = Field(default=None, gt=0, le=100)
-    """Passes over the examples; null: 3 under 1,000 examples, 2 under 10,000, else 1."""
+    """Passes over the examples; null: 1 where a teacher teaches, else 3 under 1,000 examples, 2 under
+    10,000, and 1 otherwise."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Upper bound of optimiser steps; null: none."""
+    """Upper bound of optimiser steps; null: 40 where a teacher teaches, else none."""
+    max_tokens: int | None = Field(default=None, ge=1000)
+    """Upper bound of the tokens of all steps; null: 400,000 where a teacher teaches, which is minutes on
+    two cores, else none."""
+    max_length: int | None = Field(default=None, ge=8, le=8192)
+    """Tokens of a text that training reads; null: 128 where a teacher teaches, else what the model reads."""
     batch_size: int | None = Field(default=None, ge=2, le=65536)
-    """Queries a step over all processes; all documents of the batch are candidates of each. null: 32
-    with a teacher, where each query brings eight of its own, else 64."""
+    """Queries a step over all processes; all documents of the batch are candidates of each. null: 16
+    with a teacher, where each query brings four of its own, else 64."""
     mini_batch_tokens: int | None = Field(default=None, ge=64)
     """Tokens embedded at once; null: what fits the memory."""
     learning_rate: float | None = Field(default=None, gt=0, le=1)
@@ -71,18 +77,23 @@ class Train(Section):
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradient clipping norm; 0 is off."""
     negatives: int | None = Field(default=None, ge=0, le=64)
-    """Hard negatives an example, at most; null: 7 with a teacher, whose scores say how relevant they
+    """Hard negatives an example, at most; null: 3 with a teacher, whose scores say how relevant they
     are, else 1: labels are rarely complete, and a false negative costs more than a true one brings; none
     for derived pairs, which nobody judged."""
     per_query: int | None = Field(default=8, ge=1)
     """Examples of one query an epoch, at most, chosen anew in each epoch; null: all. Its other known
     positives still count as positives wherever they stand in a batch."""
+    share: float | None = Field(default=None, gt=0, le=1)
+    """Share of the trained weights in the result; the rest are those that training started from. null: with
+    a teacher the smallest of a quarter, a half, three quarters and all that is as good as the best on
+    people's dev queries, three quarters where there are none; without a teacher all."""
     matryoshka: tuple[int, ...] = ()
     """Smaller dimensions trained besides the full one, for example [192, 96]."""
     lora: Lora | None = None
     """Train low-rank adapters and merge them into the weights at the end; null: train all weights."""
     evaluations: int = Field(default=5, ge=1, le=30)
-    """Evaluations on dev: after the last step, half of the steps, a quarter and so on; the best is kept."""
+    """Evaluations on people's dev queries: after the last step, half of the steps, a quarter and so on; the
+    best is kept. Without such queries, and with a teacher, the weights at the end are."""
     patience: int = Field(default=3, ge=0)
     """Stop after this many evaluations without a better one; 0: never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -199,7 +210,7 @@ class Probe(Section):
     """Short trainings on dev that drop pair origins which do harm."""
 
     enabled: bool = True
-    """Whether to probe; only done with two origins or more and a judged dev set."""
+    """Whether to probe; only done where labels are mixed with other origins and there is a judged dev set."""
     pairs: int = Field(default=512, ge=16, le=100_000)
     """Pairs of an origin that are trained on, at most."""
     batch_size: int = Field(default=32, ge=2, le=4096)

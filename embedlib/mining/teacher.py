@@ -85,7 +85,7 @@ class HybridTeacher:
             doc_rows: int64 [m], corpus rows of documents that occur in the examples.
 
         Returns:
-            float32 [b, m], higher is more relevant; use as logits at temperature 1.
+            float32 [b, m], higher is more relevant.
 
         Raises:
             DataError: A document does not occur in the examples.
@@ -118,6 +118,23 @@ class HybridTeacher:
     def _fused(self, q: Rows, dense: Floats, lexical: Floats) -> Floats:
         moments = self.queries.dense.of_rows(q), self.queries.lexical.of_rows(q)
         return fused_scores(dense, lexical, *moments, self.weight)
+
+    def targets(self, query_rows: Rows, doc_rows: Rows) -> Floats:
+        """Scores in the unit of the model's own similarities, which a student of the same scale learns.
+
+        A query's scores times the deviation of its dense scores: up to a constant, each document's
+        similarity with a lexical correction. At the student's temperature these are soft answers,
+        near to its own, where standardised scores would leave all probability to one document.
+
+        Args:
+            query_rows: int64 [b], rows of ``examples.parquet``.
+            doc_rows: int64 [m], corpus rows of documents that occur in the examples.
+
+        Returns:
+            float32 [b, m].
+        """
+        deviation = self.queries.dense.std[self.query_of_example[np.asarray(query_rows)]]
+        return self.scores(query_rows, doc_rows) * deviation[:, None]
 
     def save(self, folder: Path) -> None:
         """Write the folder described above."""

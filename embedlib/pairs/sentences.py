@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-
-from embedlib.retrieval.tokens import words
 
 _BOUNDARY = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[。！？])|\n\s*\n|\n(?=\s*[-*•])")
 
@@ -26,29 +24,27 @@ def split_sentences(text: str) -> Iterator[str]:
             yield sentence
 
 
-def informative_sentences(text: str, idf: Callable[[str], float], count: int) -> list[str]:
-    """The ``count`` sentences that say most, best first; none where no rest would remain.
-
-    A sentence's weight is the sum of its distinct terms' idf over the square root of their number:
-    specific words count, and length alone does not.
+def random_sentences(text: str, count: int, rng: np.random.Generator) -> list[str]:
+    """``count`` sentences at random: the wordiest or rarest ones are addresses, formulas and boilerplate.
 
     Args:
         text: The document's text.
-        idf: Inverse document frequency of a term.
-        count: How many at most.
+        count: How many at most; none where no rest would remain.
+        rng: Chooses.
     """
     total = len(text.split())
-    found: dict[str, float] = {}
-    for sentence in split_sentences(text):
-        length = len(sentence.split())
-        if MIN_WORDS <= length <= MAX_WORDS and total - length >= MIN_REST:
-            terms = set(words(sentence))
-            found[sentence] = sum(map(idf, terms)) / np.sqrt(max(len(terms), 1))
-    return sorted(found, key=lambda s: (-found[s], text.index(s)))[:count]
+    lengths = {sentence: len(sentence.split()) for sentence in split_sentences(text)}
+    found = [s for s, n in lengths.items() if MIN_WORDS <= n <= MAX_WORDS and total - n >= MIN_REST]
+    return [found[i] for i in rng.permutation(len(found))[:count]]
+
+
+#: Words of a crop: about those of a search query.
+CROP_WORDS = (3, 10)
 
 
 def random_crop(text: str, rng: np.random.Generator) -> str:
-    """A run of a third to two thirds of a text's words (independent crops, Contriever, arXiv 2112.09118).
+    """A short run of a text's words, at most half of them (crops as in Contriever, arXiv 2112.09118, but
+    of a search query's length).
 
     Returns:
         An empty string where the text has fewer than six words.
@@ -56,7 +52,6 @@ def random_crop(text: str, rng: np.random.Generator) -> str:
     parts = text.split()
     if len(parts) < 6:
         return ""
-    size = int(rng.integers(len(parts) // 3, 2 * len(parts) // 3 + 1))
-    size = min(max(size, 3), MAX_WORDS)
+    size = int(rng.integers(CROP_WORDS[0], min(CROP_WORDS[1], len(parts) // 2) + 1))
     start = int(rng.integers(0, len(parts) - size + 1))
     return " ".join(parts[start : start + size])

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedlib.contracts import Document
+from embedlib.contracts import Document, document_text
 from embedlib.corpus.titles import body_of, heading_of, section_of, title_of
 from embedlib.pairs.candidate import Candidate
-from embedlib.pairs.sentences import MAX_WORDS, MIN_REST, informative_sentences, random_crop
+from embedlib.pairs.sentences import MAX_WORDS, MIN_REST, random_crop, random_sentences
 from embedlib.retrieval.tokens import words
 
 Idf = Callable[[str], float]
@@ -38,13 +38,13 @@ class Settings:
 def structural_pairs(
     documents: Iterable[Document], settings: Settings, idf: Idf, rng: np.random.Generator
 ) -> Iterator[Candidate]:
-    """Pairs of one document after the other; a crop only of a document that gives nothing else.
+    """Pairs of one document after the other.
 
     Args:
         documents: In row order; a group's passages follow each other in reading order.
         settings: Which pairs, and how many.
         idf: Inverse document frequency of a term in the corpus.
-        rng: Chooses crops and passages.
+        rng: Chooses sentences, crops and passages.
     """
     group: deque[Document] = deque(maxlen=GROUP_WINDOW)
     for document in documents:
@@ -62,23 +62,29 @@ def structural_pairs(
 def _own_pairs(
     document: Document, settings: Settings, idf: Idf, rng: np.random.Generator
 ) -> Iterator[Candidate]:
-    made = [pair for origin in settings.origins for pair in _of_origin(origin, document, settings, idf)]
-    yield from made
-    if "crop" in settings.origins and not made and (crop := random_crop(document.text, rng)):
-        yield _pair("crop", document, crop)
+    for origin in settings.origins:
+        yield from _of_origin(origin, document, settings, idf, rng)
 
 
-def _of_origin(origin: str, document: Document, settings: Settings, idf: Idf) -> Iterator[Candidate]:
+def _of_origin(
+    origin: str, document: Document, settings: Settings, idf: Idf, rng: np.random.Generator
+) -> Iterator[Candidate]:
     if origin == "title" and _enough(body_of(document)) and _is_query(title := title_of(document)):
         yield _pair(origin, document, title)
     elif origin == "heading" and _enough(section_of(document)) and _is_query(heading := heading_of(document)):
         title = title_of(document)
         yield _pair(origin, document, heading if title in ("", heading) else f"{title}: {heading}")
     elif origin == "sentence":
-        for number, sentence in enumerate(informative_sentences(document.text, idf, settings.sentences)):
+        for number, sentence in enumerate(random_sentences(document.text, settings.sentences, rng)):
             yield _pair(origin, document, sentence, number)
+    elif origin == "crop" and (crop := _crop(document, rng)):
+        yield _pair(origin, document, crop)
     elif origin == "keywords" and (query := keyword_query(document.text, idf, settings.keyword_terms)):
         yield _pair(origin, document, query)
+
+
+def _crop(document: Document, rng: np.random.Generator) -> str:
+    return random_crop(document.text, rng) or random_crop(document_text(document.title, document.text), rng)
 
 
 def keyword_query(text: str, idf: Idf, count: int) -> str:

@@ -25,10 +25,13 @@ def run(
     model: ArtifactRef,
     vectors: ArtifactRef,
 ) -> Summary:
-    """Train shortly on each origin; nothing to do with fewer than two or when switched off."""
+    """Train shortly on each origin mixed with labels; nothing to do without labels or when switched off.
+
+    Without labels a teacher's scores are learnt, not pairs, and no derived query can say which do harm.
+    """
     column = pq.read_table(pairs.file("pairs.parquet"), columns=["origin"]).column(0)
     origins = sorted(column.unique().to_pylist())
-    if not config.enabled or len(origins) < 2:
+    if not config.enabled or len(origins) < 2 or "label" not in origins:
         write_json(job.out / "probe.json", {"kept": origins, "origins": {}})
         return {"origins": len(origins), "kept": len(origins)}
     training = TrainingJob(

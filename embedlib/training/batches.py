@@ -49,7 +49,7 @@ class Batches:
         return float(min(self.sampler.batch_size, len(self.tokens)) * self.tokens.mean())
 
 
-def make_batches(
+def make_batches(  # noqa: PLR0913 (each is a choice of its own)
     loss: str,
     data: TrainingSet,
     encoder: LocalEncoder,
@@ -58,6 +58,7 @@ def make_batches(
     seed: int,
     teacher: Teacher | None = None,
     per_query: int | None = None,
+    max_length: int | None = None,
     world: World = World(),  # noqa: B008 (immutable)
 ) -> Batches:
     """Batches for a loss.
@@ -70,19 +71,24 @@ def make_batches(
         seed: Seed of the order.
         teacher: Scores any query and document, for the loss "kl".
         per_query: Examples of one query an epoch, at most.
+        max_length: Tokens of a text that training reads; None is what the model reads.
         world: The processes.
     """
-    tokenizer = ColumnTokenizer(encoder.module.preprocess, encoder.prompts.query, encoder.prompts.document)
+    limit = min(max_length or 1 << 30, encoder.max_length or 1 << 30)
+    prompts = encoder.prompts
+    tokenizer = ColumnTokenizer(
+        encoder.module.preprocess, prompts.query, prompts.document, max_length and limit
+    )
     split = {"rank": world.rank, "world": world.size}
     shape = LOSSES[loss].shape
     positions, keys = list(range(len(data))), example_keys(data)
-    tokens = _example_tokens(data, encoder, data.negatives.shape[1])
+    tokens = _example_tokens(data, encoder, data.negatives.shape[1], limit)
     collate: Callable[[list[dict[str, int]]], dict[str, Any]]
     if shape == "in-batch":
         collate = InBatchCollator(data, tokenizer, teacher=teacher if loss == "kl" else None, **split)
     elif shape == "tuple":
         columns = min(negative_columns(data), LOSSES[loss].most_negatives)
-        tokens = _example_tokens(data, encoder, columns)
+        tokens = _example_tokens(data, encoder, columns, limit)
         collate = TupleCollator(data, tokenizer, negatives=columns, scored=loss == "margin-mse", **split)
     else:
         whole = loss in ("contrastive", "online-contrastive")
@@ -99,8 +105,9 @@ def example_keys(data: TrainingSet) -> list[tuple[Hashable, ...]]:
     return [(q, data.documents[p]) for q, p in zip(data.queries, data.positives, strict=True)]
 
 
-def _example_tokens(data: TrainingSet, encoder: LocalEncoder, negatives: int) -> npt.NDArray[np.int64]:
-    limit = encoder.max_length or 1 << 30
+def _example_tokens(
+    data: TrainingSet, encoder: LocalEncoder, negatives: int, limit: int
+) -> npt.NDArray[np.int64]:
     queries = np.minimum(encoder.count_tokens(data.queries), limit)
     documents = np.minimum(encoder.count_tokens(data.documents), limit)
     columns = data.negatives[:, :negatives]

@@ -24,21 +24,25 @@ Preprocess = Callable[..., dict[str, Any]]
 class Teacher(Protocol):
     """Scores queries against documents, higher is more relevant."""
 
-    def scores(self, query_rows: Rows, doc_rows: Rows) -> Floats:
-        """float32 [queries, documents]."""
+    def targets(self, query_rows: Rows, doc_rows: Rows) -> Floats:
+        """float32 [queries, documents], in the unit of the student's similarities."""
         ...
 
 
 class ColumnTokenizer:
-    """Tokenises queries and documents with the model's own prompts."""
+    """Tokenises queries and documents with the model's own prompts, cut at ``max_length`` tokens."""
 
-    def __init__(self, preprocess: Preprocess, query: str = "", document: str = "") -> None:
+    def __init__(
+        self, preprocess: Preprocess, query: str = "", document: str = "", max_length: int | None = None
+    ) -> None:
         self.preprocess, self.query, self.document = preprocess, query, document
+        self.limit = {"max_length": max_length} if max_length else {}
 
     def features(self, column: str, texts: Sequence[str], *, query: bool) -> dict[str, Any]:
         """The model's inputs for one column of texts, each name behind ``column_``."""
         prompt = self.query if query else self.document
-        return {f"{column}_{k}": v for k, v in self.preprocess(list(texts), prompt=prompt or None).items()}
+        features = self.preprocess(list(texts), prompt=prompt or None, **self.limit)
+        return {f"{column}_{name}": value for name, value in features.items()}
 
 
 class InBatchCollator:
@@ -94,9 +98,8 @@ class InBatchCollator:
 
     def _labels(self, examples: Rows, documents: Rows, repeated: npt.NDArray[np.bool_]) -> Floats:
         if self.teacher is not None:
-            scores = self.teacher.scores(self.data.numbers[examples], self.data.rows[documents]).astype(
-                np.float32
-            )
+            rows = self.data.numbers[examples], self.data.rows[documents]
+            scores = self.teacher.targets(*rows).astype(np.float32)
             scores[:, repeated] = -np.inf
             return scores
         relation = self._relation(examples, documents)

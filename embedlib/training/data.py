@@ -5,7 +5,7 @@ Letters: n examples, m distinct document texts, k negatives an example.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,9 @@ class _Texts:
         return position
 
 
-def load_training_set(corpus: Corpus, examples: Path, queries: Path, *, negatives: int) -> TrainingSet:
+def load_training_set(
+    corpus: Corpus, examples: Path, queries: Path, *, negatives: int, whole: bool = False
+) -> TrainingSet:
     """Read an examples artifact.
 
     Args:
@@ -89,6 +91,7 @@ def load_training_set(corpus: Corpus, examples: Path, queries: Path, *, negative
         examples: Folder with ``examples.parquet``.
         queries: Folder of the queries artifact: its judgements tell known positives.
         negatives: Negatives kept of each example, the first ones.
+        whole: Documents as they are, also where a query was taken from them: as a teacher has scored them.
 
     Raises:
         DataError: No example, or an id that is not in the corpus.
@@ -103,7 +106,8 @@ def load_training_set(corpus: Corpus, examples: Path, queries: Path, *, negative
             remedy="see the pairs and examples reports: which filter removed them?",
         )
     documents = _read_documents(corpus, _rows_of(corpus, records, negatives, examples))
-    return _assemble(corpus, records, documents, _known_positives(corpus, records, queries), negatives)
+    known = _known_positives(corpus, records, queries)
+    return _assemble(corpus, records, documents, known, negatives, _whole_text if whole else positive_text)
 
 
 def labelled_share(examples: Path) -> float:
@@ -147,6 +151,7 @@ def _assemble(
     documents: dict[int, Document],
     known: KnownPositives,
     negatives: int,
+    text_of: Callable[[Document, str, str], str],
 ) -> TrainingSet:
     texts = _Texts()
     n, k = len(records), max((len((r["negative_ids"] or [])[:negatives]) for r in records), default=0)
@@ -154,10 +159,10 @@ def _assemble(
     teacher = np.full((n, 1 + k), np.nan, dtype=np.float32)
     for i, record in enumerate(records):
         row = corpus.row_of[record["positive_id"]]
-        positive[i] = texts.add(row, positive_text(documents[row], record["query"], record["origin"]))
+        positive[i] = texts.add(row, text_of(documents[row], record["query"], record["origin"]))
         for j, doc_id in enumerate((record["negative_ids"] or [])[:k]):
             row = corpus.row_of[doc_id]
-            negative[i, j] = texts.add(row, positive_text(documents[row], record["query"], record["origin"]))
+            negative[i, j] = texts.add(row, text_of(documents[row], record["query"], record["origin"]))
         for j, score in enumerate(_teacher_scores(record)[: 1 + k]):
             teacher[i, j] = score
     return TrainingSet(
@@ -173,7 +178,7 @@ def _assemble(
     )
 
 
-def _text(document: Document) -> str:
+def _whole_text(document: Document, query: str, origin: str) -> str:
     return document_text(document.title, document.text)
 
 

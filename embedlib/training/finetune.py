@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from embedlib.contracts import Corpus, write_json
+from embedlib.evaluation.dev import DevSet
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.training.averaging import average_with_start
 from embedlib.training.backbone import faster_on_cpu, set_dropout
 from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import Teacher
@@ -32,7 +34,10 @@ from embedlib.training.plan import (
     default_batch_size,
     default_epochs,
     default_learning_rate,
+    default_length,
     default_negatives,
+    default_steps,
+    default_tokens,
     estimated_seconds,
     training_bytes,
 )
@@ -83,14 +88,54 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
     plan = plan_of(prepared)
     if prepared.world.main:
         emit("plan", text=str(plan), **plan.as_dict())
-    dev = dev_watch(
-        read_dev(
-            job.inputs["corpus"],
-            job.inputs["queries"],
-            documents=options.dev_documents,
-            most_queries=options.dev_queries,
-            seed=job.seed,
-        ),
+    dev = people_dev(job, options)
+    watcher = _dev_watch(job, options, prepared, dev)
+    start = {name: value.detach().clone() for name, value in prepared.encoder.module.state_dict().items()}
+    if options.lora is not None:
+        add_adapters(prepared.encoder.module, options.lora)
+    started = time.monotonic()
+    recipe = recipe_of(job, options, prepared)
+    watch = train(
+        prepared.encoder.module, recipe, Path(job.scratch), seed=job.seed, dev=watcher, world=prepared.world
+    )
+    seconds = time.monotonic() - started
+    chosen: dict[str, float] = {}
+    if prepared.world.main:
+        if watcher is not None:
+            watcher.restore_best()
+        merge_adapters(prepared.encoder.module)
+        chosen = _average(options, prepared, start, dev)
+        _save(job, options, prepared, watcher, watch)
+    return _summary(prepared, plan, watcher, watch, seconds) | chosen
+
+
+def _average(
+    options: TrainOptions, prepared: Prepared, start: dict[str, torch.Tensor], dev: DevSet | None
+) -> dict[str, float]:
+    """Average the weights with those at the start; labels are trusted to the end unless told otherwise."""
+    share = options.share or (None if prepared.loss == "kl" else 1.0)
+    share, figures = average_with_start(prepared.encoder, start, share, dev, bf16=prepared.bf16)
+    return {"share": share, **{f"dev_share_{tried}": round(value, 4) for tried, value in figures.items()}}
+
+
+def people_dev(job: TrainingJob, options: TrainOptions) -> DevSet | None:
+    """The dev queries, unless they were derived from documents: those chose worse weights than no choice."""
+    dev = read_dev(
+        job.inputs["corpus"],
+        job.inputs["queries"],
+        documents=options.dev_documents,
+        most_queries=options.dev_queries,
+        seed=job.seed,
+    )
+    return None if dev is None or dev.name == "derived" else dev
+
+
+def _dev_watch(
+    job: TrainingJob, options: TrainOptions, prepared: Prepared, dev: DevSet | None
+) -> DevWatch | None:
+    """Chooses the best weights on the way; of a teacher's short lesson only the end is worth keeping."""
+    return dev_watch(
+        None if prepared.loss == "kl" else dev,
         prepared.encoder,
         steps=prepared.steps,
         evaluations=options.evaluations,
@@ -99,19 +144,6 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
         patience=options.patience,
         world=prepared.world,
     )
-    if options.lora is not None:
-        add_adapters(prepared.encoder.module, options.lora)
-    started = time.monotonic()
-    recipe = recipe_of(job, options, prepared)
-    watch = train(
-        prepared.encoder.module, recipe, Path(job.scratch), seed=job.seed, dev=dev, world=prepared.world
-    )
-    if prepared.world.main:
-        if dev is not None:
-            dev.restore_best()
-        merge_adapters(prepared.encoder.module)
-        _save(job, options, prepared, dev, watch)
-    return _summary(prepared, plan, dev, watch, time.monotonic() - started)
 
 
 def _negatives(options: TrainOptions, loss: str, examples: Path) -> int:
@@ -134,6 +166,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         examples,
         Path(job.inputs["queries"]),
         negatives=_negatives(options, loss, examples),
+        whole=loss == "kl",
     )
     data = fit_data(loss, data, teacher=teacher is not None)
     batches = make_batches(
@@ -144,6 +177,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         seed=job.seed,
         teacher=teacher,
         per_query=options.per_query,
+        max_length=options.max_length or default_length(loss),
         world=world,
     )
     bf16 = resolve_precision(options.precision, device) == "bf16"
@@ -151,7 +185,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     if bf16 and device == "cpu" and options.lora is None:
         encoder.accelerate()  # dev evaluations: adapters would be missing in the packed weights
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
-    steps = count_steps(batches.sampler.count, epochs, options.max_steps)
+    steps = count_steps(batches.sampler.count, epochs, _most_steps(options, loss, batches))
     sizing = size_step(
         activation_bytes(encoder.module.config, batches.longest(encoder.max_length or 512), bf16=bf16),
         batches.step_tokens // world.size,
@@ -163,6 +197,14 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         trial = partial(forward_backward, encoder.module, bf16=bf16)
         sizing = dry_run(sizing, batches.step_tokens // world.size, trial)
     return Prepared(encoder, data, batches, loss, steps, sizing, bf16, world)
+
+
+def _most_steps(options: TrainOptions, loss: str, batches: Batches) -> int | None:
+    """Steps that neither bound exceeds; None without one."""
+    tokens = options.max_tokens or default_tokens(loss)
+    steps = options.max_steps or default_steps(loss)
+    bounds = [steps, tokens and int(tokens / batches.mean_step_tokens)]
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def plan_of(prepared: Prepared) -> Plan:

@@ -11,6 +11,7 @@ Letters: b queries and m documents a batch, d dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
@@ -62,8 +63,8 @@ def distillation(scores: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher || student) over the candidates of each query, the mean over queries (arXiv 2010.11386).
 
     Args:
-        scores: Student's similarities over its temperature, float [b, m].
-        teacher: Teacher's scores over its temperature, float [b, m]; -inf takes a document out.
+        scores: Student's similarities over the temperature, float [b, m].
+        teacher: Teacher's scores over the temperature, float [b, m]; -inf takes a document out.
     """
     out = torch.isneginf(teacher)
     student = torch.log_softmax(scores.masked_fill(out, -torch.inf), dim=1).masked_fill(out, 0.0)
@@ -109,10 +110,19 @@ class InBatchLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Loss of a batch: features of the queries, then of the documents; labels [b, m]."""
         features = list(sentence_features)
+        device = labels.device.type
+        self._autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
         if self.uses_gradient_cache:
             return self.forward_cached(features, labels)
         embedded = [[rep for rep, _ in self.embed_minibatch_iter(f, True, False)] for f in features]
         return self.calculate_loss(embedded, labels)
+
+    def embed_minibatch(self, sentence_feature: dict[str, Tensor], *args: Any, **options: Any) -> Any:
+        """The mixin's, in the precision of ``forward``: a backward pass replays it outside autocast."""
+        enabled, dtype = self._autocast
+        device = sentence_feature["input_ids"].device.type
+        with torch.autocast(device, dtype=dtype, enabled=enabled):
+            return super().embed_minibatch(sentence_feature, *args, **options)
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False

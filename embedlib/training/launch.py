@@ -119,6 +119,8 @@ class _Listener:
                 logger.info("plan: %s", text)
             case {"event": "dev", "step": step, "value": value}:
                 logger.info("dev nDCG@10 after %d steps: %.4f", step, value)
+            case {"event": "share", "share": share, "value": value}:
+                logger.info("dev nDCG@10 with %.2f of the trained weights: %.4f", share, value)
             case {"event": "error"}:
                 self.error = error_of(event)
             case {"event": "done"}:

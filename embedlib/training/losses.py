@@ -13,7 +13,7 @@ from embedlib.training.options import LossName, TrainOptions
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import nn
+    from torch import Tensor, nn
 
 #: in-batch: queries and the batch's distinct documents; tuple: anchor, positive, negatives;
 #: pair: two texts and a label.
@@ -145,7 +145,10 @@ def _in_batch(
 ) -> nn.Module:
     from embedlib.training.inbatch import InBatchLoss, distillation, info_nce, symmetric_info_nce
 
-    objective = {"kl": distillation, "symmetric-mnrl": symmetric_info_nce}.get(name, info_nce)
+    def to_teacher(scores: Tensor, targets: Tensor) -> Tensor:
+        return distillation(scores, scale * targets)
+
+    objective = {"kl": to_teacher, "symmetric-mnrl": symmetric_info_nce}.get(name, info_nce)
     return InBatchLoss(model, objective, scale=scale, mini_batch_tokens=tokens, cached=cached, gather=gather)
 
 

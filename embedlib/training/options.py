@@ -51,6 +51,8 @@ class TrainOptions:
         guide: Model that filters false negatives of the GIST losses; None is the model itself.
         epochs: Passes over the examples; None chooses by their number.
         max_steps: Upper bound of optimiser steps; None is no bound.
+        max_tokens: Upper bound of the tokens of all steps; None chooses by the loss.
+        max_length: Tokens of a text that training reads; None chooses by the loss.
         batch_size: Queries a step, over all processes; None chooses by the loss.
         mini_batch_tokens: Tokens embedded at once; None fits memory.
         learning_rate: Peak rate; None chooses by model size and loss.
@@ -60,6 +62,7 @@ class TrainOptions:
         max_grad_norm: Gradient clipping norm; 0 is off.
         negatives: Hard negatives an example, at most; None chooses by the loss.
         per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
+        share: Share of the trained weights in the result; None chooses by the loss.
         matryoshka: Dimensions trained besides the full one.
         lora: Train adapters instead of all weights.
         evaluations: Dev evaluations during the run.
@@ -76,6 +79,8 @@ class TrainOptions:
     guide: str | None = None
     epochs: float | None = None
     max_steps: int | None = None
+    max_tokens: int | None = None
+    max_length: int | None = None
     batch_size: int | None = None
     mini_batch_tokens: int | None = None
     learning_rate: float | None = None
@@ -85,6 +90,7 @@ class TrainOptions:
     dropout: float = 0.0
     negatives: int | None = None
     per_query: int | None = 8
+    share: float | None = None
     matryoshka: tuple[int, ...] = ()
     lora: LoraOptions | None = None
     evaluations: int = 5

@@ -16,6 +16,10 @@ FLOPS_FORWARD, FLOPS_STEP = 2, 6
 #: Weights of a model that counts as small.
 SMALL = 50_000_000
 
+#: A teacher's lesson: steps, tokens of all of them, and tokens of a text. Minutes on two cores; where the
+#: base model is good already, longer lessons were seen to do harm.
+TEACHER_STEPS, TEACHER_TOKENS, TEACHER_LENGTH = 40, 400_000, 128
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -85,24 +89,39 @@ def default_learning_rate(loss: str, parameters: int, *, lora: bool) -> float:
 
 
 def default_negatives(loss: str, *, labelled: bool) -> int:
-    """Hard negatives an example: seven with a teacher's scores, else one; none for pairs that nobody judged.
+    """Hard negatives an example: three with a teacher's scores, else one; none for pairs that nobody judged.
 
     What ranks high for a derived query is often as good an answer as the passage it was derived from.
     """
     if loss in ("kl", "margin-mse"):
-        return 7
+        return 3
     return 1 if labelled or LOSSES[loss].needs_negatives else 0
 
 
 def default_batch_size(loss: str) -> int:
-    """Examples a step: 32 with a teacher, where each brings its own candidates; else 64."""
-    return 32 if loss == "kl" else 64
+    """Examples a step: 16 with a teacher, where each brings its own candidates; else 64."""
+    return 16 if loss == "kl" else 64
 
 
-def count_steps(batches: int, epochs: float, most: int | None) -> int:
+def default_steps(loss: str) -> int | None:
+    """Steps of a run, at most: some dozen with a teacher, which suffice; else no bound."""
+    return TEACHER_STEPS if loss == "kl" else None
+
+
+def default_tokens(loss: str) -> int | None:
+    """Tokens of a run, at most: what two cores train on in minutes with a teacher; else no bound."""
+    return TEACHER_TOKENS if loss == "kl" else None
+
+
+def default_length(loss: str) -> int | None:
+    """Tokens of a text: with a teacher 128, which teach as much as 256; else all it reads."""
+    return TEACHER_LENGTH if loss == "kl" else None
+
+
+def count_steps(batches: int, epochs: float, most: int | None = None) -> int:
     """Optimiser steps of a run: at least one, at most ``most``."""
     steps = max(1, math.ceil(batches * epochs))
-    return min(steps, most) if most else steps
+    return steps if most is None else min(steps, max(1, most))
 
 
 def estimated_seconds(tokens: int, parameters: int, flops_per_s: float, *, cached: bool) -> float:

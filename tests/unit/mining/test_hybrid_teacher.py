@@ -54,6 +54,14 @@ def test_scores_are_weighted_sums_of_z_scores_over_the_corpus() -> None:
     assert teacher().scores(np.arange(3), np.arange(5)) == pytest.approx(EXPECTED, abs=1e-5)
 
 
+def test_targets_are_the_models_own_similarities_with_a_lexical_correction() -> None:
+    dense = QUERY_VECTORS @ VECTORS.T
+    lexical = zscored(np.stack([INDEX.scores(q) for q in QUERIES]))
+    wanted = dense + DEFAULT_WEIGHT * dense.std(axis=1, keepdims=True) * lexical
+    off = teacher().targets(np.arange(3), np.arange(5)) - wanted  # a constant a query
+    assert off.std(axis=1) == pytest.approx(np.zeros(3), abs=1e-5)
+
+
 def test_scores_of_some_examples_and_documents(tmp_path: Path) -> None:
     teacher((2, 0, 0, 1), (1, 3, 4)).save(tmp_path / "teacher")
     loaded = HybridTeacher.load(tmp_path / "teacher")

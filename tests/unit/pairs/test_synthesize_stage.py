@@ -59,7 +59,7 @@ def test_labels_alone_when_there_are_enough(run) -> None:
 def test_few_labels_join_the_label_free_mix(run) -> None:
     ref = run(Synthesize(label_minimum=3))
     origins = {r["origin"] for r in pairs(ref)}
-    assert origins == {"label", "title", "sentence"}
+    assert origins == {"label", "title", "sentence", "crop"}
     report = ref.read_json("report.json")
     assert report["pairs"] == len(pairs(ref)) == ref.manifest.summary["pairs"]
     for row in report["origins"].values():

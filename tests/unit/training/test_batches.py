@@ -117,7 +117,7 @@ def test_processes_share_the_documents_evenly_and_fill_up_with_ignored_ones():
 class TeacherDouble:
     """Scores 100 x example + row, so that both numbers can be read off."""
 
-    def scores(self, query_rows, doc_rows):
+    def targets(self, query_rows, doc_rows):
         return (100 * query_rows[:, None] + doc_rows[None, :]).astype(np.float32)
 
 

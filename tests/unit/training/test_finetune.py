@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from embedlib.contracts import EXAMPLES, read_rows, write_table
+from embedlib.contracts import EXAMPLES, QUERIES, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, DiskFull, NonFiniteLoss
 from embedlib.models.local import load_encoder
 from embedlib.training import finetune, trainer
@@ -238,3 +238,39 @@ def test_lora_trains_little_and_leaves_a_plain_model(job, tiny_model):
     shutil.rmtree(latest_sound(Path(broken.scratch)))
     finetune.fine_tune(broken)
     assert same(job("lora").out, broken.out)
+
+
+def test_derived_queries_choose_nothing(job, collection, tmp_path):
+    queries = tmp_path / "queries"
+    shutil.copytree(collection["queries"], queries)
+    rows = [{**row, "origin": "derived"} for row in read_rows(queries / "queries.parquet")]
+    write_table(queries / "queries.parquet", rows, QUERIES)
+    summary = finetune.fine_tune(job("derived", {"queries": str(queries)}, evaluations=2))
+    assert json.loads((Path(job("derived").out) / "curve.json").read_text())["dev"] == []
+    assert summary["share"] == 1.0
+    assert "dev_best" not in summary
+
+
+def test_the_budget_of_tokens_bounds_the_steps(job):
+    free = finetune.fine_tune(job("free", max_steps=6))
+    bound = finetune.fine_tune(job("bound", max_steps=6, max_tokens=free["tokens"] // 2 + 50))
+    assert (free["steps"], bound["steps"]) == (6, 3)
+    assert bound["tokens"] < free["tokens"]
+
+
+def test_training_reads_no_more_of_a_text_than_it_is_told(job, monkeypatch):
+    seen: list[int] = []
+    make = finetune.make_batches
+
+    def spied(*args, **options):
+        batches = make(*args, **options)
+        collate = batches.collate
+        batch = collate([{"index": 0}, {"index": 1}])
+        seen.append(batch["document_input_ids"].shape[1])
+        return batches
+
+    monkeypatch.setattr(finetune, "make_batches", spied)
+    finetune.fine_tune(job("all", max_steps=1))
+    finetune.fine_tune(job("cut", max_steps=1, max_length=8))
+    assert seen[0] > 8
+    assert seen[1] == 8

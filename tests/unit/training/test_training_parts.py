@@ -196,7 +196,7 @@ def test_the_trial_pass_leaves_no_gradient(tiny_model):
 
 
 def test_hard_negatives_only_where_somebody_judged_them():
-    assert default_negatives("kl", labelled=False) == 7
+    assert default_negatives("kl", labelled=False) == 3
     assert default_negatives("mnrl", labelled=True) == 1
     assert default_negatives("mnrl", labelled=False) == 0
     assert default_negatives("triplet", labelled=False) == 1  # it cannot do without

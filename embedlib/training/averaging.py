@@ -1,0 +1,56 @@
+"""The end of a training: its weights averaged with those it started from (WiSE-FT, arXiv 2109.01903)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from embedlib.evaluation.dev import DevSet
+from embedlib.models.local import LocalEncoder
+from embedlib.training.events import emit
+from embedlib.training.loop import dev_score
+from embedlib.training.merge import choose_share, interpolate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Shares of the trained weights that people's dev queries choose from, and the share without them.
+SHARES, WITHOUT_DEV = (0.25, 0.5, 0.75, 1.0), 0.75
+#: Mean dev nDCG@10 that a smaller share may lie behind the best.
+TOLERANCE = 0.005
+
+
+def average_with_start(
+    encoder: LocalEncoder,
+    start: Mapping[str, Tensor],
+    share: float | None,
+    dev: DevSet | None,
+    *,
+    bf16: bool,
+) -> tuple[float, dict[float, float]]:
+    """Move a trained model's weights some way back to those it started from, in place.
+
+    Args:
+        encoder: The trained model.
+        start: The weights it started from.
+        share: Share of the trained weights; None: the smallest that is as good as the best on dev.
+        dev: People's dev queries, if there are any.
+        bf16: Dev figures under bf16 autocast.
+
+    Returns:
+        The share taken, and the dev figure of every share that was tried.
+    """
+    module = encoder.module
+    if share == 1.0:
+        return share, {}
+    trained = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    figures: dict[float, float] = {}
+    if share is None and dev is not None:
+        for tried in SHARES:
+            module.load_state_dict(interpolate(start, trained, tried))
+            figures[tried] = dev_score(dev, encoder, bf16=bf16)[0]
+            emit("share", share=tried, value=figures[tried])
+    if share is None:
+        share = choose_share(figures, tolerance=TOLERANCE) if figures else WITHOUT_DEV
+    module.load_state_dict(interpolate(start, trained, share))
+    return share, figures
