@@ -48,9 +48,7 @@ def demo(
     values: dict[str, Any] = {
         "workspace": str(workspace),
         "ingest": {"source": {"type": "docstrings"}},
-        # A few minutes on two cores: one origin needs no probe, two negatives a query train faster than 7.
-        "synthesize": {"origins": ["title"]},
-        "train": {"negatives": 2},
+        "synthesize": {"origins": ["title"]},  # summary lines are what people ask of docstrings
     }
     config = load_config(values=values, overrides=overrides or ())
     _lifecycle(config, as_json)
