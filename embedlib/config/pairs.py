@@ -123,7 +123,7 @@ class Mine(Section):
     teacher: Teacher = "auto"
     """Whose scores are stored for distillation: the hybrid of BM25 and the base model, a cross-encoder or
     a larger encoder; ``auto``: hybrid where less than half of the pairs are labelled, unless the hybrid
-    ranks the dev queries clearly worse than the model does; otherwise none."""
+    ranks people's dev queries clearly worse than the model does; otherwise none."""
     teacher_model: str | None = None
     """Name or folder of the cross-encoder or encoder that teaches."""
     batch_queries: int = Field(2048, ge=1, le=100_000)

@@ -66,12 +66,12 @@ def run(
 def chosen_teacher(
     pairs: MiningPairs, read_dev: Callable[[], DevSet | None], encoder: Encoder
 ) -> tuple[Teacher, TeacherCheck | None]:
-    """``auto`` made definite: the hybrid where most pairs have no label, unless dev is against it."""
+    """``auto`` made definite: the hybrid where most pairs lack labels, unless people's dev is against it."""
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
     if labelled * 2 >= len(pairs.pairs):
         return "none", None
     dev = read_dev()
-    if dev is None:
+    if dev is None or dev.name == "derived":  # taken from documents, such queries prefer what people do not
         return "hybrid", None
     check = check_teacher(dev, encoder)
     logger.info(

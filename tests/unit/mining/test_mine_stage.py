@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,10 +10,14 @@ import small_artifacts as small
 from embedlib.config.pairs import Mine
 from embedlib.contracts import Corpus, read_rows
 from embedlib.errors import DataError
+from embedlib.evaluation.dev import DevSet
+from embedlib.mining.pairs import MiningPairs
 from embedlib.mining.teacher import HybridTeacher
 from embedlib.mining.teacher_check import TOLERANCE
+from embedlib.models.encoder import Encoder
+from embedlib.pairs.candidate import Candidate
 from embedlib.stages.base import run_stage
-from embedlib.stages.mine import STAGE
+from embedlib.stages.mine import STAGE, chosen_teacher
 from embedlib.store import ArtifactRef, Recipe, Store
 
 D = small.DOCUMENTS
@@ -142,6 +146,15 @@ def test_a_hybrid_that_is_clearly_worse_on_dev_does_not_teach(store: Store, worl
     assert summary["dev_hybrid"] < summary["dev_student"] - TOLERANCE
     assert ref.read_json("report.json")["teacher"] == "none"
     assert all(row["teacher_scores"] is None for row in examples(ref))
+
+
+def test_derived_dev_queries_have_no_say_in_who_teaches() -> None:
+    dev = DevSet(["q"], ["swims of"], ["d"], ["an otter"], {"q": {"d": 1}}, name="derived")
+    pairs = [Candidate(*pair) for pair in LABEL_FREE]
+    every = np.arange(len(pairs))
+    mining = MiningPairs(pairs, every, [pair.query for pair in pairs], every)
+    unused = cast("Encoder", None)  # nothing is ranked
+    assert chosen_teacher(mining, lambda: dev, unused) == ("hybrid", None)
 
 
 def test_without_a_dev_query_the_hybrid_teaches(store: Store, world: dict[str, Any]) -> None:
