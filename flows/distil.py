@@ -7,6 +7,7 @@ from prefect import flow
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.errors import ReleaseError
+from embedlib.stages.preflight import DISTIL, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import Trigger, as_json
@@ -29,6 +30,7 @@ def distil(config: Config, event: Trigger | None = None) -> str:
     """
     require_workspace(config.workspace)
     config = with_documents(config)
+    preflight(config, DISTIL)
     with flow_context(config, "distil", event) as run:
         live = live_release(run)
         if live is None or live["model"].manifest.stage == "distil":

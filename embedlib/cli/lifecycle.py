@@ -118,11 +118,13 @@ def distil(
 
     Example: embedlib distil --workspace ws --objective speed
     """
+    from embedlib.stages.preflight import DISTIL, preflight
     from embedlib.store import Store
 
     given = {"objective": objective, "student": student, "keep": keep}
     options = [f"distil.{name}={value}" for name, value in given.items() if value is not None]
     config = settings(None, None, existing(workspace), [*options, *(overrides or [])], of_live=True)
+    preflight(config, DISTIL)
     decision = Store(config.workspace).get("decision", start_flow("distil", config=config))
     record = decision.read_json("decision.json")
     emit_json(record) if as_json else decision_lines(record)

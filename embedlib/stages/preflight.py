@@ -26,6 +26,7 @@ from embedlib.stages.sources import found_at
 #: What each flow reads of the configuration.
 LIFECYCLE = tuple(name for name in Config.model_fields if name not in ("monitor", "serve"))
 REFRESH = ("workspace", "ingest", "encode", "index", "publish", "tracking", "run")
+DISTIL = ("workspace", "distil", "encode", "evaluate", "index", "publish", "tracking", "run")
 MONITOR = ("workspace", "ingest", "monitor", "tracking")
 EVALUATE = ("workspace", "ingest", "split", "model", "encode", "evaluate", "tracking", "run")
 
