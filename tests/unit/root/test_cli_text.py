@@ -29,8 +29,8 @@ pytestmark = [
 
 #: Arguments of each command, its exit codes, and what must stand in its output.
 CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
-    "demo": (["-w", "WORKSPACE"], {0}, ["keep", "• no gain", "release 1 is live", "“parse command"]),
-    "run": (["-w", "WORKSPACE"], {0}, ["base", "nDCG@10", "keep", "• no gain", "  → ", "report  "]),
+    "demo": (["-w", "WORKSPACE"], {0}, ["keep", "  • ", "release 1 is live", "“parse command"]),
+    "run": (["-w", "WORKSPACE"], {0}, ["base", "nDCG@10", "keep", "  • ", "  → ", "report  "]),
     "refresh": (["-w", "WORKSPACE"], {0}, ["release 1 is live"]),
     "distil": (["-w", "WORKSPACE"], {0}, ["• "]),
     "search": (["river stone", "-w", "WORKSPACE", "-k", "3"], {0}, ["rank", " score", "d0"]),
@@ -45,6 +45,7 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "monitor": (["-w", "WORKSPACE"], {0}, ["release 1", "documents", "canar"]),
     "doctor": (["-w", "WORKSPACE"], {0, 1}, ["release: release 1 is live", "evidence", "versions: "]),
     "automations": ([], {0}, ["embedlib: dead runs"]),
+    "deploy": (["-w", "WORKSPACE"], {0}, ["embedlib: dead runs"]),
     "ui": ([], {0}, ["served"]),
 }
 
