@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from embedlib.corpus.clean import clean_title
 from embedlib.corpus.labels import Judgement, Labels, Query, Reject
 from embedlib.corpus.records import Rejected
 from embedlib.corpus.tabular import json_rows
+
+logger = logging.getLogger(__name__)
 
 #: In the workspace: one JSON object a line with ``query``, ``doc_id`` and ``relevance``, 1 right, 0 wrong.
 MARKS = Path("feedback", "marks.jsonl")
@@ -22,7 +25,8 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
     """Add marks to the training labels; the last mark of a query and a document counts.
 
     Marks never join test or dev queries that came with the labels, and documents that are no longer
-    in the corpus are passed over: people marked what they saw then.
+    in the corpus are passed over: people marked what they saw then. So is a line that was cut when a
+    server died over it: no hand has to mend a file that no hand wrote.
 
     Args:
         labels: Changed in place.
@@ -31,12 +35,16 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
         reject: Told of each line that is no mark.
 
     Returns:
-        How many marks are used, and how many are of documents that are gone.
+        How many marks are used, are of documents that are gone, or cannot be read.
     """
     last: dict[tuple[str, str], Judgement] = {}
-    gone = 0
+    gone = torn = 0
     for where, row in json_rows(path, max_bytes=MAX_BYTES):
-        mark = row if isinstance(row, Rejected) else _mark(row, where)
+        if isinstance(row, Rejected):
+            logger.warning("a line of marks is passed over: %s: %s", row.where, row.reason)
+            torn += 1
+            continue
+        mark = _mark(row, where)
         if isinstance(mark, Rejected):
             reject(mark)
             continue
@@ -48,7 +56,7 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
         last[judgement.query_id, judgement.doc_id] = judgement
     if last:
         labels.judgements["train"] = [*labels.judgements.get("train", []), *last.values()]
-    return {"used": len(last), "of_documents_that_are_gone": gone}
+    return {"used": len(last), "of_documents_that_are_gone": gone, "unreadable": torn}
 
 
 def _mark(row: Any, where: str) -> tuple[str, Judgement] | Rejected:

@@ -61,7 +61,10 @@ def read_labels(path: Path, last: int) -> list[Label]:
 
 
 def _tails(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The lines of the latest files of a folder, as many files as hold 16 MiB."""
+    """The lines of the latest files of a folder, as many files as hold 16 MiB.
+
+    Servers write them: a line that one died over is passed over.
+    """
     chosen: list[Path] = []
     size = 0
     for path in sorted(folder.glob("*.jsonl"), reverse=True):
@@ -69,10 +72,10 @@ def _tails(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             chosen.append(path)
             size += path.stat().st_size
     for path in reversed(chosen):
-        yield from _tail(path)
+        yield from _tail(path, torn=True)
 
 
-def _tail(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _tail(path: Path, torn: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, fields) of each line among the last 16 MiB, whole lines only."""
     try:
         size = path.stat().st_size
@@ -89,10 +92,10 @@ def _tail(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             found=str(error),
             remedy="correct monitor.query_log or monitor.labels",
         ) from error
-    yield from _parsed(path, lines)
+    yield from _parsed(path, lines, torn)
 
 
-def _parsed(path: Path, lines: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parsed(path: Path, lines: list[str], torn: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix in (".csv", ".tsv"):
         reader = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
         yield from ((f"{path}:{reader.line_num}", row) for row in reader)
@@ -107,8 +110,8 @@ def _parsed(path: Path, lines: list[str]) -> Iterator[tuple[str, dict[str, Any]]
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            if number == len(lines):  # the writer is in the middle of it
-                return
+            if torn or number == len(lines):  # the writer is in the middle of it
+                continue
             raise DataError("not a JSON line", where=where, found=str(error)) from error
         if not isinstance(row, dict):
             raise DataError("not a JSON object", where=where, found=type(row).__name__)

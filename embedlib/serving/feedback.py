@@ -22,11 +22,14 @@ logger = logging.getLogger(__name__)
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append one record; only this user may read the file."""
+    """Append one record, on a line of its own even after a torn one; only this user may read the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
         if os.write(descriptor, line) != len(line):
             raise OSError("the line was written in part: is the disk full?")
     finally:
@@ -91,10 +94,11 @@ class Marks:
 
     Args:
         root: The workspace.
+        max_bytes: Size at which the file is full, so that no client can fill the disk.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._path = root / MARKS
+    def __init__(self, root: Path, max_bytes: int = 64 << 20) -> None:
+        self._path, self._max_bytes = root / MARKS, max_bytes
         self._guard = threading.Lock()
 
     def add(self, query: str, doc_id: str, relevant: bool, release: int) -> None:
@@ -107,6 +111,8 @@ class Marks:
         mark = {"at": at, "query": query, "doc_id": doc_id, "relevance": int(relevant), "release": release}
         try:
             with self._guard:
+                if self._path.exists() and self._path.stat().st_size >= self._max_bytes:
+                    raise OSError(f"the file has {self._max_bytes} bytes and is full")
                 append_line(self._path, mark)
         except OSError as error:
             raise StoreError(

@@ -363,13 +363,16 @@ def test_marks_join_the_training_labels_and_leave_the_test_queries_derived(
         ("old market", "gone", 1),
         ("only wrong ones", "d0003", 0),
     )
+    marks.write_text('{"query": "cut off by a po\n' + marks.read_text())
     ref = split(corpus, marks=marks)
     train = read_judgements(ref.path, "train")
     assert train.qrels == {"mark:old market": {"d0001": 1, "d0002": 0}, "mark:only wrong ones": {"d0003": 0}}
     assert set(read_judgements(ref.path, "test").origins.values()) == {"derived:title"}
     derived = {d for judged in read_judgements(ref.path, "test").qrels.values() for d in judged}
     assert not derived & {"d0001", "d0002", "d0003"}
-    assert ref.read_json("report.json")["marks"] == {"used": 3, "of_documents_that_are_gone": 1}
+    assert ref.read_json("report.json")["marks"] == {
+        "used": 3, "of_documents_that_are_gone": 1, "unreadable": 1,
+    }  # fmt: skip
     assert split(corpus, marks=marks).fingerprint == ref.fingerprint
     _marked(tmp_path, ("old market", "d0001", 1))
     assert split(corpus, marks=marks).fingerprint != ref.fingerprint
@@ -389,7 +392,7 @@ def test_marks_stay_out_of_given_test_queries(tmp_path, beir, ingest, split) -> 
 
 @pytest.mark.parametrize(
     "line", ['{"query": "a", "doc_id": "d0001", "relevance": true}', '{"query": " ", "doc_id": "d0001", "relevance": 1}',
-             '{"query": "a", "relevance": 1}', '{"query": "a", "doc_id": "d0001", "relevance": 2}', "[]", "{"],
+             '{"query": "a", "relevance": 1}', '{"query": "a", "doc_id": "d0001", "relevance": 2}'],
 )  # fmt: skip
 def test_a_line_that_is_no_mark_is_named(line, tmp_path, jsonl, ingest, split) -> None:
     (tmp_path / "marks.jsonl").write_text(line + "\n")

@@ -10,8 +10,9 @@ import pytest
 from live_server import LiveServer
 
 from embedlib.corpus.marks import MARKS, SERVED_QUERIES
+from embedlib.errors import StoreError
 from embedlib.monitoring.logs import read_labels, read_query_log
-from embedlib.serving.feedback import QueryLog, append_line
+from embedlib.serving.feedback import Marks, QueryLog, append_line
 
 
 def lines(path):
@@ -65,6 +66,23 @@ def test_a_mark_that_cannot_be_written_is_an_error_and_not_lost_silently(server,
     response = mark(server)
     assert response.status_code == 500
     assert str(shop.root) not in response.text
+
+
+def test_the_file_of_marks_cannot_fill_the_disk(tmp_path):
+    marks = Marks(tmp_path, max_bytes=300)
+    for _ in range(3):
+        marks.add("banana", "a", True, 1)
+    with pytest.raises(StoreError, match="cannot be written"):
+        marks.add("banana", "a", True, 1)
+    assert (tmp_path / MARKS).stat().st_size < 400
+
+
+def test_a_torn_line_takes_no_other_with_it(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append_line(path, {"n": 1})
+    path.write_bytes(path.read_bytes() + b'{"n": 2')
+    append_line(path, {"n": 3})
+    assert path.read_text() == '{"n": 1}\n{"n": 2\n{"n": 3}\n'
 
 
 def test_by_default_no_query_is_kept(server, shop):
