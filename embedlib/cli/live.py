@@ -21,6 +21,9 @@ from embedlib.cli.app import (
     settings,
 )
 
+#: Formats of ``export`` that are the model and not its vectors.
+MODEL_FORMATS = ("model", "onnx", "openvino")
+
 
 @app.command()
 def search(
@@ -110,17 +113,46 @@ def verify(workspace: Workspace = Path("workspace"), as_json: AsJson = False) ->
 def export(
     out: Annotated[Path, typer.Argument(help="Folder to write; must not exist or be empty.")],
     workspace: Workspace = Path("workspace"),
-    fmt: Annotated[str, typer.Option("--format", help="parquet or numpy.")] = "parquet",
+    fmt: Annotated[
+        str, typer.Option("--format", help="parquet or numpy: vectors; model, onnx or openvino: the model.")
+    ] = "parquet",
+    name: Annotated[str, typer.Option(help="What the model's card calls it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write the live release's vectors and ids for another vector store.
+    """Write the live release's vectors for another vector store, or its model with a card.
+
+    onnx and openvino put the model for that runtime beside it, if it gives the model's vectors.
 
     Example: embedlib export vectors/ --workspace ws --format parquet
     """
+    if fmt in MODEL_FORMATS:
+        from embedlib.cli.giving import write_model
+
+        result = write_model(existing(workspace), out, name or out.resolve().name, fmt)
+        emit_json(result) if as_json else typer.echo(f"model of release {result['release']} in {out}")
+        return
     from embedlib.index.export import export_release
 
     result = export_release(existing(workspace), out, fmt=fmt)
     emit_json(result) if as_json else typer.echo(f"{result['count']} vectors in {out}")
+
+
+@app.command("push-model")
+def push_model(
+    name: Annotated[str, typer.Argument(help="owner/name on the hub.")],
+    workspace: Workspace = Path("workspace"),
+    public: Annotated[bool, typer.Option("--public", help="A repository made now is public.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be pushed.")] = False,
+) -> None:
+    """Put the live release's model on a hub, with a card that says what was measured.
+
+    The token is read from HF_TOKEN; HF_ENDPOINT names another hub than Hugging Face's.
+
+    Example: embedlib push-model acme/support-search --workspace ws --dry-run
+    """
+    from embedlib.cli.giving import push_live
+
+    push_live(existing(workspace), name, private=not public, dry_run=dry_run)
 
 
 @app.command()

@@ -54,9 +54,9 @@ def export_release(
         VerificationError: What was written does not count up to the release.
         DiskFull: No space left; nothing stays behind.
     """
-    out = _target(out)
+    out = export_folder(out)
     _check_options(fmt, dtype)
-    release = _release(Path(root), number)
+    release = release_to_export(Path(root), number)
     hold = ReleaseLock(Path(root), release.number)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -134,7 +134,12 @@ def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[An
     return min(len(written), len(ids))
 
 
-def _release(root: Path, number: int | None) -> Release:
+def release_to_export(root: Path, number: int | None = None) -> Release:
+    """A release by number, or the live one.
+
+    Raises:
+        ReleaseError: There is none.
+    """
     if number is not None:
         return read_release(root, number)
     release = current(root)
@@ -147,7 +152,7 @@ def _release(root: Path, number: int | None) -> Release:
     return release
 
 
-def _target(out: Path) -> Path:
+def export_folder(out: Path) -> Path:
     """The absolute path of a folder that may be written: new, or empty and not the one that this runs in."""
     path = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100 - a link stays a link
     if path == Path.cwd() or not path.name:

@@ -1,0 +1,1 @@
+"""A release's model for others: its card, a hub, other runtimes."""

@@ -1,0 +1,104 @@
+"""What is known of a release's model: where it comes from, what it was trained on, what was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedlib.evaluation.lineage import model_line
+from embedlib.index.catalog import Release
+from embedlib.models.catalog import load_catalog
+from embedlib.store import ArtifactRef
+
+#: How the release's model may be called in the evaluation that its decision read.
+_SYSTEMS = ("candidate", "incumbent", "base")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the card says.
+
+    Args:
+        provenance: ``provenance.json`` of the model's folder.
+        steps: What made it from the base, the last step first: stage and its options.
+        base: Name of the base model.
+        licence: SPDX identifier of the base model's licence; empty when not known.
+        system: What the evaluation calls this model; empty when it was not in it.
+        decision: Content of ``decision.json``; empty for a release without one.
+        comparisons: Content of ``comparisons.json``.
+        corpus: Profile of the documents.
+        queries: Report of the splits.
+        pairs: Summary of the training pairs.
+    """
+
+    provenance: Mapping[str, Any]
+    steps: list[tuple[str, Mapping[str, Any]]]
+    base: str
+    licence: str
+    system: str
+    decision: Mapping[str, Any]
+    comparisons: Mapping[str, Any]
+    corpus: Mapping[str, Any]
+    queries: Mapping[str, Any]
+    pairs: Mapping[str, Any]
+
+
+def model_facts(root: Path, release: Release) -> ModelFacts:
+    """Gather what the workspace still has of a release's model; parts that were removed are left empty."""
+    model = release.ref(root, "model")
+    line = list(model_line(model))
+    origin = next((ref for ref in line if not _from_models(ref)), line[-1])
+    base, licence = _base(origin)
+    decision = release.ref(root, "decision") if "decision" in release.parts else None
+    evaluation = _parent(decision, "evaluation")
+    examples = _parent(decision, "examples")
+    return ModelFacts(
+        provenance=_json(model, "provenance.json"),
+        steps=[(ref.manifest.stage, ref.manifest.config) for ref in line if ref is not origin],
+        base=base,
+        licence=licence,
+        system=_system(model, evaluation),
+        decision=_json(decision, "decision.json"),
+        comparisons=_json(evaluation, "comparisons.json"),
+        corpus=_json(release.ref(root, "corpus"), "profile.json"),
+        queries=_json(_parent(evaluation, "queries"), "report.json"),
+        pairs=_summary(_parent(examples, "pairs")) if model is not origin else {},
+    )
+
+
+def _from_models(ref: ArtifactRef) -> bool:
+    return any(parent.kind == "model" for parent in ref.parents.values())
+
+
+def _base(model: ArtifactRef) -> tuple[str, str]:
+    """Name and licence of the model that the line begins with; the hub's name where it is known."""
+    source = str(_json(model, "provenance.json").get("source", "unknown"))
+    name = source.partition("@")[0]
+    for known in load_catalog().models:
+        if name in (known.name, known.name.rpartition("/")[2]):
+            return known.name, known.licence
+    return name, ""
+
+
+def _system(model: ArtifactRef, evaluation: ArtifactRef | None) -> str:
+    parents = evaluation.parents if evaluation else {}
+    same = (n for n in _SYSTEMS if n in parents and parents[n].exists and parents[n].digest == model.digest)
+    return next(same, "")
+
+
+def _parent(ref: ArtifactRef | None, name: str) -> ArtifactRef | None:
+    found = ref.parents.get(name) if ref is not None and ref.exists else None
+    return found if found is not None and found.exists else None
+
+
+def _json(ref: ArtifactRef | None, name: str) -> dict[str, Any]:
+    if ref is None or not ref.file(name).is_file():
+        return {}
+    return dict(json.loads(ref.file(name).read_text(encoding="utf-8")))
+
+
+def _summary(ref: ArtifactRef | None) -> dict[str, Any]:
+    return dict(ref.manifest.summary) if ref is not None else {}
