@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 from embedlib.errors import ServiceError, UserError
 
@@ -42,6 +43,9 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
             expected=f"{TOKEN} in the environment",
             remedy=f"export {TOKEN}=… (a token that may write), or look with --dry-run",
         )
+    transport = cast(
+        type[Exception], HfHubHTTPError.__bases__[0]
+    )  # the error of its HTTP library, which is not always httpx
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
     try:
         address = str(api.create_repo(name, private=private, exist_ok=True))
@@ -52,7 +56,7 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
         raise ServiceError(
             "the hub may not be asked", found="HF_HUB_OFFLINE is set", remedy="unset it for this command"
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (OSError, transport) as error:
         what = str(error).strip().splitlines()
         raise ServiceError(
             "the hub refused" if isinstance(error, HfHubHTTPError) else "the hub does not answer",
