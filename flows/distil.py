@@ -10,14 +10,14 @@ from embedlib.errors import ReleaseError
 from embedlib.stages.preflight import DISTIL, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
-from flows.outcome import Trigger, as_json
+from flows.outcome import Trigger, as_json, run_name
 from flows.proof import Data, Encoded
 from flows.student import distilled
 from tasks import stages
 from tasks.release import emit_event, live_release, publish, register
 
 
-@flow(name="distil", flow_run_name="distil-{config.workspace.name}", persist_result=False)
+@flow(name="distil", flow_run_name=run_name, persist_result=False)
 def distil(config: Config, event: Trigger | None = None) -> str:
     """Distil, prove, publish; returns the fingerprint of the decision.
 

@@ -14,6 +14,7 @@ from embedlib.config.root import Config
 from embedlib.stages.preflight import EVALUATE, preflight
 from embedlib.store import ArtifactRef
 from flows.context import flow_context
+from flows.outcome import run_name
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
@@ -26,7 +27,7 @@ class Measured(NamedTuple):
     general: ArtifactRef | None
 
 
-@flow(name="evaluate", flow_run_name="evaluate-{config.workspace.name}", persist_result=False)
+@flow(name="evaluate", flow_run_name=run_name, persist_result=False)
 def evaluate(
     config: Config,
     models: list[str] | None = None,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
@@ -13,7 +16,7 @@ from embedlib.stages.preflight import LIFECYCLE, preflight
 from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
-from flows.outcome import Outcome, Trigger, as_json
+from flows.outcome import DEFAULTS, Outcome, Trigger, as_json, run_name
 from flows.proof import Data, Encoded, Proof, encoded, measure
 from flows.student import with_student
 from tasks import stages
@@ -36,16 +39,24 @@ class Rivals(NamedTuple):
         return self.decision.parents["evaluation"].parents.get("live")
 
 
-@flow(name="lifecycle", flow_run_name="lifecycle-{config.workspace.name}", persist_result=False)
-def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
+@flow(name="lifecycle", flow_run_name=run_name, persist_result=False)
+def lifecycle(
+    documents: Path | None = None,
+    labels: Path | None = None,
+    workspace: Path | None = None,
+    config: Config = DEFAULTS,
+    event: Trigger | None = None,
+) -> State[Outcome]:
     """Ingest, publish the base, make training data, tune, prove, decide, index, publish.
 
     Args:
-        config: The whole configuration; one that names only the documents is complete. Without
-            documents, the live release's configuration counts, with what is given here on top.
+        documents: File or folder of the documents; without any, those of the live release.
+        labels: Folder in BEIR's layout or click log, where labels do not lie beside the documents.
+        workspace: Folder of artifacts and releases.
+        config: Every other option; the live release's count where no documents are named.
         event: What triggered this run.
     """
-    config = with_documents(config)
+    config = with_documents(config.of(documents, labels, workspace))
     preflight(config, LIFECYCLE)
     require_somebody(config)
     with flow_context(config, "lifecycle", event) as run:
@@ -87,7 +98,7 @@ def lifecycle(config: Config, event: Trigger | None = None) -> Outcome:
             register(run, config, chosen.model)
         outcome = Outcome.of(proof.decision, report, release, promoted)
         conclude(run, event, outcome, consent)
-    return outcome
+    return Completed(message=f"{outcome.verdict}: {outcome.headline}", data=outcome)
 
 
 def conclude(run: RunContext, event: Trigger | None, outcome: Outcome, consent: Approval | None) -> None:

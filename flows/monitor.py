@@ -11,12 +11,13 @@ from embedlib.config.root import Config
 from embedlib.stages.preflight import MONITOR, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
+from flows.outcome import run_name
 from tasks import stages
 from tasks.monitor import check_release, emit_alerts
 from tasks.release import live_release
 
 
-@flow(name="monitor", flow_run_name="monitor-{config.workspace.name}", persist_result=False)
+@flow(name="monitor", flow_run_name=run_name, persist_result=False)
 def monitor(config: Config) -> dict[str, Any]:
     """Canary queries, fresh labels, corpus and query drift, index health, age.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
+from embedlib.config.root import Config
 from embedlib.index.catalog import Release
 from embedlib.store import ArtifactRef
 
@@ -19,11 +21,29 @@ class Trigger(BaseModel):
     evidence: dict[str, Any] = Field(default_factory=dict, description="What the event told")
 
 
+#: The configuration of a run of which nothing is said.
+DEFAULTS = Config()
+
+
+def run_name() -> str:
+    """Name of a flow run: what it does, in which workspace, and why if an event started it."""
+    given = flow_run.parameters
+    config, event = (_plain(given.get(name)) for name in ("config", "event"))
+    workspace = Path(str(given.get("workspace") or config.get("workspace", DEFAULTS.workspace)))
+    why = f" after {event['event'].removeprefix('embedlib.')}" if event.get("event") else ""
+    return f"{flow_run.flow_name} {workspace.name}{why}"
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return value.model_dump() if isinstance(value, BaseModel) else dict(value or {})
+
+
 class Outcome(BaseModel):
     """What a lifecycle run decided and left behind."""
 
     model_config = ConfigDict(frozen=True)
     verdict: str
+    headline: str
     reasons: list[str]
     promoted: bool
     release: int
@@ -37,6 +57,7 @@ class Outcome(BaseModel):
         values = decision.read_json("decision.json")
         return cls(
             verdict=values["verdict"],
+            headline=values["headline"],
             reasons=values["reasons"],
             promoted=promoted,
             release=release.number,

@@ -10,14 +10,14 @@ from embedlib.errors import ReleaseError
 from embedlib.stages.preflight import REFRESH, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
-from flows.outcome import Trigger, as_json
+from flows.outcome import Trigger, as_json, run_name
 from tasks import stages
 from tasks.encode import encode
 from tasks.monitor import note_outcome
 from tasks.release import check_documents, emit_event, live_release, publish
 
 
-@flow(name="refresh", flow_run_name="refresh-{config.workspace.name}", persist_result=False)
+@flow(name="refresh", flow_run_name=run_name, persist_result=False)
 def refresh(config: Config, event: Trigger | None = None) -> int:
     """Ingest, encode changed documents only, index, publish; returns the live release's number.
 

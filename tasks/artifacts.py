@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from embedlib import escape
 from embedlib.corpus.left_out import left_out_lines
 from embedlib.evaluation.markdown import evaluation_markdown
+from embedlib.histogram import histogram_png
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
 
@@ -54,8 +56,7 @@ def _evaluation(ref: ArtifactRef) -> str:
 
 def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
     def render(ref: ArtifactRef) -> str:
-        rows = ref.read_json("samples.json") if ref.file("samples.json").is_file() else []
-        return f"{table(ref.read_json(report))}\n\n{samples(rows)}"
+        return f"{table(ref.read_json(report))}\n\n{samples(_rows(ref))}"
 
     return render
 
@@ -63,8 +64,37 @@ def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
 def _corpus(ref: ArtifactRef) -> str:
     profile = ref.read_json("profile.json")
     lines = left_out_lines(profile.pop("left_out", {}))
-    left_out = "".join(f"- {escape.markdown(line)}\n" for line in lines)
-    return f"{left_out}\n{table(profile)}\n\n{samples(ref.read_json('samples.json'))}"
+    left_out = "\n".join(f"- {escape.markdown(line)}" for line in lines)
+    histogram = profile.get("tokens", {}).pop("histogram", {})
+    shown = picture(list(histogram), list(histogram.values()), "tokens a document") if histogram else ""
+    return "\n\n".join(filter(None, [left_out, table(profile), shown, samples(_rows(ref))]))
+
+
+def _examples(ref: ArtifactRef) -> str:
+    report = ref.read_json("report.json")
+    margins = report.pop("margins")
+    labels = [f"{low:g}" if i % 8 == 0 else "" for i, low in enumerate(margins["edges"][:-1])]
+    rows = [
+        {
+            "query": row["query"],
+            "positive": row["positive"],
+            "first negative": row["negatives"][0]["text"] if row["negatives"] else "",
+            "from": row["negatives"][0]["miner"] if row["negatives"] else "",
+        }
+        for row in _rows(ref)
+    ]
+    shown = picture(labels, margins["counts"], "positive's score above the negative's")
+    return "\n\n".join([table(report), shown, samples(rows)])
+
+
+def _rows(ref: ArtifactRef) -> list[dict[str, Any]]:
+    return ref.read_json("samples.json") if ref.file("samples.json").is_file() else []
+
+
+def picture(labels: list[str], counts: list[int], what: str) -> str:
+    """A histogram inside the page: neither UI fetches anything for it."""
+    encoded = base64.b64encode(histogram_png(labels, counts, what)).decode()
+    return f"![{what}](data:image/png;base64,{encoded})"
 
 
 def _report(ref: ArtifactRef) -> str:
@@ -87,7 +117,7 @@ RENDER: dict[str, Callable[[ArtifactRef], str]] = {
     "corpus": _corpus,
     "queries": _with_samples("report.json"),
     "pairs": _with_samples("report.json"),
-    "examples": _with_samples("report.json"),
+    "examples": _examples,
     "evaluation": _evaluation,
     "decision": _decision,
     "report": _report,

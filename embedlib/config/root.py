@@ -118,6 +118,25 @@ class Config(Section):
             del values["split"]["labels"]
         return Config.model_validate(values)
 
+    def of(
+        self, documents: Path | None = None, labels: Path | None = None, workspace: Path | None = None
+    ) -> Config:
+        """The same options with what a person names first: documents, labels and workspace.
+
+        Args:
+            documents: File or folder of the documents.
+            labels: Folder in BEIR's layout, or a click log.
+            workspace: Where artifacts and releases lie.
+        """
+        config = self if documents is None else self.on(documents)
+        values: dict[str, Any] = {}
+        if labels is not None:
+            kind = "beir" if labels.is_dir() else "log"
+            values["split"] = config.split.model_dump() | {"labels": {"type": kind, "path": labels}}
+        if workspace is not None:
+            values["workspace"] = workspace
+        return Config.model_validate(config.model_dump() | values) if values else config
+
     def with_runs(self, paths: Sequence[Path]) -> Config:
         """The same options with further TREC run files to measure."""
         runs = (*self.evaluate.runs, *paths)

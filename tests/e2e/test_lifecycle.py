@@ -72,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[st
         "evaluate": {"guards": []},
     }
     config = load_config(values=values)
-    return {"config": config, "folder": folder, "outcome": lifecycle(config)}
+    return {"config": config, "folder": folder, "outcome": lifecycle(config=config)}
 
 
 def task_states(flow_name: str) -> dict[str, str]:
@@ -154,7 +154,7 @@ def test_the_same_seed_in_another_workspace_gives_the_same_bits(world: dict[str,
     from flows.lifecycle import lifecycle
 
     there = with_changes(world["config"], f"workspace={world['folder'] / 'twin'}")
-    outcome = lifecycle(there)
+    outcome = lifecycle(config=there)
     kinds = ("corpus", "queries", "pairs", "examples", "model", "vectors")
     first, second = (
         {(ref.manifest.stage, ref.digest) for kind in kinds for ref in Store(root).artifacts(kind)}
@@ -169,14 +169,14 @@ def test_the_same_again_does_no_work(world: dict[str, Any]) -> None:
     from flows.lifecycle import lifecycle
 
     before = {ref.fingerprint for ref in Store(world["config"].workspace).artifacts()}
-    lifecycle(world["config"])
-    states = stage_states("lifecycle-ws")
+    lifecycle(config=world["config"])
+    states = stage_states("lifecycle ws")
     assert len(states) > 10
     fresh = {n for n, s in states.items() if s != "Reused"}
     if "merge" in states:  # the tuned model now has the merged one, which is live, to be compared with
         assert fresh <= {"evaluate tuned", "decide tuned", "report"}
-        lifecycle(world["config"])
-        fresh = {n for n, s in stage_states("lifecycle-ws").items() if s != "Reused"}
+        lifecycle(config=world["config"])
+        fresh = {n for n, s in stage_states("lifecycle ws").items() if s != "Reused"}
     assert fresh == set()
     assert {r.fingerprint for r in Store(world["config"].workspace).artifacts("model")} <= before
 
@@ -184,8 +184,8 @@ def test_the_same_again_does_no_work(world: dict[str, Any]) -> None:
 def test_a_changed_option_reruns_only_what_depends_on_it(world: dict[str, Any]) -> None:
     from flows.lifecycle import lifecycle
 
-    lifecycle(with_changes(world["config"], "index.recall_k=5"))
-    fresh = {name for name, state in stage_states("lifecycle-ws").items() if state != "Reused"}
+    lifecycle(config=with_changes(world["config"], "index.recall_k=5"))
+    fresh = {name for name, state in stage_states("lifecycle ws").items() if state != "Reused"}
     assert fresh == {"index", "report"}
 
 
