@@ -112,10 +112,10 @@ class Config(Section):
 
     def on(self, documents: Path) -> Config:
         """The same options on other documents, with the labels that lie beside them unless told where."""
-        values = self.model_dump()
-        values["ingest"]["source"] = {"type": "auto", "path": documents}
+        values = self.model_dump(exclude_unset=True)
+        values["ingest"] = values.get("ingest", {}) | {"source": {"type": "auto", "path": documents}}
         if self.split.labels.type in ("none", "auto"):
-            del values["split"]["labels"]
+            values.get("split", {}).pop("labels", None)
         return Config.model_validate(values)
 
     def of(
@@ -132,10 +132,11 @@ class Config(Section):
         values: dict[str, Any] = {}
         if labels is not None:
             kind = "beir" if labels.is_dir() else "log"
-            values["split"] = config.split.model_dump() | {"labels": {"type": kind, "path": labels}}
+            split = config.split.model_dump(exclude_unset=True)
+            values["split"] = split | {"labels": {"type": kind, "path": labels}}
         if workspace is not None:
             values["workspace"] = workspace
-        return Config.model_validate(config.model_dump() | values) if values else config
+        return Config.model_validate(config.model_dump(exclude_unset=True) | values) if values else config
 
     def with_runs(self, paths: Sequence[Path]) -> Config:
         """The same options with further TREC run files to measure."""

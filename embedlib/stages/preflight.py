@@ -38,6 +38,7 @@ MODELS = (
     "mine.cross_encoder",
     "mine.teacher_model",
     "train.guide",
+    "distil.student",
     "evaluate.rerank",
 )
 #: What an engine needs beyond embedlib itself.
@@ -90,6 +91,8 @@ def _models(config: Config, sections: Sequence[str], more: Sequence[str]) -> Ite
     """Every model that would be looked for on this machine is there."""
     given = dict(_options(config, sections))
     for option, name in [*((option, given.get(option)) for option in MODELS), *(("model", n) for n in more)]:
+        if option == "distil.student" and name in ("layers", "static"):
+            continue
         if isinstance(name, str) and (looks_like_path(name) or Path(name).is_dir() or is_offline()):
             yield from _told(option, resolve_model, name)
 

@@ -234,7 +234,7 @@ def test_other_documents_take_no_release_s_place_unless_told_to(world: dict[str,
         with pytest.raises(
             UserError, match=r"(?s)200 documents.*0\.0% of them among the 200.*--replace-documents"
         ):
-            flow(other)
+            flow(config=other)
         assert current(root).number == live.number
     number = refresh(with_changes(other, "publish.replace_documents=true"))
     assert current(root).number == number == live.number + 1

@@ -153,3 +153,17 @@ def test_operational_options_leave_the_identity_alone() -> None:
     one, two = load_config(values={"workspace": "a"}), load_config(values={"workspace": "b"})
     assert one.identity() == two.identity()
     assert load_config(overrides=["seed=1"]).identity() != one.identity()
+
+
+def test_what_a_person_names_first_goes_on_top_of_the_options(tmp_path):
+    from embedlib.config.root import Config
+
+    (tmp_path / "labels").mkdir()
+    options = Config.model_validate({"workspace": "a", "train": {"epochs": 2}})
+    made = options.of(tmp_path / "docs", tmp_path / "labels", tmp_path / "ws")
+    assert made.ingest.source.path == tmp_path / "docs"
+    assert (made.split.labels.type, made.split.labels.path) == ("beir", tmp_path / "labels")
+    assert (made.workspace, made.train.epochs) == (tmp_path / "ws", 2)
+    assert made.model_fields_set == {"workspace", "train", "ingest", "split"}
+    assert options.of() is options
+    assert options.of(labels=tmp_path / "clicks.csv").split.labels.type == "log"
