@@ -136,7 +136,7 @@ def first_release(figures: GateInputs) -> Decision:
         shown = [s for s in ("base", "bm25", "hybrid:base") if s in figures.systems]
         found = ", ".join(f"{system_title(s)} {figures.systems[s].mean:.4f}" for s in shown)
         reasons.append(f"{figures.primary} on {figures.queries} test {kind}: {found}.")
-    return _decision("first-release", (*reasons, *kind_cautions(figures)), figures, 0)
+    return _decision("first-release", reasons, figures, 0)
 
 
 def _decision(verdict: Verdict, reasons: Sequence[str], figures: GateInputs, uses: int) -> Decision:
