@@ -29,6 +29,78 @@ FAULTS = {
     "deployments ran on docstrings": (
         "unit/root/test_live_config.py::test_the_deployments_name_no_documents"
     ),
+    # the store and releases
+    "a vector changed at the same size was reused and published under new checksums": (
+        "unit/index/test_encode.py::"
+        "test_a_vector_changed_at_the_same_size_is_encoded_again_not_reused, "
+        "unit/index/test_release.py::test_what_is_published_is_read_in_full"
+    ),
+    "zeros at the end of an index answered wrongly": (
+        "unit/index/test_search.py::test_zeros_at_the_end_of_a_file_are_seen_when_the_release_is_opened, "
+        "unit/root/test_integrity.py::test_a_byte_flipped_at_equal_size_and_time_is_seen"
+    ),
+    "damaged vectors were exported": (
+        "unit/index/test_cli_live.py::test_damaged_vectors_or_documents_are_not_exported"
+    ),
+    "a release without its vectors went live by a rollback": (
+        "unit/index/test_release.py::test_rollback_to_a_release_that_is_not_whole_is_refused_with_the_remedy"
+    ),
+    "a lost history.jsonl deleted releases as never live": (
+        "unit/index/test_release.py::test_losing_the_audit_trail_loses_no_release, "
+        "unit/index/test_release.py::test_nothing_is_cleaned_away_while_a_release_cannot_be_read"
+    ),
+    "a garbled line of history.jsonl stopped every publish and rollback": (
+        "unit/index/test_release.py::test_a_garbled_line_of_the_audit_trail_is_skipped_and_named"
+    ),
+    "verify saw nothing where live artifacts, or all of them, were gone": (
+        "unit/index/test_cli_live.py::test_verify_names_a_part_of_a_release_that_is_gone, "
+        "unit/index/test_cli_live.py::test_verify_sees_all_artifacts_gone"
+    ),
+    "verify saw neither a lost current nor swapped folders": (
+        "unit/index/test_cli_live.py::test_verify_sees_a_lost_current, "
+        "unit/index/test_cli_live.py::test_verify_sees_swapped_folders"
+    ),
+    "a lost current was an empty workspace": (
+        "unit/index/test_search.py::test_a_lost_current_is_not_an_empty_workspace, "
+        "unit/index/test_release.py::test_a_lost_current_is_restored_from_the_audit_trail"
+    ),
+    "a flipped bit in a record was a traceback, and failed every run": (
+        "unit/root/test_store.py::"
+        "test_a_bit_flipped_anywhere_in_the_record_is_a_typed_error_and_built_anew, "
+        "unit/root/test_integrity.py::test_any_flipped_bit_of_a_sealed_record_is_seen"
+    ),
+    "a full disk while a model was saved, and a read-only one, were tracebacks": (
+        "unit/root/test_store.py::test_a_disk_that_is_full_while_a_model_is_saved_is_called_so, "
+        "unit/root/test_store.py::test_what_a_disk_refuses_is_one_sentence_with_the_place"
+    ),
+    "a workspace that is a file was a traceback": (
+        "unit/root/test_store.py::test_a_workspace_that_is_a_file_is_one_clear_error, "
+        "unit/index/test_cli_live.py::test_a_workspace_that_is_a_file"
+    ),
+    "an export onto the working directory, a file or a broken link was a traceback": (
+        "unit/index/test_cli_live.py::test_an_export_without_a_place_is_refused_in_one_sentence"
+    ),
+    "a folder in the place of releases/current was a traceback": (
+        "unit/index/test_cli_live.py::test_a_folder_in_the_place_of_current"
+    ),
+    "a query that is no UTF-8 was a traceback": (
+        "unit/index/test_cli_live.py::test_a_query_that_is_no_utf8_is_refused"
+    ),
+    "deep JSON and 5,000 digits in a filter were tracebacks": (
+        "unit/index/test_cli_live.py::test_odd_filters_find_nothing_and_break_nothing"
+    ),
+    "a re-ranker without a name was a traceback": (
+        "unit/index/test_cli_live.py::test_a_reranker_without_a_name_is_refused"
+    ),
+    "a source edited while it was read was stored under the first digest": (
+        "unit/root/test_stage_base.py::test_a_source_edited_while_it_is_read_is_refused_and_nothing_is_stored"
+    ),
+    "an edited model folder counted by its record": (
+        "unit/models/test_resolve.py::test_an_artifacts_folder_that_was_edited_counts_as_it_is_now"
+    ),
+    "what nobody thought of": (
+        "fuzz/test_fuzz.py::test_damage_and_odd_rows_end_in_a_message_or_the_right_answer"
+    ),
     # what commands print, and their exit codes
     "the doctor's text output ended in a traceback": "unit/root/test_cli_text.py::test_the_text_of",
     "a command's text output ran in no test": "unit/root/test_cli_text.py::test_every_command_is_here",
