@@ -77,17 +77,25 @@ def content_hash(title: str, text: str) -> str:
     return hashlib.sha256(document_text(title, text).encode()).hexdigest()[:32]
 
 
+#: Characters of text in a batch of rows after which it is written.
+BATCH_CHARACTERS = 64_000_000
+
+
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, batch: int = 8192) -> int:
-    """Write rows to a Parquet file as they come, ``batch`` rows in memory at a time; returns their number."""
-    count = 0
+    """Write rows to a Parquet file as they come; returns their number.
+
+    No more than ``batch`` rows are in memory at a time, and fewer where their texts are long.
+    """
+    count = weight = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         pending: list[Mapping[str, Any]] = []
         for row in rows:
             pending.append(row)
-            if len(pending) == batch:
+            weight += sum(len(value) for value in row.values() if isinstance(value, str))
+            if len(pending) == batch or weight > BATCH_CHARACTERS:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
                 count += len(pending)
-                pending = []
+                pending, weight = [], 0
         writer.write_batch(pa.RecordBatch.from_pylist(pending, schema=schema))
     return count + len(pending)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from embedlib.corpus.build import Piece
 from embedlib.corpus.markup import MARK, page_of, unmarked
-from embedlib.corpus.tokens import TokenCounter
+from embedlib.corpus.tokens import WINDOW, TokenCounter, pieces
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9\u00c0-\uffff])|(?<=[。！？])")
+
+_GAP = re.compile(r"\n\s*\n")
+#: Sentences whose tokens are counted together, and characters of the longest that is not cut unseen.
+BLOCK, LONGEST_SENTENCE = 4096, 100_000
 
 
 class _Unit(NamedTuple):
@@ -42,26 +47,28 @@ class Cutter:
 
     def __call__(self, title: str, text: str) -> list[Piece]:
         """The pieces of a document; a single one when all of it fits."""
-        if self.counter.count([f"{title} {text}"])[0] <= self.max_tokens:
+        if len(text) <= WINDOW and self.counter.count([f"{title} {text}"])[0] <= self.max_tokens:
             return [Piece("", unmarked(text), page_of(text.split("\n", 1)[0]) or 0)]
         room = self.max_tokens - min(self.counter.count([title])[0], self.max_tokens // 2)
         units = self._units(text, room)
         return [_piece(heading, group) for heading, group in self._packed(units, room)]
 
-    def _units(self, text: str, room: int) -> list[_Unit]:
-        parts = list(_sentences(text))
-        counts = self.counter.count([part for part, _ in parts])
-        units: list[_Unit] = []
+    def _units(self, text: str, room: int) -> Iterator[_Unit]:
         page = 0
-        for (part, glue), count in zip(parts, counts, strict=True):
+        for part, glue, count in self._counted(_sentences(text)):
             tokens = count - self.counter.special
             if (number := page_of(part)) is not None:
                 page = number
             elif tokens <= room:
-                units.append(_Unit(unmarked(part), glue, part.startswith(MARK), tokens, page))
+                yield _Unit(unmarked(part), glue, part.startswith(MARK), tokens, page)
             else:
-                units += (unit._replace(page=page) for unit in self._cut_words(part, glue, room))
-        return units
+                yield from (unit._replace(page=page) for unit in self._cut_words(part, glue, room))
+
+    def _counted(self, parts: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str, int]]:
+        """Each part with its tokens, ``BLOCK`` parts in memory at a time."""
+        while block := list(islice(parts, BLOCK)):
+            counts = self.counter.count([part for part, _ in block])
+            yield from ((part, glue, count) for (part, glue), count in zip(block, counts, strict=True))
 
     def _cut_words(self, sentence: str, glue: str, room: int) -> Iterator[_Unit]:
         """A sentence longer than a piece, halved between words (or characters) until its parts fit."""
@@ -74,7 +81,7 @@ class Cutter:
         yield from self._cut_words(sentence[:at], glue, room)
         yield from self._cut_words(sentence[at:].lstrip(), " " if middle > 0 else "", room)
 
-    def _packed(self, units: Sequence[_Unit], room: int) -> Iterator[tuple[str, list[_Unit]]]:
+    def _packed(self, units: Iterable[_Unit], room: int) -> Iterator[tuple[str, list[_Unit]]]:
         """(heading above, units) of each piece, filled in order."""
         group: list[_Unit] = []
         heading = above = ""
@@ -111,9 +118,17 @@ def _piece(heading: str, group: Sequence[_Unit]) -> Piece:
     return Piece(heading, text.strip(), group[0].page)
 
 
+def _paragraphs(text: str) -> Iterator[str]:
+    start = 0
+    for gap in _GAP.finditer(text):
+        yield text[start : gap.start()]
+        start = gap.end()
+    yield text[start:]
+
+
 def _sentences(text: str) -> Iterator[tuple[str, str]]:
     """(heading, line or sentence, and the white space before it)."""
-    for paragraph in re.split(r"\n\s*\n", text):
+    for paragraph in _paragraphs(text):
         glue = "\n\n"
         for line in paragraph.split("\n"):
             if line.startswith(MARK):
@@ -121,7 +136,8 @@ def _sentences(text: str) -> Iterator[tuple[str, str]]:
                 glue = "\n"
                 continue
             for sentence in _SENTENCE_END.split(line):
-                if sentence and sentence.strip():
-                    yield sentence.strip(), glue
-                    glue = " "
+                for part in pieces(sentence, LONGEST_SENTENCE):
+                    if part.strip():
+                        yield part.strip(), glue
+                        glue = " "
             glue = "\n"

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 Row = tuple[Any, ...]
+#: Characters of text in a batch of a run, on average.
+BATCH_CHARACTERS = 1_000_000
 
 
 class ExternalSorter:
@@ -43,8 +45,10 @@ class ExternalSorter:
         path = self.folder / f"run-{len(self._runs):06d}.arrow"
         self._rows.sort(key=itemgetter(0))
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, self.schema) as writer:
-            for start in range(0, len(self._rows), 1024):
-                columns = zip(*self._rows[start : start + 1024], strict=True)
+            # runs are merged with one batch of each in memory: batches are small where rows are long
+            size = max(1, min(1024, len(self._rows) * BATCH_CHARACTERS // max(self._weight, 1)))
+            for start in range(0, len(self._rows), size):
+                columns = zip(*self._rows[start : start + size], strict=True)
                 arrays = [
                     pa.array(list(c), field.type) for c, field in zip(columns, self.schema, strict=True)
                 ]

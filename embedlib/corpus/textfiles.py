@@ -58,11 +58,9 @@ def check_encoding(name: str) -> str:
         DataError: It does not.
     """
     try:
-        if (
-            is_narrow(name)
-            or _WIDE.match(codecs.lookup(name).name)
-            or len(_PLAIN.encode(name)) == len(_PLAIN)
-        ):
+        known = codecs.lookup(name).name
+        of_files = known not in _ESCAPES
+        if of_files and (_WIDE.match(known) or is_narrow(known) or len(_PLAIN.encode(known)) == len(_PLAIN)):
             return name
     except (LookupError, ValueError):
         pass
@@ -75,7 +73,7 @@ def check_encoding(name: str) -> str:
 
 _WIDE = re.compile(r"utf-(7|16|32)\b")
 #: Ways of writing text in ASCII, not encodings of files.
-_ESCAPES = frozenset(("idna", "punycode", "unicode_escape", "unicode-escape", "raw-unicode-escape"))
+_ESCAPES = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape"))
 _PLAIN = string.printable
 
 

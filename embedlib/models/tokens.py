@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Ints = npt.NDArray[np.int64]
+#: Characters after which a text is tokenized only as far as the model reads.
+LONG = 200_000
 
 
 class Tokens(NamedTuple):
@@ -52,8 +54,18 @@ class Tokenizing:
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Token ids of ``texts``, cut at the maximum length."""
-        encodings = self._backend.encode_batch_fast(list(texts))
+        encodings = self._backend.encode_batch_fast([self._beginning(text) for text in texts])
+        for i, text in enumerate(texts):
+            if len(text) > LONG and not encodings[i].overflowing:
+                encodings[i] = self._backend.encode_batch_fast([text])[0]
         return Tokens([e.ids for e in encodings], sum(1 for e in encodings if e.overflowing))
+
+    def _beginning(self, text: str) -> str:
+        """The part of a long text that is sure to fill the model, up to a space: the rest is cut anyway."""
+        if self.max_length is None or len(text) <= LONG:
+            return text
+        end = text.rfind(" ", 0, LONG)
+        return text[: end if end > 0 else LONG]
 
     def count(self, texts: Sequence[str], window: int = 1024) -> Ints:
         """Tokens of each whole text, uncut, special tokens included, [n]; ``window`` texts at a time."""
