@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,9 @@ from embedlib.cli.app import (
     existing,
     settings,
 )
+
+if TYPE_CHECKING:
+    from embedlib.models.encoder import Encoder
 
 #: Formats of ``export`` that are the model and not its vectors.
 MODEL_FORMATS = ("model", "onnx", "openvino")
@@ -41,12 +45,13 @@ def search(
 
     Example: embedlib search "how to join two paths" --workspace ws -k 5
     """
+    if rerank is None:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # more take longer to wake than one query takes
     from embedlib.cli.show import hits_table
     from embedlib.index.search import Searcher
 
-    hits = Searcher(existing(workspace)).search(
-        query, k=k, mode=mode, rerank=rerank, filters=_filters(where or [])
-    )
+    searcher = Searcher(existing(workspace), on_demand=True, load=None if rerank else _for_one_query)
+    hits = searcher.search(query, k=k, mode=mode, rerank=rerank, filters=_filters(where or []))
     emit_json([hit._asdict() for hit in hits]) if as_json else hits_table(hits)
 
 
@@ -176,6 +181,17 @@ def serve(
     options = settings(config, None, workspace, [*given, *(overrides or [])], of_live=True, documents=False)
     existing(options.workspace)
     serve_live(options)
+
+
+def _for_one_query(folder: Path) -> Encoder:
+    """A model, by the way that is ready soonest."""
+    from embedlib.models.numpy_bert import NumpyBert, supports
+
+    if supports(folder):
+        return NumpyBert(folder)
+    from embedlib.models.local import load_encoder
+
+    return load_encoder(folder)
 
 
 def _filters(items: list[str]) -> dict[str, list[Any]] | None:

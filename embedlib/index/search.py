@@ -81,6 +81,8 @@ class Searcher:
         root: The workspace.
         rerank_depth: Hits that a cross-encoder reads a query.
         load: Loads a model folder, for other devices or precisions than the default.
+        on_demand: Whether model and index are opened when a search first needs them; for one search
+            and no more, since others would wait.
 
     Raises:
         ReleaseError: Nothing was published, or the release cannot be read.
@@ -94,8 +96,10 @@ class Searcher:
         *,
         rerank_depth: int = 50,
         load: Callable[[Path], Encoder] | None = None,
+        on_demand: bool = False,
     ) -> None:
         self.root = Path(root)
+        self._on_demand = on_demand
         self.rerank_depth = rerank_depth
         self._encoders = Encoders(load)
         self._scorers: dict[str, PairScorer] = {}
@@ -277,7 +281,8 @@ class Searcher:
 
     def _opened(self, hold: ReleaseLock) -> Snapshot:
         try:
-            return Snapshot(self.root, hold, self._encoders)
+            snapshot = Snapshot(self.root, hold, self._encoders)
+            return snapshot if self._on_demand else snapshot.open_all()
         except BaseException:
             hold.close()
             raise

@@ -54,8 +54,7 @@ class Snapshot:
         require_served(root, self.release)
         model, index, vectors = (self.release.ref(root, name) for name in ("model", "index", "vectors"))
         self.info = _require_pair(self.release, model, index)
-        self.encoder = encoders.get(model)
-        self.dense_index = DenseIndex.open(index.path, Vectors(vectors.path))
+        self._encoders, self._model, self._vectors = encoders, model, vectors
         self.documents = Documents(index.path)
         _require_count(self.documents, self.info, index)
         self.filter = MetadataFilter(self.documents)
@@ -70,6 +69,21 @@ class Snapshot:
     def plan(self) -> SearchPlan:
         """How this release is searched unless told otherwise."""
         return self.release.search if self._index.file(BM25_DIR).is_dir() else DENSE
+
+    @cached_property
+    def encoder(self) -> QueryBatcher:
+        """The model."""
+        return self._encoders.get(self._model)
+
+    @cached_property
+    def dense_index(self) -> DenseIndex:
+        """The vectors' index."""
+        return DenseIndex.open(self._index.path, Vectors(self._vectors.path))
+
+    def open_all(self) -> Snapshot:
+        """Load model and index now, so that no search waits for them and what is damaged shows here."""
+        _ = self.encoder, self.dense_index
+        return self
 
     @cached_property
     def moments(self) -> VectorMoments:
