@@ -41,3 +41,43 @@ class LogProgress:
 
 def silent(done: int, total: int | None, what: str) -> None:
     """Progress that tells nobody."""
+
+
+class Watcher(Protocol):
+    """Whoever sees the stages of a run, such as a terminal."""
+
+    def began(self, stage: str) -> None:
+        """Tell that a stage is at work."""
+
+    def ended(self, stage: str, how: str) -> None:
+        """Tell that it is no longer: ``reused``, ``done`` or ``failed``."""
+
+    def progress(self, stage: str, done: int, total: int | None, what: str) -> None:
+        """Tell how far it is."""
+
+
+#: The watchers of this process.
+watching: list[Watcher] = []
+
+
+def began(stage: str) -> None:
+    """Tell every watcher that a stage is at work."""
+    for watcher in watching:
+        watcher.began(stage)
+
+
+def ended(stage: str, how: str) -> None:
+    """Tell every watcher that a stage is no longer at work."""
+    for watcher in watching:
+        watcher.ended(stage, how)
+
+
+def watched(stage: str, progress: Progress) -> Progress:
+    """The same progress, told to every watcher too."""
+
+    def tell(done: int, total: int | None, what: str) -> None:
+        progress(done, total, what)
+        for watcher in watching:
+            watcher.progress(stage, done, total, what)
+
+    return tell

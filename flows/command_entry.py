@@ -5,6 +5,7 @@ A configured Prefect server that answers is used; else one of this process's own
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -30,12 +31,18 @@ QUIET = {
 LIBRARIES = ("embedlib.tracking", "mlflow.tracking", "sentence_transformers")
 
 
-def start(name: str, tell: Callable[[EmbedlibError], None] | None = None, **parameters: Any) -> Any:
+def start(
+    name: str,
+    tell: Callable[[EmbedlibError], None] | None = None,
+    records: logging.Handler | None = None,
+    **parameters: Any,
+) -> Any:
     """Run a flow in this process and return its result.
 
     Args:
         name: ``lifecycle``, ``refresh``, ``evaluate`` or ``monitor``.
         tell: Told at once of an error that ends the run; without it, Prefect logs it its own way.
+        records: Gets what is logged, in place of Prefect's console.
         **parameters: The flow's own parameters.
 
     Raises:
@@ -61,7 +68,7 @@ def start(name: str, tell: Callable[[EmbedlibError], None] | None = None, **para
     if tell:
         from flows.terminal import at_terminal
 
-        at_terminal(tell)
+        at_terminal(tell, records)
     return flow(**parameters)
 
 

@@ -10,6 +10,8 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 
+from prefect.logging.handlers import PrefectConsoleHandler
+
 from embedlib.errors import EmbedlibError
 
 Tell = Callable[[EmbedlibError], None]
@@ -33,12 +35,23 @@ class _Terminal:
     tell: Tell | None = None
 
 
-def at_terminal(tell: Tell) -> None:
-    """Let errors be told by ``tell`` in this process, and by nothing else on its console."""
+def at_terminal(tell: Tell, records: logging.Handler | None = None) -> None:
+    """Let errors be told by ``tell`` in this process, and by nothing else on its console.
+
+    Args:
+        tell: Told of an error that ends the run.
+        records: Gets everything that is logged in place of Prefect's own console.
+    """
     _Terminal.tell = tell
-    for handler in logging.getLogger().handlers:
-        if not any(isinstance(known, PlainErrors) for known in handler.filters):
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if records and isinstance(handler, PrefectConsoleHandler):
+            root.removeHandler(handler)
+        elif not any(isinstance(known, PlainErrors) for known in handler.filters):
             handler.addFilter(PlainErrors())
+    if records:
+        root.addHandler(records)
+        logging.getLogger("embedlib").setLevel(logging.INFO)
 
 
 def tell_now(error: BaseException) -> None:

@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from embedlib.config.base import Section
 from embedlib.errors import BudgetExhausted, UserError
+from embedlib.progress import began, ended, watched
 from embedlib.stages.base import Stage, run_stage
 from embedlib.store import ArtifactRef
 from embedlib.tracking import Input
@@ -63,18 +64,24 @@ def stage_task(stage: Stage) -> Task[..., State[ArtifactRef]]:
     def body(
         run: RunContext, config: Section, inputs: dict[str, ArtifactRef | None], label: str
     ) -> State[ArtifactRef]:
-        built = run_stage(
-            run.store,
-            stage,
-            config,
-            seed=run.seed,
-            progress=UiProgress(stage.name),
-            during=partial(slot, run.limit if stage.accelerated else None),
-            **inputs,
-        )
-        record(run, stage.name + label, built.ref, built.reused)
-        name = "Reused" if built.reused else "Completed"
-        return Completed(name=name, data=built.ref, message=f"{built.ref.kind} {built.ref.fingerprint[:12]}")
+        name, how = stage.name + label, "failed"
+        began(name)
+        try:
+            built = run_stage(
+                run.store,
+                stage,
+                config,
+                seed=run.seed,
+                progress=watched(name, UiProgress(stage.name)),
+                during=partial(slot, run.limit if stage.accelerated else None),
+                **inputs,
+            )
+            how = "reused" if built.reused else "done"
+        finally:
+            ended(name, how)
+        record(run, name, built.ref, built.reused)
+        state = "Reused" if built.reused else "Completed"
+        return Completed(name=state, data=built.ref, message=f"{built.ref.kind} {built.ref.fingerprint[:12]}")
 
     return body
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,10 +25,21 @@ app = typer.Typer(
     name="embedlib",
     help="From documents to a proven embedding model and a live index.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback(invoke_without_command=True)
+def embedlib(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """From documents to a proven embedding model and a live index."""
+    if version:
+        typer.echo(f"embedlib {package_version('embedlib')}")
+        raise typer.Exit
+
 
 Workspace = Annotated[
     Path,
@@ -51,6 +63,10 @@ ReplaceDocuments = Annotated[
         "--replace-documents", help="Publish even documents that are not those of the live release."
     ),
 ]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Show what is logged; twice for more.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors and the result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 DEFAULT_WORKSPACE = Path("workspace")
@@ -104,9 +120,18 @@ def invocation() -> str:
     return shlex.join(["embedlib", *sys.argv[1:]])
 
 
-def start_flow(name: str, **parameters: Any) -> Any:
-    """Run a flow."""
-    return from_flows("start")(name, tell=print_error, **parameters)
+def start_flow(name: str, *, verbosity: int = 0, **parameters: Any) -> Any:
+    """Run a flow at the terminal.
+
+    Args:
+        name: The flow.
+        verbosity: 1 and more for what is logged, -1 for errors alone.
+        **parameters: The flow's parameters, ``config`` among them.
+    """
+    from embedlib.cli.terminal import terminal
+
+    with terminal(parameters["config"].workspace, name, verbosity) as records:
+        return from_flows("start")(name, tell=print_error, records=records, **parameters)
 
 
 def print_error(error: EmbedlibError) -> None:

@@ -14,7 +14,9 @@ from embedlib.cli.app import (
     ConfiguredWorkspace,
     Data,
     Overrides,
+    Quiet,
     ReplaceDocuments,
+    Verbose,
     Workspace,
     app,
     emit_json,
@@ -37,7 +39,11 @@ DEMO_QUERIES = (
 
 @app.command()
 def demo(
-    workspace: Workspace = Path("demo-workspace"), overrides: Overrides = None, as_json: AsJson = False
+    workspace: Workspace = Path("demo-workspace"),
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Run the main job on the Python standard library's docstrings, with no network.
 
@@ -51,7 +57,7 @@ def demo(
         "synthesize": {"origins": ["title"]},  # summary lines are what people ask of docstrings
     }
     config = load_config(values=values, overrides=overrides or ())
-    _lifecycle(config, as_json)
+    _lifecycle(config, as_json, _verbosity(verbose, quiet))
     if not as_json:
         answers(config.workspace, DEMO_QUERIES)
 
@@ -64,6 +70,8 @@ def run(
     overrides: Overrides = None,
     replace_documents: ReplaceDocuments = False,
     as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Tune a model on your documents, prove it, and publish it with its index.
 
@@ -72,7 +80,9 @@ def run(
     Example: embedlib run --data docs/ --workspace ws --set train.epochs=1
     """
     options = [*(overrides or []), *_replacing(replace_documents)]
-    _lifecycle(settings(config, data, workspace, options, of_live=data is None), as_json)
+    _lifecycle(
+        settings(config, data, workspace, options, of_live=data is None), as_json, _verbosity(verbose, quiet)
+    )
 
 
 @app.command()
@@ -83,6 +93,8 @@ def refresh(
     overrides: Overrides = None,
     replace_documents: ReplaceDocuments = False,
     as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Encode changed documents with the live model and swap in the new index.
 
@@ -97,7 +109,7 @@ def refresh(
     )
     existing(options.workspace)
     preflight(options, REFRESH)
-    number = start_flow("refresh", config=options)
+    number = start_flow("refresh", config=options, verbosity=_verbosity(verbose, quiet))
     emit_json({"release": number}) if as_json else typer.echo(f"release {number} is live")
 
 
@@ -134,7 +146,11 @@ def _replacing(documents: bool) -> list[str]:
     return ["publish.replace_documents=true"] if documents else []
 
 
-def _lifecycle(config: Config, as_json: bool) -> None:
+def _verbosity(verbose: int, quiet: bool) -> int:
+    return -1 if quiet else verbose
+
+
+def _lifecycle(config: Config, as_json: bool, verbosity: int) -> None:
     from embedlib.stages.preflight import LIFECYCLE, preflight
 
     preflight(config, LIFECYCLE)
@@ -142,7 +158,7 @@ def _lifecycle(config: Config, as_json: bool) -> None:
         report = config.report.model_copy(update={"command": invocation()})
         config = config.model_copy(update={"report": report})
     started = datetime.now(UTC)
-    outcome = start_flow("lifecycle", config=config)
+    outcome = start_flow("lifecycle", config=config, verbosity=verbosity)
     if as_json:
         emit_json(outcome.model_dump(mode="json"))
     else:

@@ -7,9 +7,20 @@ import sys
 
 from embedlib.cli import lifecycle, live, measure, model, service
 from embedlib.cli.app import app, print_error
+from embedlib.cli.console import say
 from embedlib.errors import EmbedlibError
 
 COMMANDS = (lifecycle, live, measure, model, service)
+#: The groups of `embedlib --help`, in their order.
+PANELS = {
+    "Make a release": ("demo", "run", "refresh", "distil"),
+    "Use it": ("search", "serve", "releases", "rollback", "verify", "export"),
+    "Measure and choose": ("evaluate", "compare", "recommend"),
+    "Keep it running": ("config", "monitor", "doctor", "automations", "deploy", "ui"),
+}
+for _command in app.registered_commands:
+    _name = _command.name or getattr(_command.callback, "__name__", "")
+    _command.rich_help_panel = next((p for p, names in PANELS.items() if _name in names), None)
 
 
 def main() -> None:
@@ -22,4 +33,5 @@ def main() -> None:
         print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        say("\nstopped; the same command goes on from here", stderr=True)
         sys.exit(130)

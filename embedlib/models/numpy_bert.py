@@ -35,7 +35,6 @@ _BERT = {
     "model_type": "bert",
     "hidden_act": "gelu",
     "is_decoder": False,
-    "position_embedding_type": "absolute",
 }
 
 
@@ -134,7 +133,7 @@ def gelu(x: Floats) -> Floats:
     """
     z = np.abs(x) * np.float32(math.sqrt(0.5))
     t = 1 / (1 + np.float32(0.3275911) * z)
-    series = np.float32(_ERF[-1])
+    series: Any = np.float32(_ERF[-1])
     for a in _ERF[-2::-1]:
         series = series * t + np.float32(a)
     erf = np.copysign(1 - series * t * np.exp(-z * z), x)
@@ -154,6 +153,7 @@ def supports(folder: Path) -> bool:
             modules in ([_TRANSFORMER, _POOLING], [_TRANSFORMER, _POOLING, _NORMALIZE])
             and _read(folder, "sentence_bert_config.json") == _PLAIN
             and {name: config.get(name) for name in _BERT} == _BERT
+            and config.get("position_embedding_type", "absolute") == "absolute"
             and pooling["pooling_mode"] in ("mean", "cls")
             and pooling["include_prompt"] is True
             and (folder / "tokenizer.json").is_file()

@@ -23,7 +23,7 @@ def given_to_the_flow(monkeypatch, tmp_path):
     def give(*arguments):
         found = {}
 
-        def stop(name, config):
+        def stop(name, config, verbosity):
             found[name] = config
             raise ServiceError("stopped where the flow would start")
 
