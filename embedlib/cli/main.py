@@ -14,7 +14,7 @@ COMMANDS = (lifecycle, live, measure, model, service)
 #: The groups of `embedlib --help`, in their order.
 PANELS = {
     "Make a release": ("demo", "run", "refresh", "distil"),
-    "Use it": ("search", "serve", "releases", "rollback", "verify", "export"),
+    "Use it": ("search", "serve", "releases", "rollback", "verify", "export", "push-model"),
     "Measure and choose": ("evaluate", "compare", "recommend"),
     "Keep it running": ("config", "monitor", "doctor", "automations", "deploy", "ui"),
 }

@@ -120,7 +120,7 @@ class _Bars:
         """Complete the stage's line."""
         task = self._stages.get(stage)
         if task is not None:
-            self._bars.update(task, total=1, completed=1 if how != "failed" else 0, state=how, what="")
+            self._bars.update(task, total=1, completed=1 if how != "failed" else 0, state=how)
             self._bars.stop_task(task)
 
     def progress(self, stage: str, done: int, total: int | None, what: str) -> None:
