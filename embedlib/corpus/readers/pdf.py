@@ -17,6 +17,12 @@ HEADING_SIZE, HEADING_CHARACTERS, HEADING_LEVELS = 1.15, 120, 3
 #: this share of the pages, and on so many at least.
 MARGIN, RUNNING_SHARE, RUNNING_PAGES = 0.08, 0.5, 4
 _SOFT_HYPHEN = re.compile("(\\S*)[\ufffe\x02](?=\\S)")
+#: What programs write as a title where the author gave none: a file's name, or that there is none.
+_NO_TITLE = re.compile(
+    r"\W*(?:untitled|anonymous|unspecified|unknown|no title)\W*|microsoft \w+ - .*"
+    r"|\S+\.(?:docx?|pptx?|xlsx?|pdf|indd|qxd|dvi|tex|odt|rtf)",
+    flags=re.IGNORECASE,
+)
 _BULLET = re.compile(r"^(?:[•‣▪◦·*–—-]|\(?\d{1,3}[.)]|[a-z][.)])\s")
 
 
@@ -60,7 +66,7 @@ def read_pdf(file: File) -> Iterator[Item]:
         where = ", ".join(map(str, pictures[:20])) + (" …" if len(pictures) > 20 else "")
         yield Rejected(file.name, f"scanned in part: no text on page {where}", ignored=True)
     title = " ".join(pdf.get_metadata_dict().get("Title", "").split())
-    yield _document(file, title, pages)
+    yield _document(file, "" if _NO_TITLE.fullmatch(title) else title, pages)
 
 
 def _page(pdf: Any, number: int, raw: Any) -> tuple[list[_Line], bool]:

@@ -16,6 +16,8 @@ from embedlib.corpus.records import Item, Record, Rejected
 
 #: Less than this share of a page, or so few characters, is not taken for its main content.
 MIN_SHARE, MIN_CHARACTERS = 0.25, 200
+#: Lines of so many words are content too, before what was found and after it, where banners and footers are.
+HEAD_WORDS, TAIL_WORDS = 12, 30
 #: Elements above which a page is read without looking for its main content.
 MAX_ELEMENTS = 50_000
 #: A line is found in the main content by its first characters; shorter ones say nothing of the place.
@@ -71,7 +73,10 @@ def main_lines(lines: Sequence[str], root: Any) -> list[str]:
     first = next((i for i in range(found[0]) if lines[i].startswith(f"{MARK} ")), found[0])
     while first and lines[first - 1].startswith(MARK):
         first -= 1
-    return list(lines[first : found[-1] + 1])
+    last = found[-1]
+    first = min([first, *(i for i in range(first) if len(lines[i].split()) >= HEAD_WORDS)])
+    last = max([last, *(i for i in range(last, len(lines)) if len(lines[i].split()) >= TAIL_WORDS)])
+    return list(lines[first : last + 1])
 
 
 def _main_text(root: Any) -> str:

@@ -72,6 +72,14 @@ def test_a_pdf_keeps_pages_and_headings_and_drops_running_titles(tmp_path: Path,
     assert documents[2].text.endswith(sentence.strip())
 
 
+@pytest.mark.parametrize("title", ["(anonymous)", "Microsoft Word - q3.docx", "untitled", "report_final.doc"])
+def test_a_title_that_a_program_made_up_is_none(title: str) -> None:
+    (document,) = _read("a.pdf", files.pdf([["# Pump manual", "Open the valve."]], title=title))
+    assert document.title == "Pump manual"
+    (document,) = _read("pump_list.pdf", files.pdf([["Open the valve."]], title=title))
+    assert document.title == "pump list"
+
+
 def test_words_divided_at_a_line_end_are_made_whole() -> None:
     import io
 
