@@ -101,6 +101,73 @@ FAULTS = {
     "what nobody thought of": (
         "fuzz/test_fuzz.py::test_damage_and_odd_rows_end_in_a_message_or_the_right_answer"
     ),
+    # documents, labels and models that are read
+    "every chunk of a labelled document was a relevant id of its own": (
+        "unit/corpus/test_split_stage.py::"
+        "test_labels_of_a_cut_document_name_the_document_and_of_a_duplicate_the_kept_one, "
+        "unit/evaluation/test_judged.py::test_judgements_of_documents_are_brought_to_their_chunks"
+    ),
+    "every chunk of a labelled document was a training positive": (
+        "unit/pairs/test_labels.py::test_a_label_trains_on_the_chunk_that_answers_and_on_no_other, "
+        "unit/pairs/test_labels.py::test_no_chunk_of_a_relevant_document_becomes_a_negative"
+    ),
+    "a refused duplicate id took a unique document and its labels with it": (
+        "unit/corpus/test_identity.py::test_a_refused_row_is_no_reason_to_leave_out_another"
+    ),
+    "two documents of one id were mixed chunk by chunk": (
+        "unit/corpus/test_identity.py::test_two_long_documents_of_one_id_are_not_mixed"
+    ),
+    "a label of a long duplicate named no document": (
+        "unit/corpus/test_identity.py::test_a_label_of_a_long_duplicate_means_the_one_kept"
+    ),
+    "an embedding model given as cross-encoder scored at random": (
+        "unit/models/test_missing_weights.py::test_the_packaged_embedding_model_is_no_cross_encoder"
+    ),
+    "missing weights were filled at random": (
+        "unit/models/test_missing_weights.py::test_an_embedding_model_without_a_layer_is_refused, "
+        "unit/models/test_missing_weights.py::test_a_query_writer_without_its_decoder_is_refused"
+    ),
+    "a damaged or pickled cross-encoder was a traceback": (
+        "unit/models/test_missing_weights.py::test_a_damaged_cross_encoder_is_a_typed_error"
+    ),
+    "ids that differ after NUL merged, and a query id with NUL ended the process": (
+        "unit/corpus/test_ids.py::test_a_document_with_such_an_id_is_refused, "
+        "unit/corpus/test_ids.py::test_labels_with_such_ids_are_refused, "
+        "unit/corpus/test_ids.py::test_measures_take_ids_as_they_come"
+    ),
+    "a source's query could write to the database": (
+        "unit/corpus/test_sql_source.py::test_sqlite_is_only_read, "
+        "unit/corpus/test_sql_source.py::test_postgresql_is_only_read"
+    ),
+    "deeply nested Markdown lost text without a word": (
+        "unit/corpus/test_nothing_lost.py::test_nested_markdown_is_read_whole_or_refused"
+    ),
+    "a link out of the folder was indexed": (
+        "unit/corpus/test_nothing_lost.py::test_a_link_out_of_the_folder_is_refused"
+    ),
+    "queries that differ in a sign were one": (
+        "unit/pairs/test_pair_filters.py::test_queries_that_differ_in_a_sign_are_two"
+    ),
+    "a changed model outside the store was reused": (
+        "unit/root/test_external_models.py::test_a_changed_model_is_another_recipe"
+    ),
+    "line ends of CR and odd encodings of tables were tracebacks": (
+        "unit/corpus/test_odd_tables.py::test_lines_end_in_any_way_in_any_encoding, "
+        "unit/corpus/test_odd_tables.py::test_what_encodes_no_text_is_no_encoding, "
+        "unit/corpus/test_odd_tables.py::test_utf16_without_a_mark_is_a_rejected_line"
+    ),
+    "a delimiter of two characters was a traceback": (
+        "unit/corpus/test_odd_tables.py::test_a_delimiter_is_one_character"
+    ),
+    "a column that stands twice was a traceback": (
+        "unit/corpus/test_odd_tables.py::test_a_parquet_column_that_stands_twice_is_named"
+    ),
+    "an infinite count of clicks was a traceback": (
+        "unit/corpus/test_odd_tables.py::test_a_count_that_is_none_is_rejected"
+    ),
+    "a document of 200 MB took over 16 GB": (
+        "unit/corpus/test_large_document.py::test_no_call_of_the_tokenizer_takes_the_whole_document"
+    ),
     # what commands print, and their exit codes
     "the doctor's text output ended in a traceback": "unit/root/test_cli_text.py::test_the_text_of",
     "a command's text output ran in no test": "unit/root/test_cli_text.py::test_every_command_is_here",
