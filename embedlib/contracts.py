@@ -111,8 +111,16 @@ def read_rows(
 
 def _column(path: Path, name: str) -> list[str]:
     """One column of a Parquet file; ``pq.read_table`` would load pandas, 200 MB."""
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptArtifact(
+            f"{path.name} is missing or damaged",
+            where=str(path),
+            found=str(error).splitlines()[0],
+            remedy="`embedlib verify` says what else is; a run makes it anew",
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -111,7 +111,7 @@ def lock_holders(root: Path) -> Iterator[Holder]:
         table = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return
-    files = {p.stat().st_ino: p for p in (*root.glob("locks/*.lock"), *root.glob("releases/.lock"))}
+    files = {p.lstat().st_ino: p for p in (*root.glob("locks/*.lock"), *root.glob("releases/.lock"))}
     for fields in (line.split() for line in table):
         if len(fields) < 6 or "->" in fields:
             continue

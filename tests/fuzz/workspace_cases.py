@@ -29,6 +29,7 @@ from published import (
     write_beir,
 )
 
+from embedlib.index.catalog import PARTS
 from embedlib.monitoring.check import Limits
 from embedlib.monitoring.report import check_live
 
@@ -198,6 +199,12 @@ class SmallWorkspace:
             "current",
         ):
             return False
+        if (
+            not path.exists()
+            and relative.split("/")[1] not in (*PARTS, "decision")
+            and "releases" not in relative
+        ):
+            return False  # no release names it, so nobody can miss it
         original = self.pristine / relative
         if original.is_dir() and not original.is_symlink():
             return not _same_tree(original, path)

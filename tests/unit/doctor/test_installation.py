@@ -195,3 +195,9 @@ def test_vectors_that_the_model_does_not_give_any_more():
 )
 def test_a_model_from_a_newer_library(recorded, installed, severity):
     assert check_library(recorded, installed).severity == severity
+
+
+def test_a_lock_that_is_a_link_to_itself_does_not_end_the_diagnosis(tmp_path):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "x.lock").symlink_to("x.lock")
+    assert check_locks(tmp_path).severity == Severity.OK

@@ -10,7 +10,7 @@ import pytest
 
 from embedlib import contracts
 from embedlib.contracts import Corpus, Document, Vectors
-from embedlib.errors import DataError, MismatchError
+from embedlib.errors import CorruptArtifact, DataError, MismatchError
 
 
 def rows(n: int) -> list[dict[str, str]]:
@@ -61,3 +61,11 @@ def test_ids_out_of_order_or_twice_are_named() -> None:
         contracts.require_sorted_unique(["a", "b", "b"], "here")
     with pytest.raises(DataError, match="out of order"):
         contracts.require_sorted_unique(["b", "a"], "here")
+
+
+@pytest.mark.parametrize("content", [None, b"no Parquet"])
+def test_a_corpus_that_is_gone_or_damaged_is_a_typed_error(tmp_path, content):
+    if content:
+        (tmp_path / "corpus.parquet").write_bytes(content)
+    with pytest.raises(CorruptArtifact, match=r"corpus\.parquet is missing or damaged"):
+        _ = Corpus(tmp_path).ids
