@@ -86,7 +86,7 @@ class Train(Section):
     share: float | None = Field(default=None, gt=0, le=1)
     """Share of the trained weights in the result; the rest are those that training started from. null: with
     a teacher the smallest of a quarter, a half, three quarters and all that is as good as the best on
-    people's dev queries, three quarters where there are none; without a teacher all."""
+    people's dev queries, a half where there are none; without a teacher all."""
     matryoshka: tuple[int, ...] = ()
     """Smaller dimensions trained besides the full one, for example [192, 96]."""
     lora: Lora | None = None
