@@ -233,7 +233,7 @@ def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, m
             lambda pairs: np.array([float(q.split()[0] in t.split()) for q, t in pairs], dtype=np.float32)
         ),
     )
-    config = EVALUATION.model_copy(update={"dimensions": (8, 64), "rerank": "any"})
+    config = EVALUATION.model_copy(update={"dimensions": (8, 64), "rerank": "all-MiniLM-L6-v2"})
     systems = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")["datasets"][
         "human"
     ]["systems"]

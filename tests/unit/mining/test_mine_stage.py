@@ -185,7 +185,7 @@ def test_a_larger_encoder_teaches_and_encodes_each_document_once(
 
     toy = ToyEncoder()
     monkeypatch.setattr(scoring, "load_encoder", lambda name: toy)
-    options = {"teacher": "encoder", "teacher_model": "toy", "batch_queries": 2}
+    options = {"teacher": "encoder", "teacher_model": "all-MiniLM-L6-v2", "batch_queries": 2}
     rows = examples(run(store, world, **options))
     texts = {d: f"{title} {text}" for d, title, text in DOCUMENTS}
     used = {d for row in rows for d in (row["positive_id"], *row["negative_ids"])}
@@ -206,7 +206,7 @@ def test_a_cross_encoder_rescores_and_filters(
         return np.array([-float(len(text)) for _, text in pairs], np.float32)
 
     monkeypatch.setattr(module, "load_cross_encoder", lambda name: score)
-    options = LOOSE | {"cross_encoder": "any", "relative_margin": 0.05}
+    options = LOOSE | {"cross_encoder": "all-MiniLM-L6-v2", "relative_margin": 0.05}
     for row in examples(run(store, world, **options)):
         lengths = {d: -float(len(f"{title} {text}")) for d, title, text in DOCUMENTS}
         positives = [p[2] for p in PAIRS if p[1] == row["query"]] + (
