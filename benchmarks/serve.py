@@ -198,7 +198,7 @@ def swaps(queries: list[str], options: argparse.Namespace) -> list[str]:
         )
         process.start()
         loads = []
-        while process.is_alive():
+        while process.is_alive() or not loads:
             loads.append(apart(port, queries, MODES["hybrid"], options.clients, 2.0))
         process.join()
     total = joined(loads)
