@@ -233,6 +233,37 @@ FAULTS = {
         "orchestration/test_user_errors.py::"
         "test_a_mistake_in_a_shard_is_not_tried_again_and_the_rest_as_configured"
     ),
+    # pages, child processes, secrets, other people's text
+    "a page of another origin made a deployment with a command of its choice": (
+        "orchestration/test_foreign_pages.py::test_nothing_of_it_reaches_prefect_and_its_own_pages_work, "
+        "orchestration/test_foreign_pages.py::test_mlflow_refuses_other_origins_and_names, "
+        "unit/root/test_loopback.py::test_a_request_of_another_origin_is_refused, "
+        "unit/root/test_loopback.py::test_a_websocket_of_another_origin_is_refused, "
+        "unit/root/test_loopback.py::test_a_name_that_resolves_to_loopback_is_refused"
+    ),
+    "random.py in the working directory was executed": (
+        "unit/root/test_child_imports.py::test_no_child_runs_code_of_the_working_directory, "
+        "unit/root/test_child_imports.py::test_nor_does_a_child_of_a_child"
+    ),
+    "a password in the tracking URI or in url_env reached reports and logs": (
+        "unit/root/test_redact.py::test_the_configuration_refuses_it_without_showing_it, "
+        "unit/root/test_redact.py::test_errors_do_not_show_what_came_from_the_environment, "
+        "unit/root/test_tracking.py::test_a_password_of_the_environment_is_not_in_what_is_logged"
+    ),
+    "a title with an image made both UIs fetch it": (
+        "unit/root/test_escape.py::test_markdown_of_a_page_holds_no_image_link_or_html, "
+        "unit/root/test_loopback.py::"
+        "test_pages_load_no_images_from_elsewhere_and_stand_in_no_frame"
+    ),
+    "escape sequences of ids reached the terminal": (
+        "unit/root/test_escape.py::test_escape_sequences_of_ids_and_texts_do_not_reach_the_terminal"
+    ),
+    "a word between colons became an emoji": (
+        "unit/root/test_escape.py::test_nothing_becomes_markup_or_emoji"
+    ),
+    "a question mark in the workspace's path put MLflow's database elsewhere": (
+        "unit/root/test_tracking.py::test_the_database_lies_in_the_workspace_whatever_its_name"
+    ),
 }
 
 
