@@ -11,6 +11,8 @@ from embedlib.cli.console import say
 from embedlib.errors import EmbedlibError
 
 COMMANDS = (lifecycle, live, measure, model, service)
+#: How Typer ends where an interrupt arrives.
+INTERRUPTED = 130
 #: The groups of `embedlib --help`, in their order.
 PANELS = {
     "Make a release": ("demo", "run", "refresh", "distil"),
@@ -32,6 +34,7 @@ def main() -> None:
     except EmbedlibError as error:
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("\nstopped; the same command goes on from here", stderr=True)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            say("stopped; the same command goes on from here", stderr=True)
+        raise

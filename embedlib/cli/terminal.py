@@ -15,6 +15,7 @@ from rich.text import Text
 
 from embedlib import progress
 from embedlib.cli.console import console, plain
+from embedlib.disk import disk_errors
 from embedlib.errors import EmbedlibError
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -34,8 +35,9 @@ def terminal(workspace: Path, name: str, verbosity: int = 0) -> Iterator[logging
         verbosity: 1 shows what is logged, -1 errors alone.
     """
     log = workspace.expanduser() / "logs" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(log, encoding="utf-8", delay=True)
+    with disk_errors(log.parent):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log, encoding="utf-8")
     file.setFormatter(logging.Formatter(FORMAT))
     screen = console(stderr=True)
     drawn = verbosity == 0 and sys.stderr.isatty()

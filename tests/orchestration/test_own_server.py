@@ -91,9 +91,17 @@ def test_an_interrupt_from_the_terminal_is_recorded(env, settings, tmp_path):
     command = [sys.executable, "-c", COMMAND, "run", "--config", str(config)]
     with (tmp_path / "log").open("w") as log:
         run = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
-    wait_for(lambda: "Beginning flow run" in (tmp_path / "log").read_text(), 100, "a run that began")
+    records = Path(settings["workspace"]) / "logs"
+    wait_for(
+        lambda: any("Beginning flow run" in log.read_text() for log in records.glob("*.log")),
+        100,
+        "a run that began",
+    )
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(60) == 130, (tmp_path / "log").read_text()
+    shown = (tmp_path / "log").read_text()
+    assert shown.endswith("stopped; the same command goes on from here\n")
+    assert "Crash detected" not in shown
     with sqlite3.connect(Path(env["PREFECT_HOME"]) / "prefect.db") as database:
         states = [state for (state,) in database.execute("select state_type from flow_run")]
     assert states == ["CRASHED"]

@@ -15,7 +15,7 @@ from embedlib import progress
 from embedlib.cli import app as cli_app
 from embedlib.cli import terminal as cli_terminal
 from embedlib.cli.terminal import terminal
-from embedlib.errors import UserError
+from embedlib.errors import EmbedlibError, UserError
 
 cli_main = importlib.import_module("embedlib.cli.main")  # the package has the function under that name
 
@@ -107,7 +107,9 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_main, "app", interrupted)
+    monkeypatch.setattr("embedlib.index.release.rollback", interrupted)
+    monkeypatch.setattr("embedlib.cli.live.existing", lambda path: path)
+    monkeypatch.setattr(sys, "argv", ["embedlib", "rollback"])
     with pytest.raises(SystemExit) as ended:
         cli_main.main()
     assert ended.value.code == 130
@@ -118,3 +120,9 @@ def test_an_error_leaves_the_screen_as_it_was(monkeypatch, tmp_path):
     with pytest.raises(UserError), terminal(tmp_path, "lifecycle"):
         raise UserError("wrong")
     assert progress.watching == []
+
+
+def test_a_workspace_that_takes_no_log_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbedlibError), terminal(tmp_path / "file", "lifecycle"):
+        pass
