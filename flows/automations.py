@@ -27,7 +27,7 @@ BLOCK = "embedlib-webhook"
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "TimedOut", "Cancelled", "Crashed")}
 
-#: Runs of the deployments in ``flows/prefect.yaml`` carry this tag.
+#: Runs of the deployments in ``prefect.yaml`` carry this tag.
 OF_A_RUN = {
     "match": ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
     "match_related": ResourceSpecification({"prefect.resource.id": "prefect.tag.embedlib"}),

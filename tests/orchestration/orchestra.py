@@ -110,7 +110,7 @@ class Orchestra:
             config: Replaces the ``config`` parameter of every deployment.
             **changes: Keys replaced in the deployment of that name.
         """
-        document = yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text())
+        document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
         document = copy.deepcopy(document)  # anchors make shared objects
         for deployment in document["deployments"]:
             deployment["parameters"] = {**deployment["parameters"], "config": config}

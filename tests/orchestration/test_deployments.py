@@ -31,7 +31,7 @@ from pydantic import BaseModel
 from embedlib.monitoring.triggers import EVENT_OF
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text())
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS = {d["name"]: d for d in DOCUMENT["deployments"]}
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -139,5 +139,5 @@ def test_what_a_trigger_passes_on_is_the_flow_s_typed_parameter(deployment):
 
 
 def test_no_secret_stands_in_the_file():
-    text = (ROOT / "flows" / "prefect.yaml").read_text()
+    text = (ROOT / "prefect.yaml").read_text()
     assert not re.search(r"(?i)(api_?key|token|password|secret)\s*:\s*['\"]?[A-Za-z0-9_\-]{8,}", text)
