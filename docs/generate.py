@@ -1,6 +1,6 @@
 """Write the pages that are made from the program itself: commands.md and configuration.md.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 from __future__ import annotations
