@@ -124,7 +124,11 @@ LOGS = [
         "query\tdoc_id\tcount\nwhere do we walk\td1\tmany\n",
         "the count 'many' is no whole number",
     ),
-    ("count is negative", "query\tdoc_id\tcount\nwhere do we walk\td1\t-2\n", "the count -2 is not between 0 and 1e+12"),
+    (
+        "count is negative",
+        "query\tdoc_id\tcount\nwhere do we walk\td1\t-2\n",
+        "the count -2 is not between 0 and 1e+12",
+    ),
     ("query is empty", "query\tdoc_id\tcount\n \td1\t1\n", "a query without text"),
     ("document is empty", "query\tdoc_id\tcount\nwhere do we walk\t\t1\n", "no document id"),
     ("document is unknown", "query\tdoc_id\tcount\nwhere do we walk\td77\t1\n", "no document 'd77'"),
