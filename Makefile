@@ -13,7 +13,9 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 # What `make fuzz` does, e.g. make fuzz FUZZ="--seed 7 --cases 500 --seconds 300"
 FUZZ ?=
 
-.PHONY: demo test test-slow fuzz lint format bench clean
+.PHONY: install demo test test-slow fuzz lint docs format bench clean
+
+install: $(VENV)/.runtime
 
 demo: $(VENV)/.runtime
 	$(BIN)/embedlib demo
@@ -33,6 +35,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -42,7 +47,7 @@ bench: $(VENV)/.dev
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first and by pip alone: its pinned build is the one without CUDA where there is one.
 $(VENV)/.torch: constraints.txt

@@ -29,6 +29,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+# MLflow sets its own logger again when it is imported; this one tells of every new database
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 #: Seconds without a new attempt after a tracking server did not answer.
 PAUSE_S = 60.0

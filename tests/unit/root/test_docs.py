@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,10 @@ def test_the_architecture_page_names_every_stage_and_package() -> None:
     packages = [path.parent.name for path in ROOT.glob("embedlib/*/__init__.py")]
     missing += [name for name in packages if name != "stages" and f"`embedlib/{name}/`" not in text]
     assert not missing
+
+
+@pytest.mark.parametrize("name", ["commands.md", "configuration.md"])
+def test_generated_pages_are_what_the_program_says(name: str) -> None:
+    module = runpy.run_path(str(ROOT / "docs" / "generate.py"), run_name="generate")
+    expected = module["PAGES"][name]()
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == expected, "run: python docs/generate.py"
