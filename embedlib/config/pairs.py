@@ -60,8 +60,9 @@ class Synthesize(Section):
     """Share of an origin's pairs that goes into the mix; 1 where nothing is said."""
     per_document: int = Field(4, ge=1, le=1000)
     """Unlabelled pairs a document may give at most."""
-    max_pairs: int = Field(250_000, ge=1)
-    """Unlabelled pairs at most."""
+    max_pairs: int = Field(2_000, ge=1)
+    """Unlabelled pairs at most, from a random sample of as many documents: the default training reads 640
+    of them. A longer training, or one on pairs that a model writes (GPL: 250,000), wants more."""
     sentences_per_document: int = Field(1, ge=1, le=100)
     """Sentences of a document used as queries."""
     keyword_terms: int = Field(5, ge=1, le=50)

@@ -82,7 +82,7 @@ def test_samples_show_the_positive_without_the_query(run) -> None:
 
 def test_the_same_seed_gives_the_same_bytes(run, store: Store, tiny_model: Path) -> None:
     first = run(Synthesize(origins=("title",)))
-    second = run(Synthesize(origins=("title",), max_pairs=249_999))
+    second = run(Synthesize(origins=("title",), max_pairs=1_999))
     assert first.fingerprint != second.fingerprint
     assert first.digest == second.digest
 
