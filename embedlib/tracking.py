@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from embedlib.disk import file_lock, write_atomic
-from embedlib.errors import ServiceError, UserError
+from embedlib.errors import ServiceError
 from embedlib.redact import redact
+from embedlib.tracking_store import default_uri, follow_moved_workspace
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +40,6 @@ _SENDER = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
 
 #: What MLflow's page shows first: runs with metrics and models, not evaluations of prompts.
 EXPERIMENT_KIND = "custom_model_development"
-#: Where MLflow's own database keeps addresses of files.
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
-
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -57,22 +49,6 @@ class Flushed(NamedTuple):
     sent: int
     waiting: int
     reason: str = ""
-
-
-def default_uri(root: Path) -> str:
-    """The workspace's own SQLite store, independent of the working directory.
-
-    Raises:
-        UserError: The path cannot stand in such an address: the database would be made elsewhere.
-    """
-    place = root.resolve()
-    if "?" in str(place):
-        raise UserError(
-            "MLflow cannot keep its database in a folder with a question mark in its path",
-            where=str(place),
-            remedy="choose another workspace, or give tracking.uri",
-        )
-    return f"sqlite:///{place / 'mlflow.db'}"
 
 
 class Input(NamedTuple):
@@ -353,31 +329,6 @@ def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None
             remedy="give the same command again once MLflow answers",
         ) from error
     return version is not None
-
-
-def follow_moved_workspace(root: Path) -> None:
-    """Let the workspace's own MLflow database name its files where the workspace is now.
-
-    MLflow keeps absolute addresses of files; a workspace that was moved or restored elsewhere would
-    show runs whose files and models cannot be found.
-    """
-    import sqlite3
-    from contextlib import closing
-
-    database, here = root / "mlflow.db", (root.resolve() / "mlartifacts").as_uri()
-    if not database.is_file():
-        return
-    with closing(sqlite3.connect(database, timeout=30)) as db, db:
-        rows = db.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
-        homes = {r[0] for r in rows if r[0] and r[0].endswith("/mlartifacts")}
-        for before in homes - {here}:
-            logger.info("MLflow's files are in %s now, no longer in %s", here, before)
-            for table, column in PLACES:
-                db.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608 - names from PLACES
-                    f" WHERE substr({column}, 1, ?) = ?",
-                    (here, len(before) + 1, len(before), before),
-                )
 
 
 def _registered_version(client: Any, name: str, digest: str) -> str | None:

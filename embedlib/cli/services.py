@@ -15,7 +15,7 @@ import typer
 from embedlib.errors import ServiceError
 from embedlib.loopback import HOST, own_origins, server_command
 from embedlib.process import child_environment, module_command
-from embedlib.tracking import default_uri
+from embedlib.tracking_store import default_uri
 
 
 def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) -> None:

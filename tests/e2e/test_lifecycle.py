@@ -247,7 +247,7 @@ def test_other_documents_take_no_release_s_place_unless_told_to(world: dict[str,
 def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
     from mlflow import MlflowClient
 
-    from embedlib.tracking import default_uri
+    from embedlib.tracking_store import default_uri
 
     client = MlflowClient(default_uri(world["config"].workspace))
     experiment = client.get_experiment_by_name("embedlib")

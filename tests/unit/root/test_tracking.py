@@ -12,7 +12,8 @@ import pytest
 
 from embedlib import tracking
 from embedlib.errors import UserError
-from embedlib.tracking import Input, Tracker, default_uri, point_champion
+from embedlib.tracking import Input, Tracker, point_champion
+from embedlib.tracking_store import default_uri
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

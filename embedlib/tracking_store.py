@@ -1,0 +1,59 @@
+"""The workspace's own MLflow database: where it lies, and its files' addresses after a move."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from embedlib.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+#: Where MLflow's own database keeps addresses of files.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def default_uri(root: Path) -> str:
+    """The workspace's own SQLite store, independent of the working directory.
+
+    Raises:
+        UserError: The path cannot stand in such an address: the database would be made elsewhere.
+    """
+    place = root.resolve()
+    if "?" in str(place):
+        raise UserError(
+            "MLflow cannot keep its database in a folder with a question mark in its path",
+            where=str(place),
+            remedy="choose another workspace, or give tracking.uri",
+        )
+    return f"sqlite:///{place / 'mlflow.db'}"
+
+
+def follow_moved_workspace(root: Path) -> None:
+    """Let the workspace's own MLflow database name its files where the workspace is now.
+
+    MLflow keeps absolute addresses of files; a workspace that was moved or restored elsewhere would
+    show runs whose files and models cannot be found.
+    """
+    database, here = root / "mlflow.db", (root.resolve() / "mlartifacts").as_uri()
+    if not database.is_file():
+        return
+    with closing(sqlite3.connect(database, timeout=30)) as db, db:
+        rows = db.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        homes = {r[0] for r in rows if r[0] and r[0].endswith("/mlartifacts")}
+        for before in homes - {here}:
+            logger.info("MLflow's files are in %s now, no longer in %s", here, before)
+            for table, column in PLACES:
+                db.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608 - names from PLACES
+                    f" WHERE substr({column}, 1, ?) = ?",
+                    (here, len(before) + 1, len(before), before),
+                )
