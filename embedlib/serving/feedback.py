@@ -5,6 +5,7 @@ JSON lines, one write a line: lines of several servers on one workspace do not m
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # else another's half-written line would look torn
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line

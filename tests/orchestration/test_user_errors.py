@@ -108,7 +108,7 @@ def test_a_mistake_in_a_shard_is_not_tried_again_and_the_rest_as_configured():
     assert shard.retries == 0
 
 
-@pytest.mark.parametrize("address", ["not a url", "ftp://host/x", "https://", "http://[::1"])
+@pytest.mark.parametrize("address", ["not a url", "ftp://host/x", "https:///x", "http://[::1"])
 def test_an_address_that_is_none_is_refused_and_not_shown(address):
     from flows.automations import require_address
 

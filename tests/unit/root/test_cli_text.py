@@ -38,6 +38,7 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "rollback": (["-w", "WORKSPACE", "--to", "1"], {0}, ["release 1 is live"]),
     "verify": (["-w", "WORKSPACE"], {0}, ["artifacts", "0 damaged"]),
     "export": (["OUT", "-w", "WORKSPACE"], {0}, ["160 vectors in"]),
+    "push-model": (["acme/m", "-w", "WORKSPACE", "--dry-run"], {0}, ["acme/m", "README.md"]),
     "serve": (["-w", "WORKSPACE"], {0}, ["serving"]),
     "recommend": ([], {0}, ["all-MiniLM-L6-v2", "ruled out"]),
     "compare": (["-w", "WORKSPACE"], {0}, ["tokens/s", "nDCG@10", "difference in"]),
@@ -60,6 +61,7 @@ def outcome(root: Path) -> Any:
     report = Store(root).root / "report.html"
     return Outcome(
         verdict="keep",
+        headline="Keep the base.",
         reasons=["no gain"],
         promoted=False,
         release=release.number,
