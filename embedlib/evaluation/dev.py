@@ -55,6 +55,7 @@ class DevSet:
         doc_texts: What an encoder sees of each document, [n].
         qrels: Relevance by query id and document id.
         name: Kind of judgement: ``human``, ``log`` or ``derived``.
+        rows: Corpus row of each document, int64 [n]; None where the set has a corpus of its own.
     """
 
     query_ids: list[str]
@@ -63,6 +64,7 @@ class DevSet:
     doc_texts: list[str]
     qrels: dict[str, dict[str, int]]
     name: str = "human"
+    rows: Rows | None = None
 
     @classmethod
     def read(
@@ -103,6 +105,7 @@ class DevSet:
             [judged.withheld.get(int(r), text) for r, text in zip(rows, texts, strict=True)],
             judged.qrels,
             judged.name,
+            np.asarray(rows, dtype=np.int64),
         )
 
     def score(

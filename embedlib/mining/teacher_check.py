@@ -35,17 +35,17 @@ class TeacherCheck(NamedTuple):
         return self.hybrid >= self.student - TOLERANCE
 
 
-def check_teacher(dev: DevSet, encoder: Encoder) -> TeacherCheck:
+def check_teacher(dev: DevSet, encoder: Encoder, documents: Floats) -> TeacherCheck:
     """Rank a dev set by the model and by the fused score (``embedlib.retrieval.fusion``).
 
     Args:
         dev: Queries and a small corpus, n documents.
         encoder: The base model.
+        documents: Its vectors of these documents, float32 [n, d].
 
     Raises:
         DataError: No document has a word.
     """
-    documents = encoder.encode_documents(dev.doc_texts)
     dense = encoder.encode_queries(dev.query_texts) @ documents.T  # [q, n]
     bm25 = build_bm25(dev.doc_texts)
     lexical = np.stack([bm25.scores(text) for text in dev.query_texts])

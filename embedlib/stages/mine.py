@@ -47,7 +47,7 @@ def run(
     teacher, check = config.teacher, None
     if teacher == "auto":
         read_dev = partial(DevSet.read, documents, queries.path, rng=job.generator("dev"))
-        teacher, check = chosen_teacher(mining, read_dev, encoder)
+        teacher, check = chosen_teacher(mining, read_dev, encoder, stored)
     summary = mine_examples(
         Work(job.out, job.scratch),
         mining,
@@ -64,16 +64,17 @@ def run(
 
 
 def chosen_teacher(
-    pairs: MiningPairs, read_dev: Callable[[], DevSet | None], encoder: Encoder
+    pairs: MiningPairs, read_dev: Callable[[], DevSet | None], encoder: Encoder, vectors: Vectors
 ) -> tuple[Teacher, TeacherCheck | None]:
-    """``auto`` made definite: the hybrid where most pairs lack labels, unless people's dev is against it."""
+    """Resolve ``auto``: the hybrid where most pairs lack labels, unless people's dev is against it."""
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
     if labelled * 2 >= len(pairs.pairs):
         return "none", None
     dev = read_dev()
-    if dev is None or dev.name == "derived":  # taken from documents, such queries prefer what people do not
+    # derived queries, taken from documents, prefer what people do not
+    if dev is None or dev.rows is None or dev.name == "derived":
         return "hybrid", None
-    check = check_teacher(dev, encoder)
+    check = check_teacher(dev, encoder, vectors.take(dev.rows))
     logger.info(
         "dev nDCG@10 of the model %.4f, of its hybrid with BM25 %.4f (%d queries): %s",
         *check,

@@ -13,7 +13,7 @@ from embedlib.errors import DataError
 from embedlib.evaluation.dev import DevSet
 from embedlib.mining.pairs import MiningPairs
 from embedlib.mining.teacher import HybridTeacher
-from embedlib.mining.teacher_check import TOLERANCE
+from embedlib.mining.teacher_check import TOLERANCE, check_teacher
 from embedlib.models.encoder import Encoder
 from embedlib.pairs.candidate import Candidate
 from embedlib.stages.base import run_stage
@@ -154,7 +154,22 @@ def test_derived_dev_queries_have_no_say_in_who_teaches() -> None:
     every = np.arange(len(pairs))
     mining = MiningPairs(pairs, every, [pair.query for pair in pairs], every)
     unused = cast("Encoder", None)  # nothing is ranked
-    assert chosen_teacher(mining, lambda: dev, unused) == ("hybrid", None)
+    assert chosen_teacher(mining, lambda: dev, unused, unused) == ("hybrid", None)
+
+
+def test_the_teacher_check_uses_the_vectors_that_are_there() -> None:
+    class QueriesOnly:
+        """An encoder that cannot encode documents."""
+
+        def encode_queries(self, texts):
+            return np.array([[1.0, 0.0]], dtype=np.float32)
+
+    dev = DevSet(["q"], ["otter"], ["a", "b"], ["an otter swims", "a fox"], {"q": {"a": 1}})
+    vectors = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
+    check = check_teacher(dev, cast("Encoder", QueriesOnly()), vectors)
+    assert check.student == pytest.approx(1 / np.log2(3))  # by vectors the answer is second
+    assert check.queries == 1
+    assert check_teacher(dev, cast("Encoder", QueriesOnly()), vectors[::-1]).student == 1.0
 
 
 def test_without_a_dev_query_the_hybrid_teaches(store: Store, world: dict[str, Any]) -> None:
