@@ -123,8 +123,8 @@ class Mine(Section):
     """Name or folder of a CrossEncoder that scores every candidate again before the filters."""
     teacher: Teacher = "auto"
     """Whose scores are stored for distillation: the hybrid of BM25 and the base model, a cross-encoder or
-    a larger encoder; ``auto``: hybrid where less than half of the pairs are labelled, unless the hybrid
-    ranks people's dev queries clearly worse than the model does; otherwise none."""
+    a larger encoder; ``auto``: the hybrid where less than half of the pairs are labelled and people's dev
+    queries do not rank it below the model, else none."""
     teacher_model: str | None = None
     """Name or folder of the cross-encoder or encoder that teaches."""
     batch_queries: int = Field(2048, ge=1, le=100_000)

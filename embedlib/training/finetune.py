@@ -104,16 +104,26 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
         if watcher is not None:
             watcher.restore_best()
         merge_adapters(prepared.encoder.module)
-        chosen = _average(options, prepared, start, dev)
+        chosen = _average(options, prepared, start, dev, labelled=_labelled(Path(job.inputs["examples"])))
         _save(job, options, prepared, watcher, watch)
     return _summary(prepared, plan, watcher, watch, seconds) | chosen
 
 
+def _labelled(examples: Path) -> bool:
+    """Whether most examples are judgements, not derived from documents."""
+    return labelled_share(examples) >= 0.5
+
+
 def _average(
-    options: TrainOptions, prepared: Prepared, start: dict[str, torch.Tensor], dev: DevSet | None
+    options: TrainOptions,
+    prepared: Prepared,
+    start: dict[str, torch.Tensor],
+    dev: DevSet | None,
+    *,
+    labelled: bool,
 ) -> dict[str, float]:
     """Average the weights with those at the start; labels are trusted to the end unless told otherwise."""
-    share = options.share or (None if prepared.loss == "kl" else 1.0)
+    share = options.share or (1.0 if labelled else None)
     share, figures = average_with_start(prepared.encoder, start, share, dev, bf16=prepared.bf16)
     return {"share": share, **{f"dev_share_{tried}": round(value, 4) for tried, value in figures.items()}}
 
@@ -149,7 +159,7 @@ def _dev_watch(
 def _negatives(options: TrainOptions, loss: str, examples: Path) -> int:
     if options.negatives is not None:
         return options.negatives
-    return default_negatives(loss, labelled=labelled_share(examples) >= 0.5)
+    return default_negatives(loss, labelled=_labelled(examples))
 
 
 def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:

@@ -154,7 +154,7 @@ def test_derived_dev_queries_have_no_say_in_who_teaches() -> None:
     every = np.arange(len(pairs))
     mining = MiningPairs(pairs, every, [pair.query for pair in pairs], every)
     unused = cast("Encoder", None)  # nothing is ranked
-    assert chosen_teacher(mining, lambda: dev, unused, unused) == ("hybrid", None)
+    assert chosen_teacher(mining, lambda: dev, unused, unused) == ("none", None)
 
 
 def test_the_teacher_check_uses_the_vectors_that_are_there() -> None:
@@ -172,9 +172,9 @@ def test_the_teacher_check_uses_the_vectors_that_are_there() -> None:
     assert check_teacher(dev, cast("Encoder", QueriesOnly()), vectors[::-1]).student == 1.0
 
 
-def test_without_a_dev_query_the_hybrid_teaches(store: Store, world: dict[str, Any]) -> None:
+def test_without_a_dev_query_the_pairs_teach(store: Store, world: dict[str, Any]) -> None:
     world |= {"pairs": small.pairs(store, LABEL_FREE), "queries": small.queries(store, {"dev": {}}, {})}
-    assert run(store, world).read_json("report.json")["teacher"] == "hybrid"
+    assert run(store, world).read_json("report.json")["teacher"] == "none"
 
 
 def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, Any]) -> None:
