@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from embedlib import escape
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.corpus.marks import MARKS
@@ -107,6 +108,9 @@ def conclude(run: RunContext, event: Trigger | None, outcome: Outcome, consent: 
     word = as_json(consent)
     emit_event(run, f"embedlib.release.{state}", {**outcome.model_dump(mode="json"), "approval": word})
     run.tracker.figures("approval", word or {})
+    reasons = [f"- {escape.markdown(reason)}" for reason in outcome.reasons]
+    text = "\n".join([f"**{escape.markdown(outcome.headline)}**\n", *reasons])
+    run.tracker.describe(text, {"verdict": outcome.verdict})
     detail = outcome.verdict
     if consent is not None and not consent.approve:
         detail += f", declined by {consent.by}: {consent.note}"

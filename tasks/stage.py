@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from embedlib.errors import BudgetExhausted, UserError
 from embedlib.progress import began, ended, watched
 from embedlib.stages.base import Stage, run_stage
 from embedlib.store import ArtifactRef
-from embedlib.tracking import Input
+from embedlib.tracking import Input, Tracker
 from tasks.artifacts import show
 from tasks.context import RunContext
 from tasks.progress import UiProgress
@@ -96,5 +97,16 @@ def record(run: RunContext, name: str, ref: ArtifactRef, reused: bool) -> None:
     tracker.figures(name, {**manifest.summary, **cost, "reused": reused})
     if ref.kind in DATA:
         tracker.inputs([Input(ref.kind, ref.digest, DATA[ref.kind], str(ref.path), manifest.summary)])
+    if ref.file("curve.json").is_file() and not reused:
+        record_curve(tracker, name, ref.read_json("curve.json"))
     tracker.files(name, show(name, ref))
     tracker.flush_soon()
+
+
+def record_curve(tracker: Tracker, name: str, curve: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """Record a training's loss and dev figures step by step, as MLflow draws them."""
+    for series in ("loss", "dev"):
+        for point in curve.get(series) or ():
+            for figure, value in point.items():
+                if figure != "step":
+                    tracker.point(f"{name}.{series}.{figure}", int(point["step"]), float(value))

@@ -258,3 +258,8 @@ def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
     assert any(name.startswith("train.") for name in first.data.metrics)
     files = {f.path for f in client.list_artifacts(first.info.run_id)}
     assert {"report", "decide tuned"} <= files
+    assert first.data.tags["verdict"] == world["outcome"].verdict
+    assert first.data.tags["mlflow.note.content"].startswith("**")
+    curve = client.get_metric_history(first.info.run_id, "train.loss.loss")
+    assert len({point.step for point in curve}) == len(curve) > 1
+    assert {d.dataset.name for d in first.inputs.dataset_inputs} == {"corpus", "queries"}
