@@ -96,7 +96,7 @@ def test_what_people_mark_is_trained_on_by_the_next_life_cycle(tmp_path: Path, t
         "evaluate": {"guards": []},
     }
     config = load_config(values=values)
-    lifecycle(config)
+    lifecycle(config=config)
     store = Store(config.workspace)
     before = {ref.fingerprint for ref in store.artifacts("queries")}
 
@@ -115,7 +115,7 @@ def test_what_people_mark_is_trained_on_by_the_next_life_cycle(tmp_path: Path, t
         assert server.wait(60) == 0
     assert len((config.workspace / MARKS).read_text().splitlines()) == 20
 
-    lifecycle(config)
+    lifecycle(config=config)
     (queries,) = [ref for ref in store.artifacts("queries") if ref.fingerprint not in before]
     train = read_judgements(queries.path, "train")
     assert train.qrels["mark:dwelling of fox by desert"] == {"d020": 1, "d090": 0}

@@ -34,7 +34,7 @@ def test_a_folder_of_mixed_files_becomes_a_release_that_answers(tmp_path: Path, 
         "evaluate": {"guards": []},
     }
     config = load_config(values=values)
-    outcome = lifecycle(config)
+    outcome = lifecycle(config=config)
     decision = Store(config.workspace).get("decision", outcome.decision)
     profile = decision.parents["evaluation"].parents["corpus"].read_json("profile.json")
     assert profile["left_out"]["count"] == len(files.SKIPPED)
