@@ -68,8 +68,9 @@ def chosen_teacher(
 ) -> tuple[Teacher, TeacherCheck | None]:
     """Resolve ``auto``: the hybrid where most pairs lack labels and people's dev queries speak for it.
 
-    Without their word the pairs teach by themselves, each document against the batch's others: on titles
-    and sentences of four collections that gained more for the model alone than the hybrid's soft scores.
+    Without their word the pairs teach by themselves, each document against the batch's others: alone, the
+    model gained more by that than by the hybrid's soft scores on two collections judged by people and on
+    docstrings, and less on a third, whose people's dev queries speak for the hybrid.
     """
     labelled = sum(pair.origin == "label" for pair in pairs.pairs)
     if labelled * 2 >= len(pairs.pairs):
