@@ -194,8 +194,10 @@ def test_nothing_is_cleaned_away_while_a_release_cannot_be_read(three):
 
 
 def test_a_lost_lock_file_of_a_release_is_made_again(three):
-    (three.root / "releases" / "3" / ".hold").unlink()
+    lock = three.root / "releases" / "3" / ".hold"
+    lock.unlink()
     ReleaseLock(three.root, 3).close()
+    assert lock.is_file()
 
 
 def test_numbers_only_grow_even_after_rollback_and_removal(three):
