@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -130,7 +131,8 @@ class ReadingProcess:
         child.wait()
         for stream in (child.stdin, child.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):  # a request that a dead process never took
+                    stream.close()
 
     def __enter__(self) -> ReadingProcess:
         return self

@@ -240,6 +240,7 @@ def test_a_file_beyond_the_bounds_of_the_process_is_left_out_and_the_next_is_rea
         assert [type(item) for item in process.read(tmp_path / "a.pdf", "a.pdf")] == [Record]
         assert process._child is not None
         process._child.kill()
+        process._child.wait()
         (rejected,) = process.read(tmp_path / "a.pdf", "a.pdf")
         assert rejected.reason == "damaged: the process that read it ended with SIGKILL"
         assert [type(item) for item in process.read(tmp_path / "a.pdf", "a.pdf")] == [Record]
