@@ -21,7 +21,7 @@ from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index
 from embedlib.index.choose import Demands
 from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
-from embedlib.index.info import Settings, open_index
+from embedlib.index.info import SearchSettings, open_index
 from embedlib.index.plot import label
 from embedlib.index.queries import sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
@@ -62,7 +62,7 @@ def real(types: list[str]) -> int:
     truth = exact_search(held_out, vectors.blocks, K).rows
     flat = DenseIndex(
         build_index("Flat", vectors, vectors.dimension, rng=np.random.default_rng(0)),
-        VectorRows(vectors), Settings(), normalized=True,
+        VectorRows(vectors), SearchSettings(), normalized=True,
     )  # fmt: skip
     print(f"{len(vectors):,} vectors of {vectors.dimension}, {len(held_out)} held-out queries, one thread")
     print(f"{'type':<14}{'setting':<22}{'recall@10':>10}{'ms':>9}{'x flat':>8}{'MiB':>8}{'build s':>9}")

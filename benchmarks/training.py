@@ -43,7 +43,7 @@ from embedlib.models.resolve import resolve_model
 from embedlib.training.backbone import faster_on_cpu
 from embedlib.training.batches import make_batches
 from embedlib.training.data import TrainingSet
-from embedlib.training.loop import Recipe, build_trainer
+from embedlib.training.loop import TrainingRecipe, build_trainer
 from embedlib.training.losses import build_loss
 from embedlib.training.options import TrainOptions
 from embedlib.training.trainer import Watch
@@ -120,7 +120,7 @@ def ours(data: TrainingSet, steps: int, batch: int, folder: Path) -> tuple[Any, 
     faster_on_cpu(encoder.module, bf16=bf16)
     watch = Watch(lambda done, total, what: None)
     parts = (batches.positions, batches.sampler, batches.collate, data.names)
-    recipe = Recipe(loss, *parts, steps, 5e-5, bf16, warmup=0.0, weight_decay=0.0)
+    recipe = TrainingRecipe(loss, *parts, steps, 5e-5, bf16, warmup=0.0, weight_decay=0.0)
     return build_trainer(encoder.module, recipe, folder, seed=0, callbacks=[watch]), watch
 
 

@@ -20,7 +20,7 @@ from tasks.context import RunContext
 from tasks.encode import encode
 
 
-class Measured(NamedTuple):
+class Evaluations(NamedTuple):
     """An evaluation for each labelled collection by its name, and what was reached on general sets."""
 
     collections: dict[str, ArtifactRef]
@@ -34,7 +34,7 @@ def evaluate(
     data: list[Path] | None = None,
     mteb: list[str] | None = None,
     runs: dict[str, list[Path]] | None = None,
-) -> Measured:
+) -> Evaluations:
     """Measure models on labelled collections and general sets; trains and publishes nothing.
 
     Args:
@@ -60,7 +60,7 @@ def evaluate(
             level=config.evaluate.level,
             draws=config.evaluate.draws,
         )
-        return Measured(
+        return Evaluations(
             general=stages.general(run, general, models=named) if general.sets or general.guards else None,
             collections={
                 name: on_collection(run, options, named, name) for name, options in given.collections.items()

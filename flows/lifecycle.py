@@ -17,7 +17,7 @@ from embedlib.stages.preflight import LIFECYCLE, preflight
 from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
-from flows.outcome import DEFAULTS, Outcome, Trigger, as_json, run_name
+from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
 from flows.proof import Data, Encoded, Proof, encoded, measure
 from flows.student import with_student
 from tasks import stages
@@ -47,7 +47,7 @@ def lifecycle(
     workspace: Path | None = None,
     config: Config = DEFAULTS,
     event: Trigger | None = None,
-) -> State[Outcome]:
+) -> State[RunOutcome]:
     """Ingest, publish the base, make training data, tune, prove, decide, index, publish.
 
     Args:
@@ -97,12 +97,12 @@ def lifecycle(
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
         if promoted:
             register(run, config, chosen.model)
-        outcome = Outcome.of(proof.decision, report, release, promoted)
+        outcome = RunOutcome.of(proof.decision, report, release, promoted)
         conclude(run, event, outcome, consent)
     return Completed(message=f"{outcome.verdict}: {outcome.headline}", data=outcome)
 
 
-def conclude(run: RunContext, event: Trigger | None, outcome: Outcome, consent: Approval | None) -> None:
+def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consent: Approval | None) -> None:
     """Tell the world, the tracking run and the monitor's history what came of the run, and on whose word."""
     state = "published" if outcome.promoted else "kept"
     word = as_json(consent)

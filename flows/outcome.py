@@ -38,7 +38,7 @@ def _plain(value: Any) -> dict[str, Any]:
     return value.model_dump() if isinstance(value, BaseModel) else dict(value or {})
 
 
-class Outcome(BaseModel):
+class RunOutcome(BaseModel):
     """What a lifecycle run decided and left behind."""
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +52,7 @@ class Outcome(BaseModel):
     report: Path
 
     @classmethod
-    def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release, promoted: bool) -> Outcome:
+    def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release, promoted: bool) -> RunOutcome:
         """Gather the outcome from its artifacts."""
         values = decision.read_json("decision.json")
         return cls(

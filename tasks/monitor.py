@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from embedlib.config.monitoring import Monitor
-from embedlib.monitoring.check import Limits
+from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import MonitorReport, acknowledge, check_live
 from embedlib.store import ArtifactRef
 from tasks.context import RunContext
@@ -21,7 +21,7 @@ def check_release(run: RunContext, config: Monitor, corpus: ArtifactRef | None) 
     """Check the live release against its baselines, and the documents as they are now."""
     report = check_live(
         run.workspace,
-        Limits(**config.model_dump()),
+        MonitorThresholds(**config.model_dump()),
         now=datetime.now(UTC),
         seed=run.seed,
         fresh_corpus=corpus.path if corpus else None,

@@ -12,7 +12,7 @@ from index_workspace import load
 from embedlib.index import Searcher
 from embedlib.serving.access import BearerKey, HostNames
 from embedlib.serving.app import create_app
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 from embedlib.serving.server import Server, listen
 from embedlib.serving.service import Reranker, Service
 
@@ -21,9 +21,9 @@ class LiveServer:
     """``with LiveServer(root) as server``: ``server.client`` asks it."""
 
     def __init__(
-        self, root: Path, *, key: str = "", limits: Limits | None = None, reranker=None, log=None
+        self, root: Path, *, key: str = "", limits: RequestLimits | None = None, reranker=None, log=None
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or RequestLimits()
         rerank = Reranker("toy-reranker", reranker) if reranker else None
         self.service = Service(Searcher(root, load=load), self.limits, rerank, log)
         app = create_app(self.service, key=BearerKey(key), names=HostNames())

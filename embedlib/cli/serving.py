@@ -11,7 +11,7 @@ from embedlib.index.search import Searcher
 from embedlib.serving.access import HostNames, read_key
 from embedlib.serving.app import create_app
 from embedlib.serving.feedback import QueryLog
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 from embedlib.serving.server import listen, serve
 from embedlib.serving.service import Service, load_reranker
 
@@ -30,7 +30,7 @@ def serve_live(config: Config) -> None:
     options = config.serve
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key = read_key(options.host, options.key_env)
-    limits = Limits(
+    limits = RequestLimits(
         body_bytes=int(options.max_body_mb * (1 << 20)),
         head_s=options.timeout_s,
         body_s=options.timeout_s,
@@ -39,7 +39,7 @@ def serve_live(config: Config) -> None:
         query_chars=options.max_query_chars,
         texts=options.max_texts,
         k=options.max_k,
-        hits=max(options.max_k, Limits.hits),
+        hits=max(options.max_k, RequestLimits.hits),
         waiting=options.waiting,
         window_s=options.window_ms / 1000,
         threads=options.threads,

@@ -197,7 +197,7 @@ class Files(Section):
     """Longest time for one file, in seconds."""
 
 
-class Limits(Section):
+class QualityLimits(Section):
     """Shares above which the run fails, with the remedy."""
 
     truncated_share: float = Field(1.0, ge=0, le=1)
@@ -231,7 +231,7 @@ class Ingest(Section):
     """Bounds on the reading of HTML, PDF, Office, mail and zip files."""
     profile_documents: int = Field(5_000, ge=1)
     """Documents whose tokens are counted for the profile; a larger corpus is sampled evenly."""
-    limits: Limits = Limits()
+    limits: QualityLimits = QualityLimits()
     """Shares above which the run fails."""
 
 

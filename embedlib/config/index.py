@@ -44,7 +44,7 @@ class Index(Section):
     """Threads for building; all cores when empty. With one thread a build is reproducible to the byte."""
 
 
-class Canary(Section):
+class CanaryQuery(Section):
     """A query whose answer is known."""
 
     query: str = Field(min_length=1)
@@ -57,7 +57,7 @@ class Canary(Section):
 class Publish(Section):
     """What a release must pass, and how long old ones are kept."""
 
-    canaries: tuple[Canary, ...] = ()
+    canaries: tuple[CanaryQuery, ...] = ()
     """Queries that must find their document before anything is published."""
 
     canary_k: int = Field(10, ge=1, le=1000)
@@ -84,7 +84,7 @@ class Publish(Section):
 
     @field_validator("canaries")
     @classmethod
-    def _no_blank_query(cls, value: tuple[Canary, ...]) -> tuple[Canary, ...]:
+    def _no_blank_query(cls, value: tuple[CanaryQuery, ...]) -> tuple[CanaryQuery, ...]:
         for canary in value:
             if not canary.query.strip():
                 raise ValueError("a canary query must hold text")

@@ -53,7 +53,7 @@ class _Row(NamedTuple):
 
 
 @dataclass
-class Counts:
+class ReadCounts:
     """What was read and what became of it."""
 
     records: int = 0
@@ -76,7 +76,7 @@ def build_corpus(
     cut: Cut | None = None,
     max_characters: int | None = None,
     progress: Progress = silent,
-) -> Counts:
+) -> ReadCounts:
     """Write ``corpus.parquet``, ``aliases.parquet`` and, where documents were cut, ``chunks.parquet``.
 
     Args:
@@ -96,7 +96,7 @@ def build_corpus(
     Raises:
         DataError: A bad row, where bad rows end the run.
     """
-    counts = Counts()
+    counts = ReadCounts()
     rows, claims = ExternalSorter(scratch / "rows", _ROWS), Claims(scratch)
     for row, wanted in _prepared(_of_length(items, max_characters), rejects, cut, counts, progress):
         rows.add(row)
@@ -133,7 +133,7 @@ def read_aliases(folder: Path) -> dict[str, str]:
 
 
 def _prepared(
-    items: Iterable[Item], rejects: Rejects, cut: Cut | None, counts: Counts, progress: Progress
+    items: Iterable[Item], rejects: Rejects, cut: Cut | None, counts: ReadCounts, progress: Progress
 ) -> Iterator[tuple[_Row, list[Claim]]]:
     """Cleaned rows in the order read, documents cut where ``cut`` is given, and the ids they want."""
     for item in items:
@@ -168,7 +168,7 @@ def _of_length(items: Iterable[Item], longest: int | None) -> Iterator[Item]:
 
 
 def _rows(
-    item: Record, title: str, text: str, cut: Cut | None, counts: Counts
+    item: Record, title: str, text: str, cut: Cut | None, counts: ReadCounts
 ) -> Iterator[tuple[_Row, list[Claim]]]:
     source, number = _PLACE.sub("", item.where), counts.records
     pieces = cut(title, text) if cut else []
@@ -203,7 +203,9 @@ def _kept(rows: Iterable[_Row], settled: Settled, chunks: ExternalSorter) -> Ite
         yield {name: getattr(row, name) for name in CORPUS.names}
 
 
-def _reported(rows: Iterable[dict[str, str]], counts: Counts, progress: Progress) -> Iterator[dict[str, str]]:
+def _reported(
+    rows: Iterable[dict[str, str]], counts: ReadCounts, progress: Progress
+) -> Iterator[dict[str, str]]:
     for number, row in enumerate(rows, start=1):
         if number % 5000 == 0:
             progress(number, counts.records, "documents written")

@@ -26,7 +26,7 @@ _HEADERS = frozenset(
 )
 
 
-class Query(NamedTuple):
+class LabelledQuery(NamedTuple):
     """A query's text, and the name of the slice it belongs to, if any."""
 
     text: str
@@ -53,20 +53,20 @@ class Labels:
         unread: Files of judgements that belong to no known split.
     """
 
-    queries: dict[str, Query] = field(default_factory=dict)
+    queries: dict[str, LabelledQuery] = field(default_factory=dict)
     judgements: dict[str, list[Judgement]] = field(default_factory=dict)
     origin: str = "human"
     unread: list[str] = field(default_factory=list)
 
 
-def read_queries(path: Path, reject: Reject) -> dict[str, Query]:
+def read_queries(path: Path, reject: Reject) -> dict[str, LabelledQuery]:
     """Queries of a JSONL, CSV or TSV file, by id.
 
     Args:
         path: The file, ``.gz`` or not.
         reject: Told of each query that cannot be used: no id, no text, an id given twice.
     """
-    queries: dict[str, Query] = {}
+    queries: dict[str, LabelledQuery] = {}
     for where, row in rows_of(path):
         query = row if isinstance(row, Rejected) else _query(row, where)
         if isinstance(query, Rejected):
@@ -86,7 +86,7 @@ def rows_of(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Rejected]]:
     return json_rows(path, max_bytes=MAX_BYTES)
 
 
-def _query(row: Mapping[str, Any], where: str) -> tuple[str, Query] | Rejected:
+def _query(row: Mapping[str, Any], where: str) -> tuple[str, LabelledQuery] | Rejected:
     id_name, text_name = usual(QUERY_ID_NAMES, row), usual(QUERY_NAMES, row)
     query_id, text = row.get(id_name), row.get(text_name)
     if isinstance(query_id, int) and not isinstance(query_id, bool):
@@ -99,7 +99,7 @@ def _query(row: Mapping[str, Any], where: str) -> tuple[str, Query] | Rejected:
     if not isinstance(text, str) or not (cleaned := clean_title(text)):
         return Rejected(where, f"query {query_id!r} has no text")
     label = row.get("label")
-    return query_id, Query(cleaned, (clean_title(str(label)) or None) if label is not None else None)
+    return query_id, LabelledQuery(cleaned, (clean_title(str(label)) or None) if label is not None else None)
 
 
 def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
@@ -212,7 +212,7 @@ def read_log(
             continue
         text, doc_id, times = click
         query_id = f"log:{text.casefold()}"
-        labels.queries.setdefault(query_id, Query(text))
+        labels.queries.setdefault(query_id, LabelledQuery(text))
         clicks.setdefault((query_id, doc_id), [0, where])[0] += times
     labels.judgements[""] = [
         Judgement(query_id, doc_id, len(str(total)), where)

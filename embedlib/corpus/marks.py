@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.corpus.clean import clean_title
-from embedlib.corpus.labels import Judgement, Labels, Query, Reject
+from embedlib.corpus.labels import Judgement, LabelledQuery, Labels, Reject
 from embedlib.corpus.records import Rejected
 from embedlib.corpus.tabular import json_rows
 
@@ -52,7 +52,7 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
         if known(judgement.doc_id) is None:
             gone += 1
             continue
-        labels.queries.setdefault(judgement.query_id, Query(text))
+        labels.queries.setdefault(judgement.query_id, LabelledQuery(text))
         last[judgement.query_id, judgement.doc_id] = judgement
     if last:
         labels.judgements["train"] = [*labels.judgements.get("train", []), *last.values()]

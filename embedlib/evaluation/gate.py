@@ -66,17 +66,6 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class History:
-    """What happened before.
-
-    Args:
-        uses: Decisions already made with this test set; each further one weakens its word.
-    """
-
-    uses: int = 0
-
-
-@dataclass(frozen=True)
 class Decision:
     """The verdict, why, and what follows.
 
@@ -108,13 +97,13 @@ class Decision:
         return value
 
 
-def decide(figures: GateInputs, policy: Policy, history: History = History()) -> Decision:
+def decide(figures: GateInputs, policy: Policy, uses: int = 0) -> Decision:
     """Judge a candidate.
 
     Args:
         figures: What the evaluation found.
         policy: What a candidate must show.
-        history: Earlier decisions on the same test set.
+        uses: Decisions already made with this test set; each further one weakens its word.
 
     Returns:
         ``promote``: as served proven better than what is live (the incumbent if there is one, else the
@@ -125,7 +114,7 @@ def decide(figures: GateInputs, policy: Policy, history: History = History()) ->
         ``not-enough-evidence``: the test set cannot tell.
     """
     verdict, reasons = _judge(figures, policy)
-    return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures, history.uses)
+    return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures, uses)
 
 
 def first_release(figures: GateInputs) -> Decision:

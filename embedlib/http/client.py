@@ -21,9 +21,9 @@ from embedlib.fingerprint import digest
 from embedlib.http.key import ApiKey
 from embedlib.http.ledger import Ledger
 from embedlib.http.limits import RateGate, exhausted_s, retry_after_s
-from embedlib.http.request import ApiRequest, ApiSettings, Counts, Malformed, RequestRejected
-from embedlib.http.retrying import Backoff, Patience, Transient
-from embedlib.http.usage import Budget, Usage
+from embedlib.http.request import ApiRequest, ApiSettings, Malformed, RequestCounts, RequestRejected
+from embedlib.http.retrying import Backoff, StopRetrying, Transient
+from embedlib.http.usage import Budget, TokenUsage
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ class ApiClient:
     def __init__(self, settings: ApiSettings, *, ledger: Ledger | None = None) -> None:
         self.settings, self.ledger = settings, ledger
         self.key = ApiKey(settings.key_env)
-        spent = ledger.usage if ledger is not None else Usage()
+        spent = ledger.usage if ledger is not None else TokenUsage()
         self.budget = Budget(settings.token_budget, settings.money_budget, settings.price, spent)
-        self.counts = Counts()
+        self.counts = RequestCounts()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(settings.max_concurrency)
@@ -143,7 +143,7 @@ class ApiClient:
 
     def _attempts(self, request: ApiRequest, keys: list[str]) -> list[Any]:
         retrying = tenacity.Retrying(
-            stop=Patience(self.settings.retries, self.settings.max_wait_s),
+            stop=StopRetrying(self.settings.retries, self.settings.max_wait_s),
             wait=Backoff(self.settings.backoff_s, self.settings.max_wait_s),
             retry=tenacity.retry_if_exception_type(Transient),
             before_sleep=self._note_retry,
@@ -166,7 +166,7 @@ class ApiClient:
         self._count("answered")
         return values
 
-    def _attempt(self, request: ApiRequest) -> tuple[list[Any], Usage]:
+    def _attempt(self, request: ApiRequest) -> tuple[list[Any], TokenUsage]:
         self._gate.enter()
         status, headers, content = self._exchange(request)
         if status != httpx.codes.OK:
@@ -240,7 +240,7 @@ class ApiClient:
     def _error(self, kind: type[E], what: str, request: ApiRequest, **aspects: str) -> E:
         return kind(what, where=f"POST {self.settings.base_url}{request.path}", **aspects)
 
-    def _settle(self, entries: list[tuple[str, Any]], usage: Usage) -> None:
+    def _settle(self, entries: list[tuple[str, Any]], usage: TokenUsage) -> None:
         self.budget.add(usage)
         if self.ledger is not None:
             self.ledger.put(entries, usage)

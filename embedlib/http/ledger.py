@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from embedlib.errors import CorruptArtifact, DiskFull
-from embedlib.http.usage import Usage
+from embedlib.http.usage import TokenUsage
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        self.usage = Usage()
+        self.usage = TokenUsage()
         self.damaged = 0
         self._offsets: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class Ledger:
             self._reader.seek(self._offsets[key])
             return json.loads(self._reader.readline())["value"]
 
-    def put(self, entries: Sequence[tuple[str, Any]], usage: Usage) -> None:
+    def put(self, entries: Sequence[tuple[str, Any]], usage: TokenUsage) -> None:
         """Append answers that one request bought, and sync them to disk.
 
         Args:
@@ -130,7 +130,7 @@ class Ledger:
                 self._check_version(record["schema_version"])
                 return
             if record["usage"]:
-                self.usage += Usage(**record["usage"])
+                self.usage += TokenUsage(**record["usage"])
             if record["key"] is not None:
                 self._offsets[record["key"]] = offset
         except (ValueError, KeyError, TypeError):

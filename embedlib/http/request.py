@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from embedlib.errors import ConfigError, ProviderError
-from embedlib.http.usage import Price, Usage
+from embedlib.http.usage import Price, TokenUsage
 
 
 class RequestRejected(ProviderError):
@@ -20,8 +20,8 @@ class RequestRejected(ProviderError):
 class Malformed(Exception):
     """An answer that is not what was asked for; raised by a request's ``parse``, retried."""
 
-    def __init__(self, problem: str, usage: Usage | None = None) -> None:
-        self.problem, self.usage = problem, usage or Usage()
+    def __init__(self, problem: str, usage: TokenUsage | None = None) -> None:
+        self.problem, self.usage = problem, usage or TokenUsage()
         super().__init__(problem)
 
 
@@ -80,13 +80,13 @@ class ApiRequest:
 
     path: str
     body: dict[str, Any]
-    parse: Callable[[Any], tuple[list[Any], Usage]]
-    estimate: Usage = field(default_factory=Usage)
+    parse: Callable[[Any], tuple[list[Any], TokenUsage]]
+    estimate: TokenUsage = field(default_factory=TokenUsage)
     keys: Sequence[str] = ()
 
 
 @dataclass
-class Counts:
+class RequestCounts:
     """What the client went through, for reports."""
 
     answered: int = 0

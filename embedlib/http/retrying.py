@@ -19,7 +19,7 @@ class Transient(Exception):
         super().__init__(problem)
 
 
-class Patience:
+class StopRetrying:
     """Stops one request's attempts: after so many faults, or after so long under a rate limit.
 
     A rate limit is no fault: with many requests in flight some are refused many times over.

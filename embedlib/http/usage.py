@@ -13,15 +13,15 @@ MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
-class Usage:
+class TokenUsage:
     """Requests answered and tokens billed."""
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -44,7 +44,7 @@ class Price:
     input_per_million: float = 0.0
     output_per_million: float = 0.0
 
-    def cost(self, usage: Usage) -> float:
+    def cost(self, usage: TokenUsage) -> float:
         """US dollars for ``usage``."""
         dollars = usage.input_tokens * self.input_per_million + usage.output_tokens * self.output_per_million
         return dollars / MILLION
@@ -69,7 +69,7 @@ class Budget:
         max_tokens: int | None = None,
         max_cost: float | None = None,
         price: Price | None = None,
-        spent: Usage | None = None,
+        spent: TokenUsage | None = None,
     ) -> None:
         if max_cost is not None and price is None:
             raise ConfigError(
@@ -77,23 +77,23 @@ class Budget:
                 remedy="set price_input_per_million (and price_output_per_million), or use a token budget",
             )
         self.max_tokens, self.max_cost, self.price = max_tokens, max_cost, price or Price()
-        self._spent = spent or Usage()
-        self._reserved: list[Usage] = []
+        self._spent = spent or TokenUsage()
+        self._reserved: list[TokenUsage] = []
         self._changed = threading.Condition()
 
     @property
-    def spent(self) -> Usage:
+    def spent(self) -> TokenUsage:
         """What has been used so far, earlier runs included."""
         with self._changed:
             return self._spent
 
-    def add(self, usage: Usage) -> None:
+    def add(self, usage: TokenUsage) -> None:
         """Count what an answered request cost."""
         with self._changed:
             self._spent += usage
 
     @contextmanager
-    def reserve(self, estimate: Usage) -> Iterator[None]:
+    def reserve(self, estimate: TokenUsage) -> Iterator[None]:
         """Hold room for a request while it is made.
 
         Raises:
@@ -112,12 +112,12 @@ class Budget:
                 self._reserved.remove(estimate)
                 self._changed.notify_all()
 
-    def _fits(self, estimate: Usage) -> bool:
+    def _fits(self, estimate: TokenUsage) -> bool:
         total = sum(self._reserved, self._spent + estimate)
         tokens_fit = self.max_tokens is None or total.tokens <= self.max_tokens
         return tokens_fit and (self.max_cost is None or self.price.cost(total) <= self.max_cost)
 
-    def _exhausted(self, estimate: Usage) -> BudgetExhausted:
+    def _exhausted(self, estimate: TokenUsage) -> BudgetExhausted:
         limits = []
         if self.max_tokens is not None:
             limits.append(f"{self.max_tokens} tokens")

@@ -8,7 +8,7 @@ from typing import Any
 from embedlib.contracts import Vectors, require_sorted_unique, write_json
 from embedlib.errors import DiskFull, MismatchError
 from embedlib.index.dense import scored_dimension, truncate
-from embedlib.index.info import INDEX_FILE, INFO_FILE, MOMENTS_FILE, IndexInfo, Recall, Settings
+from embedlib.index.info import INDEX_FILE, INFO_FILE, MOMENTS_FILE, IndexInfo, Recall, SearchSettings
 from embedlib.index.queries import QuerySample
 from embedlib.index.select import SelectedIndex
 from embedlib.retrieval.moments import vector_moments
@@ -67,7 +67,7 @@ def write_index(
     return info
 
 
-def write_moments(out: Path, vectors: Vectors, settings: Settings, indexed: int) -> None:
+def write_moments(out: Path, vectors: Vectors, settings: SearchSettings, indexed: int) -> None:
     """Write the moments of the vectors as an index of ``indexed`` components scores them."""
     dimension = scored_dimension(settings, indexed, vectors.dimension)
     normalized = bool(vectors.info["normalized"])

@@ -16,7 +16,7 @@ LINKS = 32
 MIB = 1 << 20
 
 
-class Candidate(NamedTuple):
+class IndexCandidate(NamedTuple):
     """A factory string, its estimated size in MiB when searched, and why it stands in the list."""
 
     factory: str
@@ -32,7 +32,7 @@ class Demands(NamedTuple):
     latency_ms: float | None = None
 
 
-def candidates(count: int, dimension: int, demands: Demands) -> list[Candidate]:
+def candidates(count: int, dimension: int, demands: Demands) -> list[IndexCandidate]:
     """Index types worth trying, best first; every one fits the memory budget.
 
     Args:
@@ -59,7 +59,7 @@ def candidates(count: int, dimension: int, demands: Demands) -> list[Candidate]:
     return [c for c in fitting if c.factory != "Flat"] or fitting
 
 
-def _every(count: int, dimension: int) -> list[Candidate]:
+def _every(count: int, dimension: int) -> list[IndexCandidate]:
     lists, code = list_count(count), code_bytes(dimension)
     flat, links = 4 * dimension, 8 * LINKS + 16
     graph = [
@@ -110,12 +110,12 @@ def training_need(factory: str, count: int) -> int:
     return min(count, max([64 * 256, *(64 * n for n in lists)]))
 
 
-def describe(tried: Sequence[tuple[Candidate, str]]) -> str:
+def describe(tried: Sequence[tuple[IndexCandidate, str]]) -> str:
     """Why the last candidate was taken, and why those before it were not."""
     *failed, (chosen, _) = tried
     passed_over = [f"{c.factory} {why}" for c, why in failed]
     return "; ".join([f"{chosen.factory}: {chosen.reason}", *passed_over])
 
 
-def _sized(factory: str, per_vector: int, count: int, fixed: int, reason: str) -> Candidate:
-    return Candidate(factory, (per_vector * count + fixed) / MIB, reason)
+def _sized(factory: str, per_vector: int, count: int, fixed: int, reason: str) -> IndexCandidate:
+    return IndexCandidate(factory, (per_vector * count + fixed) / MIB, reason)

@@ -12,7 +12,7 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows, Vectors
 from embedlib.errors import DataError, MismatchError
-from embedlib.index.info import INDEX_FILE, IndexInfo, Settings, open_index, read_info
+from embedlib.index.info import INDEX_FILE, IndexInfo, SearchSettings, open_index, read_info
 from embedlib.retrieval.dense import exact_search
 from embedlib.retrieval.hits import Hits, sort_hits
 
@@ -79,12 +79,12 @@ def faiss_threads(count: int | None) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def scored_dimension(settings: Settings, indexed: int, stored: int) -> int:
+def scored_dimension(settings: SearchSettings, indexed: int, stored: int) -> int:
     """Components that an index's hits are scored by, of those indexed and those stored."""
     return stored if settings.rescore else indexed
 
 
-def apply_settings(index: Any, settings: Settings) -> None:
+def apply_settings(index: Any, settings: SearchSettings) -> None:
     """Set the search parameter on an index that no other thread searches yet."""
     if settings.parameter is not None:
         import faiss
@@ -102,7 +102,7 @@ class DenseIndex:
         normalized: Whether vectors have unit norm.
     """
 
-    def __init__(self, index: Any, rows: VectorRows, settings: Settings, normalized: bool) -> None:
+    def __init__(self, index: Any, rows: VectorRows, settings: SearchSettings, normalized: bool) -> None:
         apply_settings(index, settings)
         self.index, self.rows, self.settings, self.normalized = index, rows, settings, normalized
 

@@ -17,7 +17,7 @@ IDS_FILE = "ids.parquet"
 MOMENTS_FILE = "moments.npz"
 
 
-class Settings(BaseModel):
+class SearchSettings(BaseModel):
     """How an index is searched.
 
     ``parameter`` is the FAISS search parameter that trades speed for recall (``nprobe``,
@@ -35,7 +35,7 @@ class Point(BaseModel):
     """One measured setting of the curve."""
 
     model_config = ConfigDict(frozen=True)
-    settings: Settings
+    settings: SearchSettings
     recall: float
 
 
@@ -65,7 +65,7 @@ class IndexInfo(BaseModel):
     normalized: bool
     model_digest: str
     corpus_digest: str
-    settings: Settings
+    settings: SearchSettings
     recall: Recall
     curve: list[Point]
 

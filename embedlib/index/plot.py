@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedlib.index.info import Point, Settings
+from embedlib.index.info import Point, SearchSettings
 
 
-def label(settings: Settings) -> str:
+def label(settings: SearchSettings) -> str:
     """A setting in a few characters: ``efSearch=64 x4`` is 64 nodes explored, 4k candidates rescored."""
     name = "exact" if settings.parameter is None else f"{settings.parameter}={settings.value}"
     return f"{name} x{settings.rescore}" if settings.rescore else name

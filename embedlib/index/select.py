@@ -11,7 +11,7 @@ import numpy as np
 from embedlib.contracts import Floats, Rows, Vectors
 from embedlib.errors import UserError
 from embedlib.index.build import build_index, checked_blocks
-from embedlib.index.choose import BINARY, Candidate, Demands, candidates, describe
+from embedlib.index.choose import BINARY, Demands, IndexCandidate, candidates, describe
 from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
 from embedlib.index.tune import Tuned, latency_ms, tune
 from embedlib.progress import Progress, silent
@@ -67,7 +67,7 @@ def select_index(
     """
     dimension = _dimension(vectors, request)
     truth = exact_search(queries, lambda: checked_blocks(vectors), min(request.recall_k, len(vectors))).rows
-    tried: list[tuple[Candidate, str]] = []
+    tried: list[tuple[IndexCandidate, str]] = []
     best: SelectedIndex | None = None
     for candidate in _candidates(len(vectors), dimension, request):
         made = _attempt(candidate, vectors, request, queries, truth, rng=rng, progress=progress)
@@ -85,15 +85,15 @@ def select_index(
     return best
 
 
-def _candidates(count: int, dimension: int, request: Request) -> list[Candidate]:
+def _candidates(count: int, dimension: int, request: Request) -> list[IndexCandidate]:
     if request.factory == "auto":
         return candidates(count, dimension, request.demands)
     factory = BINARY if request.factory == "binary" else request.factory
-    return [Candidate(factory, 0.0, "asked for")]
+    return [IndexCandidate(factory, 0.0, "asked for")]
 
 
 def _attempt(
-    candidate: Candidate,
+    candidate: IndexCandidate,
     vectors: Vectors,
     request: Request,
     queries: Floats,

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
-from embedlib.index.info import Point, Settings
+from embedlib.index.info import Point, SearchSettings
 
 EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 RESCORE_LADDER = (1, 2, 4, 8, 16, 32, 64)
@@ -19,7 +19,7 @@ RESCORE_LADDER = (1, 2, 4, 8, 16, 32, 64)
 class Tuned(NamedTuple):
     """The settings that were chosen, their recall, and every setting that was measured."""
 
-    settings: Settings
+    settings: SearchSettings
     recall: float
     curve: list[Point]
 
@@ -55,15 +55,15 @@ def tune(
         normalized: Whether vectors have unit norm.
         target: Recall@k to reach; when no setting does, the best one is returned.
     """
-    measured: dict[Settings, float] = {}
+    measured: dict[SearchSettings, float] = {}
 
-    def measure(settings: Settings) -> float:
+    def measure(settings: SearchSettings) -> float:
         search = DenseIndex(index, rows, settings, normalized)
         recall = recall_at_k(search.search(queries, truth.shape[1], complete=False).rows, truth)
         measured[settings] = recall
         return recall
 
-    def first(ladder: Iterator[Settings]) -> Settings:
+    def first(ladder: Iterator[SearchSettings]) -> SearchSettings:
         for settings in ladder:
             if measure(settings) >= target:
                 return settings
@@ -87,7 +87,7 @@ def is_lossy(index: Any, rows: VectorRows) -> bool:
     return index.d < rows.vectors.dimension or not isinstance(inner, full)
 
 
-def efforts(index: Any, rescore: int) -> Iterator[Settings]:
+def efforts(index: Any, rescore: int) -> Iterator[SearchSettings]:
     """Settings of the index's own search parameter, cheapest first."""
     import faiss
 
@@ -95,14 +95,14 @@ def efforts(index: Any, rescore: int) -> Iterator[Settings]:
     if ivf is not None:
         width = 1
         while width < ivf.nlist:
-            yield Settings(parameter="nprobe", value=width, rescore=rescore)
+            yield SearchSettings(parameter="nprobe", value=width, rescore=rescore)
             width *= 2
-        yield Settings(parameter="nprobe", value=ivf.nlist, rescore=rescore)
+        yield SearchSettings(parameter="nprobe", value=ivf.nlist, rescore=rescore)
     elif isinstance(_innermost(index), faiss.IndexHNSW):
         for beam in EF_LADDER:
-            yield Settings(parameter="efSearch", value=beam, rescore=rescore)
+            yield SearchSettings(parameter="efSearch", value=beam, rescore=rescore)
     else:
-        yield Settings(rescore=rescore)
+        yield SearchSettings(rescore=rescore)
 
 
 def latency_ms(index: DenseIndex, queries: Floats, k: int, repeats: int = 3) -> float:

@@ -33,7 +33,7 @@ BACKGROUND_SAMPLE = 4096
 
 
 @dataclass(frozen=True)
-class Plan:
+class MiningPlan:
     """How examples are made; the fields are those of the configuration, made definite."""
 
     rules: Rules
@@ -54,7 +54,7 @@ def mine_examples(
     known: KnownPositives,
     documents: Corpus,
     vectors: Vectors,
-    plan: Plan,
+    plan: MiningPlan,
     encoder: Encoder,
     *,
     progress: Progress,
@@ -96,7 +96,7 @@ def mine_examples(
     return report.summary() | {"teacher": plan.teacher}
 
 
-def make_sources(documents: Corpus, vectors: Vectors, plan: Plan) -> Sources:
+def make_sources(documents: Corpus, vectors: Vectors, plan: MiningPlan) -> Sources:
     """Everything that candidates are taken from and scored with."""
     lexical = "bm25" in plan.rules.miners or plan.teacher == "hybrid"
     sampled = np.linspace(0, len(documents) - 1, min(len(documents), BACKGROUND_SAMPLE)).astype(np.int64)
@@ -117,7 +117,7 @@ def _mine_block(
     pairs: MiningPairs,
     known: KnownPositives,
     sources: Sources,
-    plan: Plan,
+    plan: MiningPlan,
     encoder: Encoder,
 ) -> Block:
     vectors = encoder.encode_queries(block.texts)
@@ -155,7 +155,7 @@ def _rows(
         start += len(block.pairs)
 
 
-def _ranked_by(plan: Plan) -> str:
+def _ranked_by(plan: MiningPlan) -> str:
     """Whose scores order the candidates when nobody teaches."""
     if plan.cross_encoder:
         return "cross-encoder"

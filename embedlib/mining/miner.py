@@ -77,7 +77,7 @@ class Rules:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
 
-class Query(NamedTuple):
+class QueryMoments(NamedTuple):
     """The moments of a block of queries, which the hybrid's scores are made with."""
 
     dense: Moments
@@ -104,7 +104,7 @@ class Mined:
     positive_scores: Floats
     positive_ranking: Floats
     removed: dict[str, Counter[str]]
-    moments: Query | None
+    moments: QueryMoments | None
 
 
 def mine(texts: Sequence[str], queries: Floats, positives: Rows, sources: Sources, rules: Rules) -> Mined:
@@ -130,7 +130,7 @@ def mine(texts: Sequence[str], queries: Floats, positives: Rows, sources: Source
 
 def _propose(
     texts: Sequence[str], queries: Floats, positives: Rows, sources: Sources, rules: Rules
-) -> tuple[Candidates, Query | None, Floats]:
+) -> tuple[Candidates, QueryMoments | None, Floats]:
     """The miners' proposals in ranking order, the queries' moments, and the positives' ranking scores."""
     found: list[tuple[int, Hits]] = []
     if "dense" in rules.miners:
@@ -148,7 +148,7 @@ def _propose(
     dense = _dense(queries, rows, miners, dict(found).get(MINERS["dense"]), sources)
     known = np.concatenate([looked_up, lexical.hits.rows], axis=1)
     values = np.concatenate([lexical.at, lexical.hits.scores], axis=1)
-    moments = Query(sources.moments.of_queries(queries), lexical.moments)
+    moments = QueryMoments(sources.moments.of_queries(queries), lexical.moments)
     if rules.miners == ("bm25",):
         ranking, positive_ranking = look_up(rows, known, values), lexical.at[:, : positives.shape[1]]
     else:

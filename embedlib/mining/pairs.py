@@ -11,7 +11,7 @@ import numpy as np
 
 from embedlib.contracts import Corpus, Rows, read_rows
 from embedlib.errors import DataError
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 
 
 class QueryBlock(NamedTuple):
@@ -40,7 +40,7 @@ class MiningPairs(NamedTuple):
         query: int64 [n], each pair's query.
     """
 
-    pairs: list[Candidate]
+    pairs: list[CandidatePair]
     rows: Rows
     queries: list[str]
     query: Rows
@@ -66,7 +66,7 @@ def read_pairs(folder: Path, documents: Corpus, origins: Collection[str] | None 
     Raises:
         DataError: There is no pair, or one names a document that is not in the corpus.
     """
-    pairs = [Candidate(**row) for row in read_rows(folder / "pairs.parquet")]
+    pairs = [CandidatePair(**row) for row in read_rows(folder / "pairs.parquet")]
     if origins is not None:
         pairs = [pair for pair in pairs if pair.origin in origins]
     if not pairs:

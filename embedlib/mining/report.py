@@ -11,7 +11,7 @@ import numpy as np
 from embedlib.contracts import Corpus, Rows, document_text
 from embedlib.mining.blocks import Block, add_counts
 from embedlib.mining.candidates import ORIGINS
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.render import positive_text
 from embedlib.retrieval.hits import NO_ROW
 
@@ -75,7 +75,7 @@ class MiningReport:
 
 
 def example_samples(
-    blocks: Sequence[Block], pairs: Sequence[Candidate], rows: Rows, documents: Corpus, count: int = 10
+    blocks: Sequence[Block], pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus, count: int = 10
 ) -> list[dict[str, Any]]:
     """Examples as a person reads them, spread evenly over the blocks given.
 
@@ -92,7 +92,7 @@ def example_samples(
 
 
 def _sample(
-    block: Block, i: int, pairs: Sequence[Candidate], rows: Rows, documents: Corpus
+    block: Block, i: int, pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus
 ) -> dict[str, Any]:
     pair = pairs[int(block.pairs[i])]
     present = np.flatnonzero(block.negatives[i] != NO_ROW)

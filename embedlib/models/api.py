@@ -17,7 +17,7 @@ from embedlib.errors import DataError, ModelError
 from embedlib.http.client import ApiClient
 from embedlib.http.ledger import Ledger
 from embedlib.http.request import ApiRequest, ApiSettings, RequestRejected
-from embedlib.http.usage import Price, Usage
+from embedlib.http.usage import Price, TokenUsage
 from embedlib.models.api_batches import batch_texts, estimate_tokens, pack, unpack
 from embedlib.models.api_protocols import ApiSpec, Ask, Purpose, parse_api_spec
 from embedlib.models.encoder import check_texts, unit_norm
@@ -119,7 +119,7 @@ class ApiEncoder:
         return self._dimension
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> TokenUsage:
         """Requests and tokens billed so far, earlier runs with the same ledger included."""
         return self.client.budget.spent
 
@@ -223,7 +223,7 @@ class ApiEncoder:
     def _send(self, texts: list[str], ask: Ask, keys: list[str] | None = None) -> list[str]:
         protocol = self.spec.protocol
 
-        def parse(answer: Any) -> tuple[list[Any], Usage]:
+        def parse(answer: Any) -> tuple[list[Any], TokenUsage]:
             vectors, usage = protocol.parse(answer, len(texts))
             return [pack(vector) for vector in vectors], usage
 
@@ -231,7 +231,7 @@ class ApiEncoder:
             path=protocol.path,
             body=protocol.body(texts, ask),
             parse=parse,
-            estimate=Usage(1, sum(map(estimate_tokens, texts)), 0),
+            estimate=TokenUsage(1, sum(map(estimate_tokens, texts)), 0),
             keys=keys or [self._key(text, ask) for text in texts],
         )
         return self.client.send(request)

@@ -11,7 +11,7 @@ import numpy as np
 from embedlib.contracts import Floats
 from embedlib.errors import ModelError
 from embedlib.http.request import Malformed
-from embedlib.http.usage import Usage
+from embedlib.http.usage import TokenUsage
 
 Purpose = Literal["query", "document"]
 
@@ -51,7 +51,7 @@ class Protocol:
     has_purpose: bool
     truncates: bool
     body: Callable[[Sequence[str], Ask], dict[str, Any]]
-    parse: Callable[[Any, int], tuple[Floats, Usage]]
+    parse: Callable[[Any, int], tuple[Floats, TokenUsage]]
 
 
 def openai_body(texts: Sequence[str], ask: Ask) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def voyage_body(texts: Sequence[str], ask: Ask) -> dict[str, Any]:
     return body if ask.dimension is None else {**body, "output_dimension": ask.dimension}
 
 
-def parse_indexed(answer: Any, count: int) -> tuple[Floats, Usage]:
+def parse_indexed(answer: Any, count: int) -> tuple[Floats, TokenUsage]:
     """OpenAI's and Voyage's answer: items carry an ``index``, in whatever order they come.
 
     Args:
@@ -106,7 +106,7 @@ def parse_indexed(answer: Any, count: int) -> tuple[Floats, Usage]:
     return _matrix(vectors, usage), usage
 
 
-def parse_cohere(answer: Any, count: int) -> tuple[Floats, Usage]:
+def parse_cohere(answer: Any, count: int) -> tuple[Floats, TokenUsage]:
     """Cohere's answer: ``embeddings.float``, in the order of the texts; see ``parse_indexed``."""
     meta = answer.get("meta") if isinstance(answer, dict) else None
     usage = _usage(meta, "billed_units", ("input_tokens",))
@@ -119,17 +119,17 @@ def parse_cohere(answer: Any, count: int) -> tuple[Floats, Usage]:
     return _matrix(vectors, usage), usage
 
 
-def _usage(holder: Any, name: str, fields: Sequence[str]) -> Usage:
+def _usage(holder: Any, name: str, fields: Sequence[str]) -> TokenUsage:
     """Tokens billed; a provider that does not say costs nothing that can be counted."""
     found = holder.get(name) if isinstance(holder, dict) else None
     for field in fields:
         value = found.get(field) if isinstance(found, dict) else None
         if isinstance(value, int | float) and value >= 0:
-            return Usage(1, int(value), 0)
-    return Usage(1, 0, 0)
+            return TokenUsage(1, int(value), 0)
+    return TokenUsage(1, 0, 0)
 
 
-def _matrix(vectors: Sequence[Any], usage: Usage) -> Floats:
+def _matrix(vectors: Sequence[Any], usage: TokenUsage) -> Floats:
     try:
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused below
             out = np.asarray(vectors, dtype=np.float64).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from embedlib.errors import DataError
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.encoder import Encoder
-from embedlib.models.selection import Measured
+from embedlib.models.selection import MeasuredCost
 
 #: Calls that are timed at least, however long they take; their median is not one call's accident.
 LEAST_CALLS = 3
@@ -68,10 +68,10 @@ class Efficiency:
         """Plain numbers, for reports."""
         return asdict(self)
 
-    def measured(self) -> Measured:
+    def measured(self) -> MeasuredCost:
         """The figures that ``recommend`` takes instead of its estimates: one text's latency, memory."""
         single = next((s.ms_per_text for s in self.speeds if s.batch_size == 1), None)
-        return Measured(latency_ms=single, memory_mb=self.weights_mb)
+        return MeasuredCost(latency_ms=single, memory_mb=self.weights_mb)
 
 
 def efficiency(

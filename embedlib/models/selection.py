@@ -58,7 +58,7 @@ class Requirements(BaseModel):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredCost:
     """Figures from this machine, which replace estimates."""
 
     latency_ms: float | None = None
@@ -75,7 +75,7 @@ class Objection:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ModelCandidate:
     """A model that meets every requirement, and what speaks for it.
 
     Args:
@@ -111,12 +111,12 @@ class RuledOut:
 class Recommendation:
     """Best first, and those ruled out in the catalog's order."""
 
-    ranked: list[Candidate]
+    ranked: list[ModelCandidate]
     ruled_out: list[RuledOut]
 
 
 def recommend(
-    requirements: Requirements, catalog: Catalog, measured: Mapping[str, Measured] | None = None
+    requirements: Requirements, catalog: Catalog, measured: Mapping[str, MeasuredCost] | None = None
 ) -> Recommendation:
     """Rank the catalog's models against requirements.
 
@@ -134,7 +134,7 @@ def recommend(
     """
     ranked, ruled_out = [], []
     for model in catalog:
-        own = (measured or {}).get(model.name, Measured())
+        own = (measured or {}).get(model.name, MeasuredCost())
         objections = [o for check in _CHECKS for o in check(model, requirements, own)]
         if objections:
             ruled_out.append(RuledOut(model, objections))
@@ -159,7 +159,7 @@ def _device(r: Requirements) -> Literal["cpu", "gpu"]:
     return "gpu" if r.gpu else "cpu"
 
 
-def _latency(model: KnownModel, r: Requirements, own: Measured) -> float | None:
+def _latency(model: KnownModel, r: Requirements, own: MeasuredCost) -> float | None:
     return (
         own.latency_ms
         if own.latency_ms is not None
@@ -167,7 +167,7 @@ def _latency(model: KnownModel, r: Requirements, own: Measured) -> float | None:
     )
 
 
-def _memory(model: KnownModel, own: Measured) -> float | None:
+def _memory(model: KnownModel, own: MeasuredCost) -> float | None:
     if model.is_api:
         return 0.0
     return own.memory_mb if own.memory_mb is not None else model.memory_mb()
@@ -194,7 +194,7 @@ def _ceiling(name: str, value: float | None, most: float | None, unit: str, what
         yield Objection(name, f"{what} {_number(value)} {unit}, at most {_number(most)} wanted")
 
 
-def _check_place(model: KnownModel, r: Requirements, own: Measured) -> Iterator[Objection]:
+def _check_place(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
     if model.is_api and not r.api_allowed:
         yield Objection("api_allowed", "texts would leave this machine")
     if model.is_api and r.fine_tunable:
@@ -204,7 +204,7 @@ def _check_place(model: KnownModel, r: Requirements, own: Measured) -> Iterator[
         yield Objection("gpu", f"{model.parameters_millions:,.0f} million parameters need a GPU")
 
 
-def _check_quality(model: KnownModel, r: Requirements, own: Measured) -> Iterator[Objection]:
+def _check_quality(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
     if r.min_quality is None:
         return
     score = model.score(r.measure)
@@ -214,13 +214,13 @@ def _check_quality(model: KnownModel, r: Requirements, own: Measured) -> Iterato
         yield Objection("min_quality", f"{r.measure} {score.value:.1f}, at least {r.min_quality:.1f} wanted")
 
 
-def _check_cost(model: KnownModel, r: Requirements, own: Measured) -> Iterator[Objection]:
+def _check_cost(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
     yield from _ceiling("max_latency_ms", _latency(model, r, own), r.max_latency_ms, "ms", "latency")
     yield from _ceiling("max_memory_mb", _memory(model, own), r.max_memory_mb, "MiB", "memory")
     yield from _ceiling("max_price", _price(model), r.max_price, "$ per million tokens", "price")
 
 
-def _check_texts(model: KnownModel, r: Requirements, own: Measured) -> Iterator[Objection]:
+def _check_texts(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
     if r.document_tokens and model.context_tokens < r.document_tokens:
         yield Objection(
             "document_tokens", f"sees {model.context_tokens:,} tokens, documents have {r.document_tokens:,}"
@@ -233,14 +233,14 @@ def _check_texts(model: KnownModel, r: Requirements, own: Measured) -> Iterator[
         yield Objection("domain", f"made for {', '.join(model.domains)}")
 
 
-def _check_use(model: KnownModel, r: Requirements, own: Measured) -> Iterator[Objection]:
+def _check_use(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
     if r.max_dimension and _dimension(model, r.max_dimension) > r.max_dimension:
         yield Objection("max_dimension", f"{model.dimension} components and not made to be cut")
     if r.commercial and not model.commercial_use:
         yield Objection("commercial", f"licence {model.licence}")
 
 
-_CHECKS: tuple[Callable[[KnownModel, Requirements, Measured], Iterator[Objection]], ...] = (
+_CHECKS: tuple[Callable[[KnownModel, Requirements, MeasuredCost], Iterator[Objection]], ...] = (
     _check_place,
     _check_quality,
     _check_cost,
@@ -249,7 +249,7 @@ _CHECKS: tuple[Callable[[KnownModel, Requirements, Measured], Iterator[Objection
 )
 
 
-def _candidate(model: KnownModel, r: Requirements, own: Measured) -> Candidate:
+def _candidate(model: KnownModel, r: Requirements, own: MeasuredCost) -> ModelCandidate:
     score = model.score(r.measure)
     latency, memory, price = _latency(model, r, own), _memory(model, own), _price(model)
     reasons, caveats = [], []
@@ -271,7 +271,7 @@ def _candidate(model: KnownModel, r: Requirements, own: Measured) -> Candidate:
     dimension = _dimension(model, r.max_dimension)
     if dimension < model.dimension:
         reasons.append(f"can be cut to {dimension} components (Matryoshka)")
-    return Candidate(
+    return ModelCandidate(
         model, score.value if score else None, latency, memory, price or 0.0, dimension, reasons, caveats
     )
 
@@ -284,7 +284,7 @@ def _size(memory: float | None) -> str:
     return "runs here" if memory is None else f"runs here in {memory:,.0f} MiB (fp32 weights)"
 
 
-def _rank(candidate: Candidate, r: Requirements) -> tuple[float | str, ...]:
+def _rank(candidate: ModelCandidate, r: Requirements) -> tuple[float | str, ...]:
     """Sort key: what is preferred, then quality, price, memory, name; unknown figures last."""
     quality = math.inf if candidate.quality is None else -candidate.quality
     speed = math.inf if candidate.latency_ms is None else candidate.latency_ms

@@ -14,7 +14,7 @@ from embedlib.evaluation.significance import Interval, bootstrap_mean
 from embedlib.monitoring.logs import Label
 
 
-class Answer(NamedTuple):
+class FoundDocument(NamedTuple):
     """A document found, and the document it is a chunk of (itself when it is whole)."""
 
     doc_id: str
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 #: ``search(queries, k)`` gives, for each query, its answers, best first.
-Search = Callable[[Sequence[str], int], list[list[Answer]]]
+Search = Callable[[Sequence[str], int], list[list[FoundDocument]]]
 
 MEASURE = "nDCG@10"
 
@@ -134,7 +134,7 @@ def score_labels(
     return bootstrap_mean(np.array([values[q] for q in queries]), rng=rng)
 
 
-def _run(hits: Sequence[Answer], judged: Mapping[str, int]) -> dict[str, float]:
+def _run(hits: Sequence[FoundDocument], judged: Mapping[str, int]) -> dict[str, float]:
     """Hits by the ids that the labels use; of several chunks of one document the best counts."""
     run: dict[str, float] = {}
     for hit in hits:

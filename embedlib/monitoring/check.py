@@ -17,8 +17,8 @@ from embedlib.disk import write_atomic
 from embedlib.errors import DataError, EmbedlibError, UserError
 from embedlib.monitoring import signals
 from embedlib.monitoring.canaries import (
-    Answer,
     Baseline,
+    FoundDocument,
     choose_canaries,
     compare_canaries,
     found_canaries,
@@ -67,7 +67,7 @@ class Live(Protocol):
     def test_score(self) -> float | None:
         """nDCG@10 on the test queries, as its decision has it."""
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
+    def search(self, queries: Sequence[str], k: int) -> list[list[FoundDocument]]:
         """The first k answers to each query, best first."""
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
@@ -78,7 +78,7 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class MonitorThresholds:
     """What is watched and when it counts; the same names and meanings as the ``monitor`` options."""
 
     canaries: int = 50
@@ -115,7 +115,13 @@ class Observer:
     """
 
     def __init__(
-        self, live: Live, limits: Limits, history: History, *, now: datetime, rng: np.random.Generator
+        self,
+        live: Live,
+        limits: MonitorThresholds,
+        history: History,
+        *,
+        now: datetime,
+        rng: np.random.Generator,
     ) -> None:
         self.live, self.limits, self.history, self.now, self.rng = live, limits, history, now, rng
         self.corpus = Corpus(live.corpus)
@@ -239,7 +245,7 @@ def training_queries(folder: Path) -> list[str]:
 
 
 def ensure_baseline(
-    live: Live, history: History, limits: Limits, known_ids: set[str], rng: np.random.Generator
+    live: Live, history: History, limits: MonitorThresholds, known_ids: set[str], rng: np.random.Generator
 ) -> Baseline | None:
     """The canary baseline of the live model: taken when it is first released, then read back.
 

@@ -20,7 +20,7 @@ from embedlib.disk import file_lock, write_atomic
 logger = logging.getLogger(__name__)
 
 
-class Record(BaseModel):
+class HistoryRecord(BaseModel):
     """One line of the history."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class Signal(BaseModel):
     evidence: dict[str, Any] = {}
 
 
-class Check(Record):
+class Check(HistoryRecord):
     """One run of the monitor on one release (by number) and its model (by content digest)."""
 
     kind: Literal["check"] = "check"
@@ -54,7 +54,7 @@ class Check(Record):
         return next((s for s in self.signals if s.name == name), None)
 
 
-class Event(Record):
+class Event(HistoryRecord):
     """Something to act on, with its evidence; ``release`` and ``model`` were live then.
 
     ``id`` is the same however often the event is emitted again, so that what follows can be
@@ -76,7 +76,7 @@ class Event(Record):
         return {"event": self.name, **values}
 
 
-class Outcome(Record):
+class EventOutcome(HistoryRecord):
     """What became of an event: a run took it up, and how that ended."""
 
     kind: Literal["outcome"] = "outcome"
@@ -85,8 +85,8 @@ class Outcome(Record):
     detail: str = ""
 
 
-AnyRecord = Annotated[Check | Event | Outcome, Field(discriminator="kind")]
-_LINE: TypeAdapter[Check | Event | Outcome] = TypeAdapter(AnyRecord)
+AnyRecord = Annotated[Check | Event | EventOutcome, Field(discriminator="kind")]
+_LINE: TypeAdapter[Check | Event | EventOutcome] = TypeAdapter(AnyRecord)
 
 
 class Past(NamedTuple):
@@ -94,10 +94,10 @@ class Past(NamedTuple):
 
     checks: list[Check]
     events: list[Event]
-    outcomes: list[Outcome]
+    outcomes: list[EventOutcome]
 
 
-def past_of(records: Iterable[Check | Event | Outcome]) -> Past:
+def past_of(records: Iterable[Check | Event | EventOutcome]) -> Past:
     """Records sorted by time and parted by kind."""
     past = Past([], [], [])
     for record in sorted(records, key=lambda r: r.at):
@@ -121,7 +121,7 @@ class History:
         self.folder = Path(root) / "monitor"
         self.path = self.folder / "history.jsonl"
 
-    def append(self, *records: Check | Event | Outcome) -> None:
+    def append(self, *records: Check | Event | EventOutcome) -> None:
         """Write records at the end; on return they are on the disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
         data = "".join(record.model_dump_json() + "\n" for record in records).encode()

@@ -13,7 +13,7 @@ from embedlib.errors import EmbedlibError
 from embedlib.index.catalog import Release, current, releases_dir
 from embedlib.index.release_parts import SEEN_FILE, require_whole
 from embedlib.integrity import Checksums
-from embedlib.monitoring.canaries import MEASURE, Answer
+from embedlib.monitoring.canaries import MEASURE, FoundDocument
 from embedlib.monitoring.proof import read_proof
 
 #: Parts of up to so many bytes are read at each check, larger ones when their files change.
@@ -66,10 +66,10 @@ class LiveRelease:
 
         return load_encoder(self.release.ref(self.root, "model").path)
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Answer]]:
+    def search(self, queries: Sequence[str], k: int) -> list[list[FoundDocument]]:
         """The first k answers to each query as users get them, best first."""
         found = self._searcher.search(list(queries), k=k)
-        return [[Answer(hit.doc_id, hit.group_id, hit.score) for hit in hits] for hits in found]
+        return [[FoundDocument(hit.doc_id, hit.group_id, hit.score) for hit in hits] for hits in found]
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Query vectors of the release's model, [n, d]."""

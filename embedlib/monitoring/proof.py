@@ -16,7 +16,7 @@ from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
 
 
-class Proof(NamedTuple):
+class ReleasedScores(NamedTuple):
     """Values of the deciding measure on the deciding judged set.
 
     Args:
@@ -36,7 +36,7 @@ class Proof(NamedTuple):
         return self.values[served_system(self.released, search)]
 
 
-def read_proof(root: Path, release: Release) -> Proof | None:
+def read_proof(root: Path, release: Release) -> ReleasedScores | None:
     """The proof of a release's model; None where its evaluation is gone or had no judged query.
 
     Args:
@@ -62,7 +62,7 @@ def read_proof(root: Path, release: Release) -> Proof | None:
         return None
     order = sorted(by_system[released])
     values = {name: np.array([found[q] for q in order]) for name, found in by_system.items()}
-    return Proof(record["primary"], record["decides"], released, values)
+    return ReleasedScores(record["primary"], record["decides"], released, values)
 
 
 def _evaluation(root: Path, release: Release) -> ArtifactRef | None:

@@ -14,10 +14,10 @@ from embedlib.corpus.marks import SERVED_QUERIES
 from embedlib.disk import disk_errors
 from embedlib.escape import markdown
 from embedlib.index.catalog import releases
-from embedlib.monitoring.check import Limits, Observer
-from embedlib.monitoring.history import Check, Event, History, Outcome, Signal
+from embedlib.monitoring.check import MonitorThresholds, Observer
+from embedlib.monitoring.history import Check, Event, EventOutcome, History, Signal
 from embedlib.monitoring.live import open_live
-from embedlib.monitoring.triggers import EVENT_OF, Patience, Released, Votes, due_events, new_events
+from embedlib.monitoring.triggers import EVENT_OF, EventDeadlines, Released, Votes, due_events, new_events
 
 TREND_CHECKS = 48
 BARS = "▁▂▃▄▅▆▇█"
@@ -75,7 +75,7 @@ class MonitorReport(NamedTuple):
 
 def check_live(
     root: Path,
-    limits: Limits,
+    limits: MonitorThresholds,
     *,
     now: datetime,
     seed: int = 0,
@@ -119,7 +119,7 @@ def check_live(
         return MonitorReport(check, [*again, *new], trends(past.checks), check.notes)
 
 
-def reconcile(root: Path, limits: Limits, *, now: datetime) -> list[Event]:
+def reconcile(root: Path, limits: MonitorThresholds, *, now: datetime) -> list[Event]:
     """Events that were raised and led to nothing, to be emitted again; they are recorded as emitted.
 
     Calling it twice returns them once.
@@ -133,8 +133,10 @@ def reconcile(root: Path, limits: Limits, *, now: datetime) -> list[Event]:
     published = [
         Released(datetime.fromisoformat(r.created_at), r.parts["model"].digest) for r in releases(root)
     ]
-    patience = Patience(timedelta(seconds=limits.grace_s), timedelta(seconds=limits.run_s), limits.attempts)
-    due = due_events(history.read(), published, patience, now=now)
+    deadlines = EventDeadlines(
+        timedelta(seconds=limits.grace_s), timedelta(seconds=limits.run_s), limits.attempts
+    )
+    due = due_events(history.read(), published, deadlines, now=now)
     if due:
         history.append(*due)
     return due
@@ -143,7 +145,7 @@ def reconcile(root: Path, limits: Limits, *, now: datetime) -> list[Event]:
 def acknowledge(root: Path, event_id: str, state: str, *, now: datetime, detail: str = "") -> None:
     """Record what became of an event: ``started``, ``published``, ``kept`` or ``failed``."""
     History(root).append(
-        Outcome.model_validate({"at": now, "event_id": event_id, "state": state, "detail": detail})
+        EventOutcome.model_validate({"at": now, "event_id": event_id, "state": state, "detail": detail})
     )
 
 

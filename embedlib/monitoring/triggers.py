@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from embedlib.fingerprint import digest
-from embedlib.monitoring.history import Check, Event, Outcome, Past, Signal
+from embedlib.monitoring.history import Check, Event, EventOutcome, Past, Signal
 
 CORPUS_CHANGED = "embedlib.corpus.changed"
 QUERIES_DRIFTED = "embedlib.queries.drifted"
@@ -51,7 +51,7 @@ class Votes(NamedTuple):
     run: timedelta = timedelta(days=2)
 
 
-class Patience(NamedTuple):
+class EventDeadlines(NamedTuple):
     """When an event counts as lost.
 
     Args:
@@ -92,14 +92,16 @@ def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> lis
     return events
 
 
-def due_events(past: Past, releases: Sequence[Released], patience: Patience, *, now: datetime) -> list[Event]:
+def due_events(
+    past: Past, releases: Sequence[Released], deadlines: EventDeadlines, *, now: datetime
+) -> list[Event]:
     """Events that were raised and led to nothing, to be emitted again by the reconciling schedule.
 
     An event is settled when a run that took it up ended (published or kept), or when a release
     followed, whatever led to it: any release for a changed corpus, else one with another model.
-    It is due when nobody took it up within ``patience.grace`` of its last emission, when its run
-    failed, or when its run did not end within ``patience.run``; it is given up after
-    ``patience.attempts`` emissions.
+    It is due when nobody took it up within ``deadlines.grace`` of its last emission, when its run
+    failed, or when its run did not end within ``deadlines.run``; it is given up after
+    ``deadlines.attempts`` emissions.
 
     Returns:
         Each due event with ``attempt`` one higher and ``at`` set to ``now``.
@@ -111,9 +113,9 @@ def due_events(past: Past, releases: Sequence[Released], patience: Patience, *, 
         last[event.id] = event
     due = []
     for event in last.values():
-        if event.attempt >= patience.attempts or any(_settles(r, first[event.id]) for r in releases):
+        if event.attempt >= deadlines.attempts or any(_settles(r, first[event.id]) for r in releases):
             continue
-        if _unanswered(event, past.outcomes, patience, now):
+        if _unanswered(event, past.outcomes, deadlines, now):
             due.append(event.model_copy(update={"attempt": event.attempt + 1, "at": now}))
     return due
 
@@ -136,7 +138,7 @@ def _cooling(name: str, past: Past, votes: Votes, now: datetime) -> bool:
     return now - last.at < votes.cooldown * _backoff(list(earlier), past.outcomes)
 
 
-def _backoff(event_ids: Sequence[str], outcomes: Sequence[Outcome]) -> int:
+def _backoff(event_ids: Sequence[str], outcomes: Sequence[EventOutcome]) -> int:
     """2 to the number of latest events in a row whose run kept the incumbent, at most 8."""
     factor = 1
     for event_id in reversed(event_ids):
@@ -151,16 +153,18 @@ def _settles(release: Released, event: Event) -> bool:
     return release.at >= event.at and (event.name == CORPUS_CHANGED or release.model != event.model)
 
 
-def _unanswered(event: Event, outcomes: Sequence[Outcome], patience: Patience, now: datetime) -> bool:
+def _unanswered(
+    event: Event, outcomes: Sequence[EventOutcome], deadlines: EventDeadlines, now: datetime
+) -> bool:
     answers = [o for o in outcomes if o.event_id == event.id]
     if not answers:
-        return now - event.at >= patience.grace
+        return now - event.at >= deadlines.grace
     latest = answers[-1]
     if latest.at < event.at:  # emitted again since
-        return latest.state not in ("published", "kept") and now - event.at >= patience.grace
+        return latest.state not in ("published", "kept") and now - event.at >= deadlines.grace
     if latest.state == "failed":
-        return now - latest.at >= patience.grace
-    return latest.state == "started" and now - latest.at >= patience.run
+        return now - latest.at >= deadlines.grace
+    return latest.state == "started" and now - latest.at >= deadlines.run
 
 
 def _event(name: str, resource: str, check: Check, fired: Sequence[Signal], now: datetime) -> Event:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 LABEL_FREE = ("title", "heading", "sentence", "crop")
 
 
-class Candidate(NamedTuple):
+class CandidatePair(NamedTuple):
     """A query and the document that answers it.
 
     Args:

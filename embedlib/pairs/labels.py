@@ -9,13 +9,13 @@ from typing import NamedTuple
 from embedlib.contracts import Corpus, Judgements, read_judgements
 from embedlib.corpus.leaks import normalised
 from embedlib.pairs.answering import answering_chunks
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 
 
 class Labelled(NamedTuple):
     """Labelled pairs, and what became of the train split's judgements."""
 
-    pairs: list[Candidate]
+    pairs: list[CandidatePair]
     counts: dict[str, int]
 
 
@@ -35,7 +35,7 @@ def labelled_pairs(queries: Path, corpus: Corpus, held_out: Collection[str]) -> 
     others = (read_judgements(queries, split).queries for split in ("dev", "test"))
     protected = {normalised(text) for texts in others for text in texts.values()}
     answers = _answers(train, corpus, frozenset(held_out))
-    pairs: list[Candidate] = []
+    pairs: list[CandidatePair] = []
     counts = {"made": 0, "like_dev_or_test": 0, "held_out": 0, "not_in_corpus": 0}
     for query_id in sorted(train.qrels):
         query = train.queries.get(query_id, "")
@@ -47,7 +47,7 @@ def labelled_pairs(queries: Path, corpus: Corpus, held_out: Collection[str]) -> 
             if normalised(query) in protected:
                 counts["like_dev_or_test"] += 1
             elif doc_id in corpus.row_of and doc_id not in held_out:
-                pairs.append(Candidate(query_id, query, doc_id, "label", float(relevance)))
+                pairs.append(CandidatePair(query_id, query, doc_id, "label", float(relevance)))
             else:
                 counts["held_out" if corpus.rows_of(judged) else "not_in_corpus"] += 1
     return Labelled(pairs, counts | {"kept": len(pairs)})

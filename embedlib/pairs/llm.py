@@ -11,7 +11,7 @@ from typing import Any
 from embedlib.http.client import ApiClient
 from embedlib.http.ledger import Ledger
 from embedlib.http.request import ApiRequest, ApiSettings, Malformed
-from embedlib.http.usage import Usage
+from embedlib.http.usage import TokenUsage
 from embedlib.models.api_batches import estimate_tokens
 from embedlib.pairs.llm_answers import parse_queries
 
@@ -159,7 +159,7 @@ def _write(client: ApiClient, writer: Writer, document: tuple[str, str], n: int)
     truncated = malformed = 0
     for attempt in range(2):
         body = writer.body(text, n, attempt)
-        estimate = Usage(
+        estimate = TokenUsage(
             1, sum(estimate_tokens(m["content"]) for m in body["messages"]), writer.max_output_tokens
         )
         answer = client.send(ApiRequest("/chat/completions", body, _parse_chat, estimate))[0]
@@ -180,11 +180,11 @@ def _count(report: LlmReport, written: _Written) -> None:
     report.failed += not written.queries
 
 
-def _parse_chat(answer: Any) -> tuple[list[Any], Usage]:
+def _parse_chat(answer: Any) -> tuple[list[Any], TokenUsage]:
     """The text of an OpenAI chat completion; a refusal or an empty message is an empty text."""
     found = answer.get("usage") if isinstance(answer, dict) else None
     found = found if isinstance(found, dict) else {}
-    usage = Usage(1, _tokens(found.get("prompt_tokens")), _tokens(found.get("completion_tokens")))
+    usage = TokenUsage(1, _tokens(found.get("prompt_tokens")), _tokens(found.get("completion_tokens")))
     try:
         choice = answer["choices"][0]
         content = choice["message"].get("content") or ""

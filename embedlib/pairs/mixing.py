@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from embedlib.contracts import Rows
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 
 
 def mix(
-    pairs: Sequence[Candidate],
+    pairs: Sequence[CandidatePair],
     *,
     shares: Mapping[str, float],
     per_document: int,
     max_pairs: int,
     rng: np.random.Generator,
-) -> list[Candidate]:
+) -> list[CandidatePair]:
     """Choose among unlabelled pairs, at random, in the order in which they came.
 
     First each origin's share, then at most ``per_document`` pairs of a document, then, of what is
@@ -40,7 +40,7 @@ def mix(
 
 
 def _by_share(
-    pairs: Sequence[Candidate],
+    pairs: Sequence[CandidatePair],
     shares: Mapping[str, float],
     rng: np.random.Generator,
     among: Sequence[int] | Rows | None = None,
@@ -56,7 +56,7 @@ def _by_share(
     return np.sort(np.concatenate(kept)).astype(np.int64) if kept else np.empty(0, dtype=np.int64)
 
 
-def _capped(pairs: Sequence[Candidate], chosen: Rows, cap: int, rng: np.random.Generator) -> Rows:
+def _capped(pairs: Sequence[CandidatePair], chosen: Rows, cap: int, rng: np.random.Generator) -> Rows:
     """At most ``cap`` pairs a document, one of each origin before a second of any."""
     taken: Counter[str] = Counter()
     of_origin: Counter[tuple[str, str]] = Counter()

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from embedlib.contracts import Corpus
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.render import positive_text
 from embedlib.pairs.selection import Selection
 
 EXCERPT = 300
 
 
-def pairs_report(selection: Selection, mixed: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
+def pairs_report(selection: Selection, mixed: Sequence[CandidatePair]) -> dict[str, dict[str, Any]]:
     """Per origin: made, removed by each filter, left out by the mix, kept, and the kept share."""
     left = Counter(pair.origin for pair in mixed)
     table: dict[str, dict[str, Any]] = {}
@@ -28,7 +28,7 @@ def pairs_report(selection: Selection, mixed: Sequence[Candidate]) -> dict[str, 
 
 
 def pair_samples(
-    pairs: Sequence[Candidate], documents: Corpus, rng: np.random.Generator, count: int = 10
+    pairs: Sequence[CandidatePair], documents: Corpus, rng: np.random.Generator, count: int = 10
 ) -> list[dict[str, str]]:
     """``count`` random pairs as a person reads them: origin, query, and the positive as trained on."""
     chosen = [pairs[i] for i in sorted(rng.permutation(len(pairs))[:count].tolist())]

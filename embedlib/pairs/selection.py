@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.filters import (
     Mask,
     above_background,
@@ -26,7 +26,7 @@ Encode = Callable[[Sequence[str]], Floats]
 
 
 @dataclass(frozen=True)
-class Limits:
+class FilterThresholds:
     """Thresholds of the filters.
 
     Args:
@@ -44,7 +44,7 @@ class Limits:
 class Selection:
     """The pairs that are left, and how many of each origin every filter removed."""
 
-    pairs: list[Candidate]
+    pairs: list[CandidatePair]
     vectors: Floats
     made: Counter[str] = field(default_factory=Counter)
     removed: dict[str, Counter[str]] = field(default_factory=dict)
@@ -70,14 +70,14 @@ class Selection:
 
 
 def select_pairs(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[CandidatePair],
     *,
     protected: Sequence[str],
     row_of: Mapping[str, int],
     encode: Encode,
     bm25: BM25Index,
     blocks: Blocks,
-    limits: Limits,
+    limits: FilterThresholds,
 ) -> Selection:
     """Take out repetitions, leaks, queries that do not find their document, and near-identical ones.
 

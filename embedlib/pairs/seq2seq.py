@@ -12,7 +12,7 @@ from typing import Any
 from embedlib.errors import ModelError
 from embedlib.models.loading import missing_weights, require_weights
 from embedlib.models.resolve import resolve_model
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.progress import Progress
 
 #: Documents whose queries are written to disk together; what a killed run can lose.
@@ -105,7 +105,7 @@ def generated_pairs(
     sampling: Sampling,
     scratch: Path,
     progress: Progress,
-) -> Iterator[Candidate]:
+) -> Iterator[CandidatePair]:
     """Pairs of origin ``seq2seq``; finished shards are read back from ``scratch`` after a crash.
 
     Args:
@@ -130,7 +130,7 @@ def generated_pairs(
         written = json.loads(path.read_text(encoding="utf-8"))
         for (doc_id, _), texts in zip(shard, written, strict=True):
             for i, query in enumerate(dict.fromkeys(filter(None, texts))):
-                yield Candidate(f"seq2seq:{doc_id}:{i}", query, doc_id, "seq2seq")
+                yield CandidatePair(f"seq2seq:{doc_id}:{i}", query, doc_id, "seq2seq")
         progress(number * SHARD + len(shard), None, "documents with generated queries")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedlib.contracts import Document, document_text
 from embedlib.corpus.titles import body_of, heading_of, section_of, title_of
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.sentences import MAX_WORDS, MIN_REST, random_crop, random_sentences
 from embedlib.retrieval.tokens import words
 
@@ -21,7 +21,7 @@ GROUP_WINDOW = 16
 
 
 @dataclass(frozen=True)
-class Settings:
+class StructuralSettings:
     """How structural pairs are made.
 
     Args:
@@ -36,8 +36,8 @@ class Settings:
 
 
 def structural_pairs(
-    documents: Iterable[Document], settings: Settings, idf: Idf, rng: np.random.Generator
-) -> Iterator[Candidate]:
+    documents: Iterable[Document], settings: StructuralSettings, idf: Idf, rng: np.random.Generator
+) -> Iterator[CandidatePair]:
     """Pairs of one document after the other.
 
     Args:
@@ -60,15 +60,15 @@ def structural_pairs(
 
 
 def _own_pairs(
-    document: Document, settings: Settings, idf: Idf, rng: np.random.Generator
-) -> Iterator[Candidate]:
+    document: Document, settings: StructuralSettings, idf: Idf, rng: np.random.Generator
+) -> Iterator[CandidatePair]:
     for origin in settings.origins:
         yield from _of_origin(origin, document, settings, idf, rng)
 
 
 def _of_origin(
-    origin: str, document: Document, settings: Settings, idf: Idf, rng: np.random.Generator
-) -> Iterator[Candidate]:
+    origin: str, document: Document, settings: StructuralSettings, idf: Idf, rng: np.random.Generator
+) -> Iterator[CandidatePair]:
     if origin == "title" and _enough(body_of(document)) and _is_query(title := title_of(document)):
         yield _pair(origin, document, title)
     elif origin == "heading" and _enough(section_of(document)) and _is_query(heading := heading_of(document)):
@@ -102,8 +102,10 @@ def keyword_query(text: str, idf: Idf, count: int) -> str:
     return " ".join(term for term in frequency if term in best) if len(best) == count else ""
 
 
-def _pair(origin: str, document: Document, query: str, number: int = 0) -> Candidate:
-    return Candidate(f"{origin}:{document.doc_id}:{number}", " ".join(query.split()), document.doc_id, origin)
+def _pair(origin: str, document: Document, query: str, number: int = 0) -> CandidatePair:
+    return CandidatePair(
+        f"{origin}:{document.doc_id}:{number}", " ".join(query.split()), document.doc_id, origin
+    )
 
 
 def _enough(text: str) -> bool:

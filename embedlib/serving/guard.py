@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedlib.serving.access import BearerKey, HostNames
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 from embedlib.serving.metrics import Metrics
 from embedlib.serving.refusals import Refused, error_response
 
@@ -42,7 +42,7 @@ class Guard:
         *,
         names: HostNames,
         key: BearerKey,
-        limits: Limits,
+        limits: RequestLimits,
         metrics: Metrics,
         routes: frozenset[str],
     ) -> None:

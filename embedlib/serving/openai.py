@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from embedlib.contracts import Floats
 from embedlib.index.catalog import Release
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 from embedlib.serving.refusals import Refused
 from embedlib.serving.schemas import (
     EmbeddingsAnswer,
@@ -86,7 +86,7 @@ def _require_model(asked: str, release: Release) -> None:
         )
 
 
-def _check_texts(texts: list[str], limits: Limits, name: str) -> None:
+def _check_texts(texts: list[str], limits: RequestLimits, name: str) -> None:
     if not texts:
         raise Refused(422, f"{name}: at least one text")
     if len(texts) > limits.texts:
@@ -96,7 +96,7 @@ def _check_texts(texts: list[str], limits: Limits, name: str) -> None:
         raise Refused(422, f"{name}: at most {limits.text_chars} characters a text; found {longest}")
 
 
-def _check_query(query: str, limits: Limits) -> None:
+def _check_query(query: str, limits: RequestLimits) -> None:
     if len(query) > limits.query_chars:
         raise Refused(422, f"query: at most {limits.query_chars} characters; found {len(query)}")
 

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from embedlib.index import catalog
 from embedlib.index.search import Answer, SearchHit
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 from embedlib.serving.refusals import Refused
 from embedlib.serving.schemas import ReleaseRow, Releases, SearchAnswer, SearchRequest
 from embedlib.serving.service import SearchKind, Service, frozen
@@ -51,7 +51,7 @@ def check_search(request: SearchRequest, service: Service) -> list[str]:
     Raises:
         Refused: It does not, or wants a reranker where there is none.
     """
-    limits: Limits = service.limits
+    limits: RequestLimits = service.limits
     if (request.query is None) == (request.queries is None):
         raise Refused(422, "give either `query` or `queries`")
     queries = [request.query] if request.query is not None else request.queries or []

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from embedlib.errors import ServiceError
 from embedlib.serving.guard import Guard
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Server(uvicorn.Server):
         started: Called when requests are answered.
     """
 
-    def __init__(self, app: Guard, limits: Limits, started: Callable[[], object]) -> None:
+    def __init__(self, app: Guard, limits: RequestLimits, started: Callable[[], object]) -> None:
         self._when_started = started
         config = uvicorn.Config(
             app,
@@ -108,7 +108,7 @@ class Server(uvicorn.Server):
         self._when_started()
 
 
-def serve(app: Guard, opened: socket.socket, limits: Limits, started: Callable[[], object]) -> None:
+def serve(app: Guard, opened: socket.socket, limits: RequestLimits, started: Callable[[], object]) -> None:
     """Answer on a socket until SIGTERM or SIGINT; what was begun is finished first."""
     # uvicorn raises the signal anew when it has stopped: a stop that was asked for is no failure
     before = signal.signal(signal.SIGTERM, _ignore)

@@ -13,7 +13,7 @@ from embedlib.index.search import Answer, Embedded, Searcher
 from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
 from embedlib.serving.batcher import Batcher
 from embedlib.serving.feedback import Marks, QueryLog
-from embedlib.serving.limits import Limits
+from embedlib.serving.limits import RequestLimits
 from embedlib.serving.metrics import Metrics
 
 
@@ -57,7 +57,7 @@ class Service:
     def __init__(
         self,
         searcher: Searcher,
-        limits: Limits,
+        limits: RequestLimits,
         reranker: Reranker | None = None,
         log: QueryLog | None = None,
     ) -> None:

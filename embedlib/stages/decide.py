@@ -7,7 +7,7 @@ from typing import Any
 
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows, write_json
-from embedlib.evaluation.gate import History, Policy, decide, first_release
+from embedlib.evaluation.gate import Policy, decide, first_release
 from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.fingerprint import digest
@@ -39,7 +39,7 @@ def run(
     )
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans
-    uses = History(previous_uses(job.store, test_set))
+    uses = previous_uses(job.store, test_set)
     decision = decide(figures, policy_of(config), uses) if judged else first_release(figures)
     record = {**decision.as_json(), "test_set": test_set, "models": model_digests(evaluation)}
     write_json(job.out / "decision.json", record)

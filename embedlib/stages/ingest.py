@@ -11,7 +11,7 @@ from typing import Any
 
 from embedlib.config.data import Ingest
 from embedlib.contracts import Corpus, write_json
-from embedlib.corpus.build import Counts, build_corpus
+from embedlib.corpus.build import ReadCounts, build_corpus
 from embedlib.corpus.chunk import Cutter
 from embedlib.corpus.duplicates import near_duplicates
 from embedlib.corpus.profile import check_limits, profile_corpus, sample_rows
@@ -72,7 +72,7 @@ def run(job: Job, config: Ingest) -> dict[str, Any]:
     return _summary(profile, source)
 
 
-def _require_documents(counts: Counts, rejects: Rejects, source: Opened) -> None:
+def _require_documents(counts: ReadCounts, rejects: Rejects, source: Opened) -> None:
     if not counts.documents:
         raise DataError(
             "no document with text",
@@ -83,7 +83,7 @@ def _require_documents(counts: Counts, rejects: Rejects, source: Opened) -> None
         )
 
 
-def _counted(counts: Counts, rejects: Rejects, documents: int) -> dict[str, Any]:
+def _counted(counts: ReadCounts, rejects: Rejects, documents: int) -> dict[str, Any]:
     return {
         "documents": documents,
         "records": counts.records,

@@ -10,7 +10,7 @@ from typing import Any
 from embedlib.config.pairs import Mine, Teacher
 from embedlib.contracts import Corpus, Vectors
 from embedlib.evaluation.dev import DevSet
-from embedlib.mining.examples import Plan, mine_examples
+from embedlib.mining.examples import MiningPlan, mine_examples
 from embedlib.mining.filters import Thresholds
 from embedlib.mining.known_positives import KnownPositives
 from embedlib.mining.miner import Rules
@@ -87,7 +87,7 @@ def chosen_teacher(
     return ("hybrid" if check.may_teach else "none"), check
 
 
-def _plan(config: Mine, teacher: Teacher, job: Job) -> Plan:
+def _plan(config: Mine, teacher: Teacher, job: Job) -> MiningPlan:
     relative = config.relative_margin
     if relative == "auto":
         relative = 0.05 if teacher == "none" else None
@@ -95,7 +95,7 @@ def _plan(config: Mine, teacher: Teacher, job: Job) -> Plan:
     thresholds = Thresholds(
         config.absolute_margin, relative, config.max_score, config.min_score, config.skip_ranks
     )
-    return Plan(
+    return MiningPlan(
         rules=Rules(config.miners, config.depth, config.near_duplicate, thresholds),
         negatives=config.negatives,
         how=how,

@@ -23,7 +23,7 @@ from embedlib.config import data as options
 from embedlib.contracts import QRELS, QUERIES, Corpus, write_json, write_table
 from embedlib.corpus import beir
 from embedlib.corpus.derive import Derived, derive_queries, resembling
-from embedlib.corpus.labels import Labels, Query, Reject, read_log, read_qrels, read_queries
+from embedlib.corpus.labels import LabelledQuery, Labels, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.marks import add_marks
 from embedlib.corpus.rejects import FILE, Rejects
 from embedlib.corpus.splits import Resolver, Splits, make_splits
@@ -238,7 +238,7 @@ def _query_rows(
 ) -> Iterator[dict[str, str | None]]:
     for split in SPLITS:
         for query_id in sorted(divided.qrels.get(split, {})):
-            query: Query = labels.queries[query_id]
+            query: LabelledQuery = labels.queries[query_id]
             yield {
                 "query_id": query_id,
                 "text": query.text,

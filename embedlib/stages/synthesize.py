@@ -26,12 +26,12 @@ from embedlib.contracts import (
 from embedlib.errors import BudgetExhausted
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
-from embedlib.pairs.candidate import LABEL_FREE, Candidate
+from embedlib.pairs.candidate import LABEL_FREE, CandidatePair
 from embedlib.pairs.labels import labelled_pairs
 from embedlib.pairs.mixing import mix
 from embedlib.pairs.report import pair_samples, pairs_report
-from embedlib.pairs.selection import Limits, Selection, select_pairs
-from embedlib.pairs.structural import Settings, structural_pairs
+from embedlib.pairs.selection import FilterThresholds, Selection, select_pairs
+from embedlib.pairs.structural import StructuralSettings, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
@@ -106,10 +106,10 @@ class _Making:
         """(doc_id, text) of the usable documents, for the query writers."""
         return ((d.doc_id, document_text(d.title, d.text)) for d in self.usable(most))
 
-    def candidates(self, bm25: BM25Index) -> Iterator[Candidate]:
+    def candidates(self, bm25: BM25Index) -> Iterator[CandidatePair]:
         """Pairs of every origin, as yet unfiltered."""
         config = self.config
-        settings = Settings(self.origins, config.sentences_per_document, config.keyword_terms)
+        settings = StructuralSettings(self.origins, config.sentences_per_document, config.keyword_terms)
         documents, rng = self.usable(config.max_pairs), self.job.generator("crops")
         for count, pair in enumerate(structural_pairs(documents, settings, bm25.idf, rng), start=1):
             self.job.progress(count, None, "structural pairs")
@@ -119,7 +119,7 @@ class _Making:
         if "llm" in self.origins and config.llm is not None:
             yield from self._llm(config.llm)
 
-    def _seq2seq(self, options: Seq2Seq) -> Iterator[Candidate]:
+    def _seq2seq(self, options: Seq2Seq) -> Iterator[CandidatePair]:
         from embedlib.pairs.seq2seq import QueryWriter, Sampling, generated_pairs
 
         sampling = Sampling(
@@ -137,7 +137,7 @@ class _Making:
         texts = self.texts(options.max_documents)
         yield from generated_pairs(texts, writer, sampling, scratch, self.job.progress)
 
-    def _llm(self, options: Llm) -> Iterator[Candidate]:
+    def _llm(self, options: Llm) -> Iterator[CandidatePair]:
         """Queries of a language model; a spent budget ends them, and what was bought is used."""
         from embedlib.http.request import api_settings
         from embedlib.pairs.llm import LlmReport, Writer, generate_queries
@@ -158,7 +158,7 @@ class _Making:
         count = 0
         try:
             for doc_id, query in written:
-                yield Candidate(f"llm:{doc_id}:{count}", query, doc_id, "llm")
+                yield CandidatePair(f"llm:{doc_id}:{count}", query, doc_id, "llm")
                 count += 1
                 self.job.progress(count, None, "queries by the language model")
         except BudgetExhausted as error:
@@ -191,11 +191,11 @@ def _select(making: _Making, queries: Path, model: Path, stored: Vectors) -> Sel
         encode=lambda texts: encoder.encode_queries(texts, progress=making.job.progress),
         bm25=bm25,
         blocks=stored.blocks,
-        limits=Limits(config.round_trip_k, config.near_identical, config.leak_similarity),
+        limits=FilterThresholds(config.round_trip_k, config.near_identical, config.leak_similarity),
     )
 
 
-def _write(job: Job, pairs: list[Candidate], report: dict[str, Any], documents: Corpus) -> dict[str, Any]:
+def _write(job: Job, pairs: list[CandidatePair], report: dict[str, Any], documents: Corpus) -> dict[str, Any]:
     write_table(job.out / "pairs.parquet", (pair._asdict() for pair in pairs), PAIRS)
     coverage = round(len({pair.doc_id for pair in pairs}) / len(documents), 4)
     write_json(job.out / "report.json", {"pairs": len(pairs), "coverage": coverage, **report})

@@ -18,7 +18,7 @@ from embedlib.training.damage import DamagingCollator, MaskingCollator
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.heads import Denoising, MaskedTokens
-from embedlib.training.loop import Recipe, dev_score, read_dev, train
+from embedlib.training.loop import TrainingRecipe, dev_score, read_dev, train
 from embedlib.training.options import TrainingJob
 from embedlib.training.plan import count_steps
 from embedlib.training.sampler import ExampleBatches
@@ -84,7 +84,7 @@ def _train(job: TrainingJob, encoder: LocalEncoder, bf16: bool) -> dict[str, Any
     emit("plan", text=f"{options['method']}: {len(texts)} documents, {steps} steps")
     positions = list(range(len(texts)))
     names = [f"document {i}" for i in positions]
-    recipe = Recipe(
+    recipe = TrainingRecipe(
         loss,
         positions,
         sampler,

@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.models.local import LocalEncoder
-from embedlib.training.collate import ColumnTokenizer, InBatchCollator, PairCollator, Teacher, TupleCollator
+from embedlib.training.collate import (
+    ColumnTokenizer,
+    DistillationTeacher,
+    InBatchCollator,
+    PairCollator,
+    TupleCollator,
+)
 from embedlib.training.data import TrainingSet
 from embedlib.training.losses import LOSSES, negative_columns
 from embedlib.training.sampler import ExampleBatches
@@ -56,7 +62,7 @@ def make_batches(  # noqa: PLR0913 (each is a choice of its own)
     *,
     batch_size: int,
     seed: int,
-    teacher: Teacher | None = None,
+    teacher: DistillationTeacher | None = None,
     per_query: int | None = None,
     max_length: int | None = None,
     world: World = World(),  # noqa: B008 (immutable)

@@ -21,7 +21,7 @@ NEGATIVE, IGNORED = 0.0, -1.0
 Preprocess = Callable[..., dict[str, Any]]
 
 
-class Teacher(Protocol):
+class DistillationTeacher(Protocol):
     """Scores queries against documents, higher is more relevant."""
 
     def targets(self, query_rows: Rows, doc_rows: Rows) -> Floats:
@@ -63,7 +63,7 @@ class InBatchCollator:
         data: TrainingSet,
         tokenizer: ColumnTokenizer,
         *,
-        teacher: Teacher | None = None,
+        teacher: DistillationTeacher | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:

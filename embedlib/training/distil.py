@@ -24,7 +24,7 @@ from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
-from embedlib.training.loop import Recipe, dev_score, dev_watch, read_dev, train
+from embedlib.training.loop import TrainingRecipe, dev_score, dev_watch, read_dev, train
 from embedlib.training.options import TrainingJob
 from embedlib.training.plan import count_steps
 from embedlib.training.sampler import ExampleBatches
@@ -67,7 +67,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
         numbers["dev_teacher"] = dev_score(dev, teacher, bf16=bf16)[0]
     scratch = Path(job.scratch)
     watch = dev_watch(dev, student, steps=steps, evaluations=4, scratch=scratch, bf16=bf16)
-    recipe = Recipe(
+    recipe = TrainingRecipe(
         DistilLoss(student.module, options["ranking"]),
         list(range(len(texts))),
         sampler,

@@ -19,17 +19,17 @@ from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.averaging import average_with_start
 from embedlib.training.backbone import faster_on_cpu, set_dropout
 from embedlib.training.batches import Batches, make_batches
-from embedlib.training.collate import Teacher
+from embedlib.training.collate import DistillationTeacher
 from embedlib.training.data import TrainingSet, labelled_share, load_training_set
 from embedlib.training.dev import DevWatch
 from embedlib.training.events import emit
 from embedlib.training.folder import save_model
-from embedlib.training.loop import Recipe, dev_watch, read_dev, train
+from embedlib.training.loop import TrainingRecipe, dev_watch, read_dev, train
 from embedlib.training.lora import add_adapters, merge_adapters
 from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
 from embedlib.training.options import TrainingJob, TrainOptions, train_options
 from embedlib.training.plan import (
-    Plan,
+    TrainingPlan,
     count_steps,
     default_batch_size,
     default_epochs,
@@ -217,14 +217,14 @@ def _most_steps(options: TrainOptions, loss: str, batches: Batches) -> int | Non
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def plan_of(prepared: Prepared) -> Plan:
+def plan_of(prepared: Prepared) -> TrainingPlan:
     """What the run will do, with its estimated time and memory."""
     module = prepared.encoder.module
     tables = sum(p.numel() for name, p in module.named_parameters() if "embeddings" in name)
     parameters = sum(p.numel() for p in module.parameters())
     tokens = int(prepared.batches.mean_step_tokens * prepared.steps)
     flops = trial_flops(module.device, bf16=prepared.bf16) * prepared.world.size * EFFICIENCY
-    return Plan(
+    return TrainingPlan(
         loss=prepared.loss,
         examples=len(prepared.data),
         steps=prepared.steps,
@@ -243,18 +243,18 @@ def plan_of(prepared: Prepared) -> Plan:
     )
 
 
-def load_teacher(examples: Path) -> Teacher | None:
+def load_teacher(examples: Path) -> DistillationTeacher | None:
     """The teacher stored beside the examples; None when there is none."""
     folder = examples / "teacher"
     if not folder.is_dir():
         return None
     from embedlib.mining.teacher import HybridTeacher
 
-    teacher: Teacher = HybridTeacher.load(folder)
+    teacher: DistillationTeacher = HybridTeacher.load(folder)
     return teacher
 
 
-def recipe_of(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> Recipe:
+def recipe_of(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> TrainingRecipe:
     """The training loop's view of a prepared fine-tuning."""
     guide = load_encoder(options.guide or job.model).module if "gist" in prepared.loss else None
     loss = build_loss(
@@ -267,7 +267,7 @@ def recipe_of(job: TrainingJob, options: TrainOptions, prepared: Prepared) -> Re
         gather=prepared.world.size > 1,
     )
     parameters = sum(p.numel() for p in prepared.encoder.module.parameters())
-    return Recipe(
+    return TrainingRecipe(
         loss,
         prepared.batches.positions,
         prepared.batches.sampler,
@@ -296,7 +296,7 @@ def _save(
 
 
 def _summary(
-    prepared: Prepared, plan: Plan, dev: DevWatch | None, watch: Watch, seconds: float
+    prepared: Prepared, plan: TrainingPlan, dev: DevWatch | None, watch: Watch, seconds: float
 ) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "loss_name": prepared.loss,

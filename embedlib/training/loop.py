@@ -29,7 +29,7 @@ LOGS = 50
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """What is trained on and how.
 
     Args:
@@ -63,7 +63,7 @@ class Recipe:
 
 def train(
     module: SentenceTransformer,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     scratch: Path,
     *,
     seed: int,
@@ -99,7 +99,7 @@ def train(
 
 def build_trainer(
     module: SentenceTransformer,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     scratch: Path,
     *,
     seed: int,
@@ -122,7 +122,7 @@ def build_trainer(
 
 
 def _arguments(
-    recipe: Recipe, scratch: Path, seed: int, world: World
+    recipe: TrainingRecipe, scratch: Path, seed: int, world: World
 ) -> SentenceTransformerTrainingArguments:
     cuda = torch.cuda.is_available()
     return SentenceTransformerTrainingArguments(

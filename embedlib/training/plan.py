@@ -22,7 +22,7 @@ TEACHER_STEPS, TEACHER_TOKENS, TEACHER_LENGTH = 40, 400_000, 128
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A run before it starts.
 
     Args:

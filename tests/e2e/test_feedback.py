@@ -18,7 +18,7 @@ import pytest
 from embedlib.config.root import load_config
 from embedlib.contracts import read_judgements, read_rows
 from embedlib.corpus.marks import MARKS
-from embedlib.monitoring.check import Limits
+from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
 from embedlib.store import Store
 
@@ -129,5 +129,5 @@ def test_what_people_mark_is_trained_on_by_the_next_life_cycle(tmp_path: Path, t
     assert ("dwelling of fox by desert", "d020") in labelled
     assert not {doc_id for _, doc_id in labelled} & {f"d{90 + i:03d}" for i in range(10)}
 
-    check = check_live(config.workspace, Limits(), now=datetime.now(UTC)).check
+    check = check_live(config.workspace, MonitorThresholds(), now=datetime.now(UTC)).check
     assert "drift p-value" in check.figures

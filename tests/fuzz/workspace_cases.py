@@ -30,7 +30,7 @@ from published import (
 )
 
 from embedlib.index.catalog import PARTS
-from embedlib.monitoring.check import Limits
+from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -149,7 +149,7 @@ class SmallWorkspace:
         config = self._config(self.data[1])
         match arguments[0]:
             case "monitor":
-                return library(lambda: check_live(self.root, Limits(), now=NOW))
+                return library(lambda: check_live(self.root, MonitorThresholds(), now=NOW))
             case "refresh":
                 return library(lambda: refresh_release(config).number)
             case "run":

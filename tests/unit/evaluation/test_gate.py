@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate import Decision, History, Policy, decide, first_release
+from embedlib.evaluation.gate import Decision, Policy, decide, first_release
 from embedlib.evaluation.gate_inputs import GateInputs, GuardFigure, SliceFigure
 from embedlib.evaluation.significance import Interval
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID
@@ -249,7 +249,7 @@ def test_many_leaks_are_counted_and_a_few_named():
 
 
 def test_uses_of_the_test_set_are_carried_but_not_part_of_the_record():
-    decision = decide(figures(), POLICY, History(uses=3))
+    decision = decide(figures(), POLICY, uses=3)
     assert decision.uses == 3
     assert "uses" not in decision.as_json()
 

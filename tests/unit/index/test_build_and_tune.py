@@ -15,7 +15,7 @@ from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index, checked_blocks, create_index
 from embedlib.index.choose import Demands, candidates, code_bytes, list_count, training_need
 from embedlib.index.dense import DenseIndex, VectorRows, truncate
-from embedlib.index.info import Settings, read_info
+from embedlib.index.info import SearchSettings, read_info
 from embedlib.index.select import Request, select_index
 from embedlib.index.tune import RESCORE_LADDER, is_lossy, recall_at_k, tune
 from embedlib.retrieval.dense import block_of, exact_search
@@ -80,7 +80,7 @@ def test_a_factory_string_is_taken_as_it_is_and_all_vectors_are_added(factory, r
 
 def test_flat_agrees_with_exact_search_in_rows_and_scores(rng, stored):
     vectors, queries = stored(unit(1500, 16)), unit(20, 16, seed=9)
-    dense = open_dense(vectors, "Flat", Settings(), rng)
+    dense = open_dense(vectors, "Flat", SearchSettings(), rng)
     truth = exact_search(queries, block_of(vectors.load()), 10)
     found = dense.search(queries, 10)
     np.testing.assert_array_equal(found.rows, truth.rows)
@@ -89,7 +89,7 @@ def test_flat_agrees_with_exact_search_in_rows_and_scores(rng, stored):
 
 def test_ties_at_the_cut_go_to_the_lower_row(rng, stored):
     array = np.repeat(unit(3, 8), 40, axis=0)  # forty copies each
-    dense = open_dense(stored(array), "Flat", Settings(), rng)
+    dense = open_dense(stored(array), "Flat", SearchSettings(), rng)
     for k in (1, 5, 17):
         found = dense.search(array[:1], k)
         assert found.rows[0].tolist() == list(range(k))
@@ -98,20 +98,20 @@ def test_ties_at_the_cut_go_to_the_lower_row(rng, stored):
 @pytest.mark.parametrize("k", [1, 7])
 def test_top_k_is_a_prefix_of_top_k_plus_one(rng, k, stored):
     vectors, queries = stored(unit(800, 16)), unit(10, 16, seed=3)
-    dense = open_dense(vectors, "Flat", Settings(), rng)
+    dense = open_dense(vectors, "Flat", SearchSettings(), rng)
     np.testing.assert_array_equal(dense.search(queries, k).rows, dense.search(queries, k + 1).rows[:, :k])
 
 
 def test_k_beyond_the_corpus_gives_every_document(rng, stored):
     vectors = stored(unit(300, 16))
-    settings = Settings(parameter="nprobe", value=1)
+    settings = SearchSettings(parameter="nprobe", value=1)
     found = open_dense(vectors, "IVF4,Flat", settings, rng).search(unit(2, 16, seed=5), 10_000)
     assert [sorted(rows) for rows in found.rows.tolist()] == [list(range(300))] * 2
 
 
 def test_rescoring_returns_true_inner_products(rng, stored):
     vectors, queries = stored(unit(1000, 32)), unit(5, 32, seed=2)
-    found = open_dense(vectors, "LSH", Settings(rescore=64), rng).search(queries, 10)
+    found = open_dense(vectors, "LSH", SearchSettings(rescore=64), rng).search(queries, 10)
     expected = np.einsum("qd,qkd->qk", queries, vectors.load()[found.rows])
     np.testing.assert_allclose(found.scores, expected, atol=1e-6)
     assert (np.diff(found.scores, axis=1) <= 0).all()
@@ -120,8 +120,8 @@ def test_rescoring_returns_true_inner_products(rng, stored):
 def test_a_truncated_index_is_rescored_with_full_vectors(rng, stored):
     vectors, queries = stored(unit(1000, 32)), unit(30, 32, seed=2)
     truth = exact_search(queries, block_of(vectors.load()), 10).rows
-    plain = open_dense(vectors, "Flat", Settings(), rng, dimension=16)
-    rescored = open_dense(vectors, "Flat", Settings(rescore=32), rng, dimension=16)
+    plain = open_dense(vectors, "Flat", SearchSettings(), rng, dimension=16)
+    rescored = open_dense(vectors, "Flat", SearchSettings(rescore=32), rng, dimension=16)
     assert plain.index.d == rescored.index.d == 16
     assert recall_at_k(plain.search(queries, 10).rows, truth) < 0.9
     assert recall_at_k(rescored.search(queries, 10).rows, truth) > 0.97
@@ -165,7 +165,7 @@ def test_lists_too_short_for_k_do_not_look_perfect_to_tuning(rng, stored):
     assert tuned.curve[0].settings.value == 1
     assert tuned.curve[0].recall < 0.5
     assert (tuned.settings.value or 0) > 4
-    weak = DenseIndex(index, VectorRows(vectors), Settings(parameter="nprobe", value=1), True)
+    weak = DenseIndex(index, VectorRows(vectors), SearchSettings(parameter="nprobe", value=1), True)
     found = weak.search(queries, 200).rows  # no list holds 200: those queries are answered exactly
     np.testing.assert_array_equal(found, exact_search(queries, block_of(vectors.load()), 200).rows)
 
@@ -283,7 +283,7 @@ def test_vectors_that_are_not_declared_normal_may_have_any_norm(stored):
 
 
 def test_queries_of_another_dimension_or_not_finite_are_refused(rng, stored):
-    dense = open_dense(stored(unit(50, 8)), "Flat", Settings(), rng)
+    dense = open_dense(stored(unit(50, 8)), "Flat", SearchSettings(), rng)
     with pytest.raises(DataError, match="dimension"):
         dense.search(unit(1, 7), 3)
     bad = unit(2, 8)

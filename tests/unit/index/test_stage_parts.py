@@ -9,7 +9,7 @@ import pytest
 from index_workspace import Workspace, words
 from pydantic import ValidationError
 
-from embedlib.config.index import Canary, Index, Publish
+from embedlib.config.index import CanaryQuery, Index, Publish
 from embedlib.contracts import Corpus
 from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact, VerificationError
@@ -17,7 +17,7 @@ from embedlib.index import Searcher, catalog, documents
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.documents import Documents, write_documents
 from embedlib.index.history import history
-from embedlib.index.info import Point, Settings
+from embedlib.index.info import Point, SearchSettings
 from embedlib.index.plot import label, plot_curve
 from embedlib.index.queries import sample_queries
 from embedlib.stages.publish import publish_release
@@ -72,12 +72,14 @@ def test_more_queries_than_asked_for_are_sampled(workspace, rng):
 
 
 def test_the_curve_is_drawn_the_same_every_time(tmp_path):
-    curve = [Point(settings=Settings(parameter="nprobe", value=2**i), recall=0.5 + i / 10) for i in range(4)]
+    curve = [
+        Point(settings=SearchSettings(parameter="nprobe", value=2**i), recall=0.5 + i / 10) for i in range(4)
+    ]
     for name in ("a.png", "b.png"):
         plot_curve(curve, 0.95, 10, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert label(Settings(parameter="efSearch", value=64, rescore=4)) == "efSearch=64 x4"
-    assert label(Settings()) == "exact"
+    assert label(SearchSettings(parameter="efSearch", value=64, rescore=4)) == "efSearch=64 x4"
+    assert label(SearchSettings()) == "exact"
 
 
 def test_publishing_with_options_checks_canaries_and_retires_old_releases(workspace: Workspace):
@@ -92,7 +94,7 @@ def test_publishing_with_options_checks_canaries_and_retires_old_releases(worksp
     assert release.number == 4
     assert catalog.numbers(workspace.root) == [3, 4]
     assert history(workspace.root)[-1]["why"] == "test"
-    wrong = Publish(canaries=(Canary(query="x", doc_id="ghost"),))
+    wrong = Publish(canaries=(CanaryQuery(query="x", doc_id="ghost"),))
     with pytest.raises(VerificationError, match="ghost"):
         publish_release(workspace.root, wrong, workspace.parts(words(12, 9), bm25=False))
     assert catalog.current_number(workspace.root) == 4

@@ -15,7 +15,7 @@ from embedlib.mining.pairs import MiningPairs
 from embedlib.mining.teacher import HybridTeacher
 from embedlib.mining.teacher_check import TOLERANCE, check_teacher
 from embedlib.models.encoder import Encoder
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.stages.base import run_stage
 from embedlib.stages.mine import STAGE, chosen_teacher
 from embedlib.store import ArtifactRef, Recipe, Store
@@ -150,7 +150,7 @@ def test_a_hybrid_that_is_clearly_worse_on_dev_does_not_teach(store: Store, worl
 
 def test_derived_dev_queries_have_no_say_in_who_teaches() -> None:
     dev = DevSet(["q"], ["swims of"], ["d"], ["an otter"], {"q": {"d": 1}}, name="derived")
-    pairs = [Candidate(*pair) for pair in LABEL_FREE]
+    pairs = [CandidatePair(*pair) for pair in LABEL_FREE]
     every = np.arange(len(pairs))
     mining = MiningPairs(pairs, every, [pair.query for pair in pairs], every)
     unused = cast("Encoder", None)  # nothing is ranked

@@ -13,7 +13,7 @@ from local_server import Fault, LocalServer, letter_counts
 
 from embedlib.errors import BudgetExhausted, DataError, ModelError, ProviderError, UserError
 from embedlib.http.request import ApiSettings
-from embedlib.http.usage import Price, Usage
+from embedlib.http.usage import Price, TokenUsage
 from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_batches import batch_texts, estimate_tokens, pack, unpack
 from embedlib.models.api_protocols import PROTOCOLS, is_api_spec, parse_api_spec
@@ -52,7 +52,9 @@ def test_vectors_come_back_in_the_order_of_the_texts(server: LocalServer, shuffl
     np.testing.assert_allclose(encoder.encode(texts), unit(texts), rtol=1e-6)
     assert encoder.encode(texts).dtype == np.float32
     assert encoder.dimension == 27
-    assert encoder.usage == Usage(10 * 2, 2 * 2 * len(texts), 0)  # no ledger: asked again the second time
+    assert encoder.usage == TokenUsage(
+        10 * 2, 2 * 2 * len(texts), 0
+    )  # no ledger: asked again the second time
 
 
 def test_batches_hold_to_items_and_tokens(server: LocalServer) -> None:
@@ -167,7 +169,7 @@ def test_a_run_stopped_by_its_budget_resumes_with_the_rest(server: LocalServer, 
 def test_cost_is_counted_from_what_is_billed(server: LocalServer) -> None:
     encoder = encoder_of(server, price_per_million=20.0)
     encoder.encode(["one two three", "four five"])
-    assert encoder.usage == Usage(1, 5, 0)
+    assert encoder.usage == TokenUsage(1, 5, 0)
     assert encoder.cost == pytest.approx(5 * 20.0 / 1e6)
     dear = encoder_of(server, settings={"price": Price(7.0)}, price_per_million=20.0)
     assert dear.client.settings.price == Price(7.0)
@@ -231,7 +233,7 @@ def test_cohere_and_voyage_are_told_queries_from_documents(
         (path, query, ["abc"]),
     ]
     assert server.seen[0].headers["authorization"] == "Bearer test-key-0123456789"
-    assert encoder.usage == Usage(2, 3, 0)
+    assert encoder.usage == TokenUsage(2, 3, 0)
 
 
 @pytest.mark.parametrize(("name", "items"), [("cohere", 96), ("voyage", 128)])

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from embedlib.models.catalog import Catalog, KnownModel, PublishedPrice, Score, load_catalog
-from embedlib.models.selection import Measured, Recommendation, Requirements, latency_estimate_ms, recommend
+from embedlib.models.selection import (
+    MeasuredCost,
+    Recommendation,
+    Requirements,
+    latency_estimate_ms,
+    recommend,
+)
 
 
 def model(name: str, retrieval: float | None = None, mean: float | None = None, **facts: Any) -> KnownModel:
@@ -138,7 +144,10 @@ def test_the_latency_estimate_counts_only_what_computes() -> None:
 
 
 def test_measured_figures_replace_estimates() -> None:
-    measured = {"openai:api": Measured(latency_ms=20.0), "large": Measured(latency_ms=10.0, memory_mb=300.0)}
+    measured = {
+        "openai:api": MeasuredCost(latency_ms=20.0),
+        "large": MeasuredCost(latency_ms=10.0, memory_mb=300.0),
+    }
     limits = Requirements(max_latency_ms=25, max_memory_mb=310)
     result = recommend(limits, ALL, measured)
     assert names(result)[:2] == ["large", "openai:api"]

@@ -11,7 +11,7 @@ import pytest
 from toys import ToyEncoder
 
 from embedlib.contracts import CORPUS, QRELS, QUERIES, content_hash, write_table
-from embedlib.monitoring.canaries import Answer
+from embedlib.monitoring.canaries import FoundDocument
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -71,7 +71,7 @@ class ToyLive:
             scores = -scores
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return [
-            [Answer(ids[j], ids[j], float(row[j])) for j in best]
+            [FoundDocument(ids[j], ids[j], float(row[j])) for j in best]
             for row, best in zip(scores, order, strict=True)
         ]
 

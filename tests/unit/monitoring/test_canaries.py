@@ -9,9 +9,9 @@ import pytest
 
 from embedlib.contracts import Judgements
 from embedlib.monitoring.canaries import (
-    Answer,
     Baseline,
     Canary,
+    FoundDocument,
     choose_canaries,
     compare_canaries,
     found_canaries,
@@ -27,7 +27,8 @@ def searching(answers: dict[str, list[str]]):
 
     def search(queries, k):
         return [
-            [Answer(d, d.split("/")[0], -float(n)) for n, d in enumerate(answers[q][:k])] for q in queries
+            [FoundDocument(d, d.split("/")[0], -float(n)) for n, d in enumerate(answers[q][:k])]
+            for q in queries
         ]
 
     return search

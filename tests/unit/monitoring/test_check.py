@@ -11,7 +11,7 @@ import pytest
 
 from embedlib.config.monitoring import Monitor
 from embedlib.errors import CorruptArtifact
-from embedlib.monitoring.check import Limits, Observer, training_queries
+from embedlib.monitoring.check import MonitorThresholds, Observer, training_queries
 from embedlib.monitoring.history import History
 
 from .conftest import T0, word, write_corpus
@@ -20,7 +20,9 @@ DAY = timedelta(days=1)
 
 
 def checked(live, tmp_path, *, now=T0, fresh_corpus=None, **limits):
-    observer = Observer(live, Limits(**limits), History(tmp_path), now=now, rng=np.random.default_rng(0))
+    observer = Observer(
+        live, MonitorThresholds(**limits), History(tmp_path), now=now, rng=np.random.default_rng(0)
+    )
     return observer.check(fresh_corpus)
 
 
@@ -35,8 +37,8 @@ def write_log(tmp_path, queries):
 
 
 def test_limits_are_the_options_of_the_monitor_section():
-    assert dataclasses.asdict(Limits()) == Monitor().model_dump()
-    assert Limits(**Monitor(votes=1).model_dump()).votes == 1
+    assert dataclasses.asdict(MonitorThresholds()) == Monitor().model_dump()
+    assert MonitorThresholds(**Monitor(votes=1).model_dump()).votes == 1
 
 
 def test_a_healthy_release_fires_nothing(live, tmp_path):

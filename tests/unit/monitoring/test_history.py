@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from embedlib.monitoring.history import Check, Event, History, Outcome, Signal
+from embedlib.monitoring.history import Check, Event, EventOutcome, History, Signal
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -24,7 +24,7 @@ def event(hour: int) -> Event:
 
 def test_records_come_back_parted_by_kind_and_in_time_order(tmp_path):
     history = History(tmp_path)
-    written = [check(2, canaries=True), event(1), Outcome(at=T0, event_id="e1", state="kept"), check(0)]
+    written = [check(2, canaries=True), event(1), EventOutcome(at=T0, event_id="e1", state="kept"), check(0)]
     history.append(*written)
     past = history.read()
     assert past.checks == [written[3], written[0]]
@@ -64,7 +64,7 @@ def test_a_record_of_an_unknown_schema_version_is_not_read_as_if_it_were_known(t
 
 def test_pruning_drops_old_checks_and_keeps_the_audit_trail(tmp_path):
     history = History(tmp_path)
-    history.append(check(0), event(0), Outcome(at=T0, event_id="e0", state="published"), check(5))
+    history.append(check(0), event(0), EventOutcome(at=T0, event_id="e0", state="published"), check(5))
     assert history.prune(T0 + HOUR) == 1
     past = history.read()
     assert [len(part) for part in past] == [1, 1, 1]

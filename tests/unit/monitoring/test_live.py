@@ -11,12 +11,12 @@ from records import edit_record
 
 from embedlib.index.catalog import current
 from embedlib.index.search import Searcher
-from embedlib.monitoring.check import Limits
-from embedlib.monitoring.history import Check, History, Outcome, Signal
+from embedlib.monitoring.check import MonitorThresholds
+from embedlib.monitoring.history import Check, EventOutcome, History, Signal
 from embedlib.monitoring.live import open_live
 from embedlib.monitoring.proof import read_proof
 from embedlib.monitoring.report import acknowledge, check_live, reconcile, sparkline, trends
-from embedlib.monitoring.triggers import QUERIES_DRIFTED, RETRIEVAL_DEGRADED, Patience, due_events
+from embedlib.monitoring.triggers import QUERIES_DRIFTED, RETRIEVAL_DEGRADED, EventDeadlines, due_events
 from embedlib.stages import ingest
 from embedlib.stages.base import run_stage
 from embedlib.store import Store
@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 
 
 def test_nothing_published_is_nothing_to_watch(tmp_path):
-    report = check_live(tmp_path, Limits(), now=NOW)
+    report = check_live(tmp_path, MonitorThresholds(), now=NOW)
     assert (report.check, report.events) == (None, [])
     assert "nothing is published" in report.markdown()
 
@@ -59,7 +59,7 @@ def test_a_release_is_watched_as_users_search_it(released, mode):
     assert [[a.score for a in hits] for hits in live.search(queries, 3)] == [
         [hit.score for hit in hits] for hits in expected
     ]
-    check_live(released, Limits(), now=NOW)
+    check_live(released, MonitorThresholds(), now=NOW)
     (kept,) = (released / "monitor").glob("baseline-*.json")
     assert f"-{mode}" in kept.stem
 
@@ -76,7 +76,7 @@ def test_a_healthy_release_checked_twice(released, release_template):
         for line in (release_template / "data/queries.jsonl").read_text().splitlines()
     ]
     log.write_text("\n".join(queries[1::4]))
-    limits = Limits(query_log=log)
+    limits = MonitorThresholds(query_log=log)
     for hour in range(2):
         report = check_live(released, limits, now=NOW + hour * HOUR, fresh_corpus=fresh.path)
         assert report.alarming == []
@@ -90,7 +90,7 @@ def test_a_healthy_release_checked_twice(released, release_template):
 def test_drift_becomes_one_event_that_is_emitted_again_until_somebody_acts(released):
     log = released / "queries.log"
     log.write_text("\n".join(f"quantum phospholipase {n} wavelet" for n in range(60)))
-    limits = Limits(query_log=log, grace_s=1800)
+    limits = MonitorThresholds(query_log=log, grace_s=1800)
     assert check_live(released, limits, now=NOW).events == []
     (event,) = check_live(released, limits, now=NOW + HOUR).events
     assert event.name == QUERIES_DRIFTED
@@ -115,10 +115,10 @@ def test_an_unknown_outcome_is_refused(released):
 
 def test_a_damaged_index_is_degraded_retrieval(released):
     index = current(released).ref(released, "index").path / "index.faiss"
-    check_live(released, Limits(), now=NOW)
+    check_live(released, MonitorThresholds(), now=NOW)
     index.write_bytes(index.read_bytes()[:-20])
-    check_live(released, Limits(), now=NOW + HOUR)
-    (event,) = check_live(released, Limits(), now=NOW + 2 * HOUR).events
+    check_live(released, MonitorThresholds(), now=NOW + HOUR)
+    (event,) = check_live(released, MonitorThresholds(), now=NOW + 2 * HOUR).events
     assert event.name == RETRIEVAL_DEGRADED
     assert "index.faiss" in event.evidence["index"]["damage"]
 
@@ -130,12 +130,12 @@ def test_a_new_release_settles_a_changed_corpus(released, release_template):
     data = write_beir(released.parent / "data", documents=170)
     config = small_config(released, data, release_template / "model")
     fresh = run_stage(Store(released), ingest.STAGE, config.ingest).ref
-    check_live(released, Limits(), now=NOW - 9 * HOUR, fresh_corpus=fresh.path)
-    (event,) = check_live(released, Limits(), now=NOW - 8 * HOUR, fresh_corpus=fresh.path).events
+    check_live(released, MonitorThresholds(), now=NOW - 9 * HOUR, fresh_corpus=fresh.path)
+    (event,) = check_live(released, MonitorThresholds(), now=NOW - 8 * HOUR, fresh_corpus=fresh.path).events
     assert event.evidence["corpus"]["added"] == 10
-    assert len(due_events(History(released).read(), [], Patience(), now=NOW)) == 1
+    assert len(due_events(History(released).read(), [], EventDeadlines(), now=NOW)) == 1
     publish_base(config)
-    report = check_live(released, Limits(), now=NOW, fresh_corpus=fresh.path)
+    report = check_live(released, MonitorThresholds(), now=NOW, fresh_corpus=fresh.path)
     assert report.events == []
     assert report.check.release == 2
 
@@ -157,4 +157,4 @@ def test_records_of_the_history_refuse_unknown_fields():
     with pytest.raises(ValueError, match="extra"):
         Signal(name="x", value=1, threshold=1, fired=False, colour="red")
     with pytest.raises(ValueError, match="state"):
-        Outcome(at=NOW, event_id="e", state="lost")
+        EventOutcome(at=NOW, event_id="e", state="lost")

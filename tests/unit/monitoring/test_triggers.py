@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from embedlib.monitoring.history import Check, Event, Outcome, Signal, past_of
+from embedlib.monitoring.history import Check, Event, EventOutcome, Signal, past_of
 from embedlib.monitoring.triggers import (
     CORPUS_CHANGED,
     EVENT_OF,
     QUERIES_DRIFTED,
     RETRIEVAL_DEGRADED,
-    Patience,
+    EventDeadlines,
     Released,
     Votes,
     due_events,
@@ -37,8 +37,8 @@ def event(hour: float, name: str = RETRIEVAL_DEGRADED, *, attempt: int = 1, id: 
     return Event(at=T0 + hour * HOUR, id=id, name=name, resource="r", release=1, model="m1", attempt=attempt)
 
 
-def outcome(hour: float, state: str, id: str = "e") -> Outcome:
-    return Outcome(at=T0 + hour * HOUR, event_id=id, state=state)
+def outcome(hour: float, state: str, id: str = "e") -> EventOutcome:
+    return EventOutcome(at=T0 + hour * HOUR, event_id=id, state=state)
 
 
 def raised(records, votes: Votes = DEFAULT) -> list[str]:
@@ -119,7 +119,7 @@ def test_no_second_event_while_a_run_is_at_work_on_the_first():
     assert raised([*late, event(1), outcome(2, "started")]) == [RETRIEVAL_DEGRADED]
 
 
-PATIENCE = Patience(grace=HOUR, run=24 * HOUR, attempts=3)
+PATIENCE = EventDeadlines(grace=HOUR, run=24 * HOUR, attempts=3)
 
 
 @pytest.mark.parametrize(

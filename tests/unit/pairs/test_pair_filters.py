@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedlib.mining.known_positives import KnownPositives
-from embedlib.pairs.candidate import Candidate
+from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.filters import (
     above_background,
     first_of_each,
@@ -76,11 +76,13 @@ def test_queries_that_differ_in_a_sign_are_two(one: str, other: str) -> None:
     assert known.rows(other) == set()
 
 
-def candidates(origins: dict[str, int]) -> list[Candidate]:
-    return [Candidate(f"{o}{i}", f"{o} {i}", f"d{i % 50}", o) for o, n in origins.items() for i in range(n)]
+def candidates(origins: dict[str, int]) -> list[CandidatePair]:
+    return [
+        CandidatePair(f"{o}{i}", f"{o} {i}", f"d{i % 50}", o) for o, n in origins.items() for i in range(n)
+    ]
 
 
-def counts(pairs: list[Candidate]) -> dict[str, int]:
+def counts(pairs: list[CandidatePair]) -> dict[str, int]:
     return {o: sum(p.origin == o for p in pairs) for o in {p.origin for p in pairs}}
 
 
@@ -96,8 +98,8 @@ def test_shares_of_origins() -> None:
 
 
 def test_the_cap_per_document_takes_one_of_each_origin_first() -> None:
-    pairs = [Candidate(f"s{i}", f"s {i}", "d", "sentence") for i in range(5)] + [
-        Candidate("t", "t", "d", "title")
+    pairs = [CandidatePair(f"s{i}", f"s {i}", "d", "sentence") for i in range(5)] + [
+        CandidatePair("t", "t", "d", "title")
     ]
     mixed = mix(pairs, shares={}, per_document=2, max_pairs=100, rng=np.random.default_rng(1))
     assert counts(mixed) == {"title": 1, "sentence": 1}

@@ -6,7 +6,7 @@ import pytest
 from embedlib.contracts import Document, document_text
 from embedlib.pairs.render import positive_text, without_passage
 from embedlib.pairs.sentences import random_crop, random_sentences, split_sentences
-from embedlib.pairs.structural import Settings, keyword_query, structural_pairs
+from embedlib.pairs.structural import StructuralSettings, keyword_query, structural_pairs
 
 LONG = (
     "The otter swims in the cold river. It eats freshwater crayfish and little else. Nobody counts them here."
@@ -20,7 +20,7 @@ def document(
 
 
 def made(documents: list[Document], *origins: str, **options: int) -> list[tuple[str, str, str]]:
-    settings = Settings(origins, **options)
+    settings = StructuralSettings(origins, **options)
     rng = np.random.default_rng(0)
     return [(p.origin, p.query, p.doc_id) for p in structural_pairs(documents, settings, len, rng)]
 

@@ -15,7 +15,7 @@ from typer.main import get_command
 from embedlib.cli import main
 from embedlib.cli.app import app
 from embedlib.index.catalog import current
-from embedlib.monitoring.check import Limits
+from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
 from embedlib.store import Store
 
@@ -53,13 +53,13 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
 
 def outcome(root: Path) -> Any:
     """What a lifecycle returns, told of the release that is there."""
-    from flows.outcome import Outcome
+    from flows.outcome import RunOutcome
 
     release = current(root)
     assert release is not None
     decision = release.ref(root, "decision")
     report = Store(root).root / "report.html"
-    return Outcome(
+    return RunOutcome(
         verdict="keep",
         headline="Keep the base.",
         reasons=["no gain"],
@@ -77,7 +77,7 @@ def give(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
     def start_flow(name: str, **parameters: Any) -> Any:
         if name == "monitor":
-            limits = Limits(**parameters["config"].monitor.model_dump())
+            limits = MonitorThresholds(**parameters["config"].monitor.model_dump())
             return check_live(released, limits, now=datetime.now(UTC)).summary()
         decision = current(released).parts["decision"].fingerprint
         return {"lifecycle": outcome(released), "refresh": 1, "distil": decision}[name]

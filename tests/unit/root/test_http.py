@@ -15,7 +15,7 @@ from embedlib.errors import BudgetExhausted, ConfigError, ProviderError
 from embedlib.http.client import ApiClient
 from embedlib.http.ledger import Ledger
 from embedlib.http.request import ApiRequest, ApiSettings, Malformed, RequestRejected, api_settings
-from embedlib.http.usage import Price, Usage
+from embedlib.http.usage import Price, TokenUsage
 
 
 @pytest.fixture
@@ -30,18 +30,18 @@ def client_of(server: LocalServer, ledger: Path | None = None, **options: Any) -
     return ApiClient(settings, ledger=Ledger(ledger) if ledger else None)
 
 
-def first_component(answer: Any) -> tuple[list[Any], Usage]:
+def first_component(answer: Any) -> tuple[list[Any], TokenUsage]:
     try:
-        usage = Usage(1, answer["usage"]["prompt_tokens"])
+        usage = TokenUsage(1, answer["usage"]["prompt_tokens"])
         return [answer["data"][0]["embedding"][1]], usage
     except (KeyError, TypeError, IndexError):
-        raise Malformed("no vector", Usage(1, 7)) from None
+        raise Malformed("no vector", TokenUsage(1, 7)) from None
 
 
 def question(text: str, estimate: int = 0) -> ApiRequest:
     """How many a's are there in the text?"""
     body = {"model": "m", "input": [text]}
-    return ApiRequest("/embeddings", body, first_component, Usage(1, estimate))
+    return ApiRequest("/embeddings", body, first_component, TokenUsage(1, estimate))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_ledger_answers_a_question_that_was_asked_before(server: LocalServer
         assert client.send(question("banana")) == [3.0]
         assert client.send(question("bananas")) == [3.0]
         assert client.counts.from_ledger == 1
-        assert client.budget.spent == Usage(2, 2, 0)
+        assert client.budget.spent == TokenUsage(2, 2, 0)
     assert len(server.seen) == 2
 
 
@@ -259,9 +259,9 @@ def test_answers_of_no_use_are_paid_for_all_the_same(server: LocalServer, tmp_pa
     server.faults = [Fault(change=lambda _: {"surprise": True})]
     with client_of(server, tmp_path) as client:
         client.send(question("a"))
-        assert client.budget.spent == Usage(2, 7 + 1, 0)
+        assert client.budget.spent == TokenUsage(2, 7 + 1, 0)
     reopened = Ledger(tmp_path)
-    assert reopened.usage == Usage(2, 8, 0)
+    assert reopened.usage == TokenUsage(2, 8, 0)
     assert len(reopened) == 1
     reopened.close()
 
@@ -302,4 +302,4 @@ def test_flat_options_make_settings_with_one_price() -> None:
     )
     assert settings.price == Price(2.0, 8.0)
     assert api_settings(base_url="https://host/v1").price is None
-    assert settings.price.cost(Usage(1, 500_000, 250_000)) == pytest.approx(1.0 + 2.0)
+    assert settings.price.cost(TokenUsage(1, 500_000, 250_000)) == pytest.approx(1.0 + 2.0)

@@ -84,9 +84,9 @@ def test_a_key_quoted_at_the_edge_of_an_excerpt_is_masked_before_it_is_cut(serve
 
 def _any_request():  # type: ignore[no-untyped-def]
     from embedlib.http.request import ApiRequest
-    from embedlib.http.usage import Usage
+    from embedlib.http.usage import TokenUsage
 
-    return ApiRequest("/embeddings", {"input": ["a"]}, lambda answer: ([answer], Usage()))
+    return ApiRequest("/embeddings", {"input": ["a"]}, lambda answer: ([answer], TokenUsage()))
 
 
 def test_the_key_is_not_sent_when_none_is_named(server: LocalServer) -> None:

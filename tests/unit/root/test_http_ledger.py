@@ -17,13 +17,13 @@ import pytest
 from embedlib.errors import BudgetExhausted, CorruptArtifact, DiskFull
 from embedlib.http.ledger import FILE, Ledger
 from embedlib.http.limits import RateGate, duration_s, exhausted_s, retry_after_s
-from embedlib.http.usage import Budget, Price, Usage
+from embedlib.http.usage import Budget, Price, TokenUsage
 
 
 def filled(folder: Path, count: int = 3) -> Path:
     ledger = Ledger(folder)
     for n in range(count):
-        ledger.put([(f"key-{n}", {"text": f"héllo {n}"})], Usage(1, 10, n))
+        ledger.put([(f"key-{n}", {"text": f"héllo {n}"})], TokenUsage(1, 10, n))
     ledger.close()
     return folder / FILE
 
@@ -33,7 +33,7 @@ def test_round_trip_with_usage(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     assert len(ledger) == 3
     assert ledger.get("key-1") == {"text": "héllo 1"}
-    assert ledger.usage == Usage(3, 30, 0 + 1 + 2)
+    assert ledger.usage == TokenUsage(3, 30, 0 + 1 + 2)
     ledger.close()
 
 
@@ -43,7 +43,7 @@ def test_a_line_cut_short_loses_that_answer_only_and_the_next_is_readable(tmp_pa
     os.truncate(path, path.stat().st_size - lost)
     ledger = Ledger(tmp_path)
     assert ("key-2" in ledger) == (lost == 1)  # without its newline alone, the line is whole
-    ledger.put([("key-3", 3)], Usage(1, 1))
+    ledger.put([("key-3", 3)], TokenUsage(1, 1))
     ledger.close()
     again = Ledger(tmp_path)
     assert again.get("key-3") == 3
@@ -75,7 +75,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
 
     def write(ledger: Ledger, name: str) -> None:
         for n in range(50):
-            ledger.put([(f"{name}-{n}", "x" * n)], Usage(1))
+            ledger.put([(f"{name}-{n}", "x" * n)], TokenUsage(1))
 
     threads = [threading.Thread(target=write, args=a) for a in ((first, "a"), (second, "b"))]
     for thread in threads:
@@ -87,7 +87,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         ledger.close()
     whole = Ledger(tmp_path)
     assert len(whole) == 100
-    assert whole.usage == Usage(100)
+    assert whole.usage == TokenUsage(100)
     assert whole.damaged == 0
     whole.close()
 
@@ -131,11 +131,11 @@ def test_a_full_disk_is_a_typed_error_and_spoils_nothing(
 
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(DiskFull, match="No space left"):
-        ledger.put([("key-9", "x" * 100)], Usage(1))
+        ledger.put([("key-9", "x" * 100)], TokenUsage(1))
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert "key-9" not in ledger
-    ledger.put([("key-9", "y")], Usage(1))
+    ledger.put([("key-9", "y")], TokenUsage(1))
     assert ledger.get("key-9") == "y"
     ledger.close()
     again = Ledger(tmp_path)
@@ -148,27 +148,28 @@ def test_a_reservation_waits_for_room_and_fails_only_when_none_can_come() -> Non
     inside, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with budget.reserve(Usage(1, 8)):
+        with budget.reserve(TokenUsage(1, 8)):
             inside.set()
             done.wait(5)
-            budget.add(Usage(1, 4))  # cheaper than thought
+            budget.add(TokenUsage(1, 4))  # cheaper than thought
 
     thread = threading.Thread(target=hold)
     thread.start()
     inside.wait(5)
     threading.Timer(0.1, done.set).start()
-    with budget.reserve(Usage(1, 6)):
-        assert budget.spent == Usage(1, 4)
+    with budget.reserve(TokenUsage(1, 6)):
+        assert budget.spent == TokenUsage(1, 4)
     thread.join()
-    with pytest.raises(BudgetExhausted), budget.reserve(Usage(1, 7)):
+    with pytest.raises(BudgetExhausted), budget.reserve(TokenUsage(1, 7)):
         pass
 
 
 def test_what_earlier_runs_spent_counts() -> None:
-    budget = Budget(max_cost=1.0, price=Price(1.0, 2.0), spent=Usage(5, 400_000, 290_000))  # 0.98 dollars
-    with budget.reserve(Usage(1, 20_000)):
+    price = Price(1.0, 2.0)
+    budget = Budget(max_cost=1.0, price=price, spent=TokenUsage(5, 400_000, 290_000))  # 0.98 dollars
+    with budget.reserve(TokenUsage(1, 20_000)):
         pass
-    with pytest.raises(BudgetExhausted, match=r"\$1.0000"), budget.reserve(Usage(1, 20_001)):
+    with pytest.raises(BudgetExhausted, match=r"\$1.0000"), budget.reserve(TokenUsage(1, 20_001)):
         pass
 
 
