@@ -95,10 +95,10 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_what_was_put_survives_kill_9(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from embedlib.http.ledger import Ledger\nfrom embedlib.http.usage import Usage\n"
+        "from embedlib.http.ledger import Ledger\nfrom embedlib.http.usage import TokenUsage\n"
         "ledger = Ledger(Path(sys.argv[1]))\n"
         "for n in range(10**9):\n"
-        "    ledger.put([(f'key-{n}', n)], Usage(1))\n"
+        "    ledger.put([(f'key-{n}', n)], TokenUsage(1))\n"
         "    sys.stdout.write(f'{n}\\n')\n    sys.stdout.flush()\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
