@@ -31,7 +31,11 @@ CORRELATIONS = ("Spearman", "Pearson")
 def evaluate(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Name or folder; repeat it. The first is the baseline."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name, folder, or provider:name behind an API; repeat it. The first is the baseline.",
+        ),
     ] = None,
     config: ConfigFile = None,
     data: Annotated[
@@ -47,8 +51,6 @@ def evaluate(
         str, typer.Option(help="MTEB tasks, such as SciFact,STSBenchmark; needs embedlib\\[mteb].")
     ] = "",
     split: Annotated[str, typer.Option(help="Split whose queries are scored.")] = "test",
-    bm25: Annotated[bool, typer.Option("--bm25", help="Also BM25.")] = False,
-    hybrid: Annotated[bool, typer.Option("--hybrid", help="Also BM25 fused with each model.")] = False,
     run: Annotated[
         list[str] | None,
         typer.Option("--run", help="TREC run FILE, or NAME=FILE for --data of that name; repeat it."),
@@ -63,11 +65,11 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure models on labelled data, side by side, with paired intervals.
+    """Measure models on labelled data, alone and fused with BM25, side by side with paired intervals.
 
     Exit code 3: a guard fails, or the first model is below a --fail-under.
 
-    Example: embedlib evaluate --data beir/nfcorpus --data stsb/test.tsv --model all-MiniLM-L6-v2 --bm25
+    Example: embedlib evaluate --data docs/ --model all-MiniLM-L6-v2 --model openai:text-embedding-3-small
     """
     from embedlib.config.given import sort_given
     from embedlib.evaluation.mteb import require_mteb
@@ -80,8 +82,6 @@ def evaluate(
         require_mteb(tasks[0])
     chosen = [
         f"evaluate.split={split}",
-        f"evaluate.bm25={str(bm25 or hybrid).lower()}",
-        f"evaluate.hybrid={str(hybrid).lower()}",
         "encode.precision=fp32",
         "encode.dtype=float32",
     ]

@@ -1,24 +1,12 @@
-"""Commands about models: recommend, compare."""
+"""The command that chooses among known models: recommend."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from embedlib.cli.app import (
-    AsJson,
-    ConfigFile,
-    ConfiguredWorkspace,
-    Data,
-    Overrides,
-    app,
-    emit_json,
-    settings,
-)
-
-if TYPE_CHECKING:
-    from embedlib.evaluation.compare_models import ModelComparison
+from embedlib.cli.app import AsJson, app, emit_json
 
 
 @app.command()
@@ -75,78 +63,6 @@ def recommend(
         raise ConfigError(problems, where="recommend", remedy="`embedlib recommend --help`") from None
     result = rank(requirements, load_catalog())
     emit_json(_as_json(result)) if as_json else _print(result, measure)
-
-
-@app.command()
-def compare(
-    data: Data = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", help="Name, folder, or provider:name behind an API; repeat it."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Split whose queries are scored.")] = "test",
-    config: ConfigFile = None,
-    workspace: ConfiguredWorkspace = None,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure models on your own data: quality with intervals, speed, memory, cost.
-
-    Example: embedlib compare --data docs/ --model all-MiniLM-L6-v2 --model openai:text-embedding-3-small
-    """
-    import numpy as np
-
-    from embedlib.config.live import with_documents
-    from embedlib.contracts import Corpus
-    from embedlib.errors import UserError
-    from embedlib.evaluation.compare_models import Trial, compare_models
-    from embedlib.evaluation.judged import primary_set, read_judged
-    from embedlib.progress import LogProgress
-    from embedlib.stages.base import run_stage
-    from embedlib.stages.ingest import STAGE as INGEST
-    from embedlib.stages.split import STAGE as SPLIT
-    from embedlib.store import Store
-
-    options = with_documents(settings(config, data, workspace, overrides))
-    store = Store(options.workspace)
-    documents = run_stage(store, INGEST, options.ingest, seed=options.seed).ref
-    queries = run_stage(store, SPLIT, options.split, seed=options.seed, corpus=documents).ref
-    corpus = Corpus(documents.path)
-    judged = primary_set(read_judged(corpus, queries.path, split))
-    if judged is None:
-        raise UserError(f"no judged query in the {split} split", where=str(data), remedy="give labels")
-    found = compare_models(
-        model or [options.model.name],
-        Trial(corpus, judged),
-        rng=np.random.default_rng(options.seed),
-        progress=LogProgress(),
-    )
-    emit_json(found.as_dict()) if as_json else _print_comparison(found)
-
-
-def _print_comparison(found: ModelComparison) -> None:
-    from embedlib.cli.show import print_table
-
-    measures = list(found.rows[0].quality)
-    rows = [
-        (
-            row.model,
-            *(row.quality[m].mean for m in measures),
-            *(_round(x) for x in (row.dimension, row.tokens_per_s, row.peak_memory_mb, row.cost)),
-        )
-        for row in found.rows
-    ]
-    print_table(("model", *measures, "dimension", "tokens/s", "peak MiB", "US$"), rows)
-    differences = [
-        (f"{c.system} − {c.baseline}", c.difference.mean, c.difference.low, c.difference.high, c.p_holm)
-        for c in found.comparisons
-        if c.measure == measures[0]
-    ]
-    print_table((f"difference in {measures[0]}", "mean", "low", "high", "p (Holm)"), differences)
-
-
-def _round(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4g}" if value < 100 else f"{value:,.0f}"
 
 
 def _as_json(result: Any) -> dict[str, Any]:

@@ -26,7 +26,9 @@ from embedlib.contracts import Corpus, Floats, Rows, document_text, write_json
 from embedlib.fingerprint import code_digest
 from embedlib.index.vector_cache import Hashes, VectorCache, cached_vectors, of_encoding, read_hashes
 from embedlib.index.vectors import write_vectors
-from embedlib.models.local import LocalEncoder, load_encoder
+from embedlib.models.api import ApiEncoder
+from embedlib.models.local import LocalEncoder
+from embedlib.models.opening import open_folder
 from embedlib.models.options import Precision
 from embedlib.progress import Progress, silent
 from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
@@ -240,8 +242,8 @@ def _expand(ranges: Sequence[tuple[int, int]]) -> Rows:
 
 
 @lru_cache(maxsize=1)
-def _encoder(encoding: Encoding) -> LocalEncoder:
-    return load_encoder(encoding.model, dtype=encoding.precision)
+def _encoder(encoding: Encoding) -> LocalEncoder | ApiEncoder:
+    return open_folder(encoding.model, encoding.precision)
 
 
 def _write_shard(

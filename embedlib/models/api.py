@@ -124,6 +124,11 @@ class ApiEncoder:
         return self.client.budget.spent
 
     @property
+    def tokens(self) -> int:
+        """Tokens encoded so far, as the provider counts them."""
+        return self.usage.input_tokens
+
+    @property
     def cost(self) -> float:
         """US dollars so far; 0 when no price is known."""
         return self.client.cost

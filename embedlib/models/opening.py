@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from embedlib.errors import ModelError
-from embedlib.models.api import load_api_encoder
+from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.catalog import load_catalog
 from embedlib.models.encoder import Encoder
+from embedlib.models.options import Precision
+
+if TYPE_CHECKING:
+    from embedlib.models.local import LocalEncoder
+
+#: What a model's folder holds instead of weights where the model is behind an API: its name and options.
+API_FILE = "api.json"
 
 
 def open_encoder(
@@ -47,6 +55,12 @@ def open_encoder(
             where=name,
             remedy="leave it out, or use a local model",
         )
+    return _open_api(name, dimension, max_length, ledger)
+
+
+def _open_api(
+    name: str, dimension: int | None, max_length: int | None, ledger: Path | None = None
+) -> ApiEncoder:
     known = load_catalog().find(name)
     return load_api_encoder(
         name,
@@ -55,3 +69,22 @@ def open_encoder(
         ledger=ledger,
         price_per_million=known.price.usd_per_million_tokens if known and known.price else None,
     )
+
+
+def open_folder(folder: Path, precision: Precision | Literal["auto"]) -> LocalEncoder | ApiEncoder:
+    """The encoder of a model artifact's folder: its weights, or the API that its ``api.json`` names.
+
+    Args:
+        folder: The artifact's folder.
+        precision: Arithmetic of weights; an API has its own.
+
+    Raises:
+        ModelError: The weights cannot be loaded.
+        ConfigError: The API's key is not set.
+    """
+    api = folder / API_FILE
+    if api.is_file():
+        return _open_api(**json.loads(api.read_text(encoding="utf-8")))
+    from embedlib.models.local import load_encoder
+
+    return load_encoder(folder, dtype=precision)

@@ -7,14 +7,23 @@ from typing import Any
 
 from embedlib.config.models import Model
 from embedlib.contracts import write_json
+from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.local import load_encoder
+from embedlib.models.opening import API_FILE
 from embedlib.models.resolve import model_digest
 from embedlib.stages.base import Job, Stage
 
 
 def run(job: Job, config: Model) -> dict[str, Any]:
-    """Load the model with its options and write it; its folder alone then says how it is used."""
+    """Load the model with its options and write it; its folder alone then says how it is used.
+
+    Of a model behind an API, which can be evaluated and not tuned, the folder holds name and options.
+    """
     source = _source(config)
+    if is_api_spec(source):
+        api = {"name": source, "dimension": config.dimension, "max_length": config.max_length}
+        write_json(job.out / API_FILE, api)
+        return api
     encoder = load_encoder(
         source,
         max_length=config.max_length,
@@ -50,7 +59,8 @@ def _prompts(config: Model) -> dict[str, str]:
 
 def external(config: Model) -> dict[str, str]:
     """Digest of the model's files."""
-    return {"model": model_digest(_source(config))}
+    source = _source(config)
+    return {"model": source if is_api_spec(source) else model_digest(source)}
 
 
 STAGE = Stage("base", "model", run, external)

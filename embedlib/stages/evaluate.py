@@ -30,7 +30,7 @@ from embedlib.evaluation.served import ChosenPlan, choose_plan, recorded_plan
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import Options
 from embedlib.fingerprint import tree_digest
-from embedlib.models.local import load_encoder
+from embedlib.models.opening import open_folder
 from embedlib.models.options import Precision
 from embedlib.models.resolve import model_digests
 from embedlib.retrieval.bm25 import build_bm25
@@ -222,7 +222,7 @@ def dense_systems(
                 found=str(len(vectors)),
                 remedy="encode this corpus",
             )
-        encoder = load_encoder(ref.path, dtype=precision_of(vectors))
+        encoder = open_folder(ref.path, precision_of(vectors))
         systems.append(DenseSystem(name, encoder, vectors, tuple(dimensions)))
     if not systems:
         raise DataError(

@@ -12,7 +12,7 @@ from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.guards import GuardSet, ValuesOf, general_figures, guard_figures
 from embedlib.evaluation.similarity import SentencePairs
 from embedlib.evaluation.statistics import Statistics
-from embedlib.models.local import load_encoder
+from embedlib.models.opening import open_folder
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
 from embedlib.store import ArtifactRef
@@ -25,7 +25,7 @@ def run(job: Job, config: General, **models: ArtifactRef) -> Mapping[str, Any]:
     with each query's value or each sentence pair's cosine.
     """
     names = [config.baseline, *(n for n in models if n != config.baseline)]
-    encoders = {n: load_encoder(models[n].path, dtype="fp32") for n in names}
+    encoders = {n: open_folder(models[n].path, "fp32") for n in names}
     values_of = GuardCache(job.store, encoders, {n: f"{models[n].digest} fp32" for n in names})
     guards = [guard_set(g) for g in config.guards]
     sets = [*(guard_set(s) for s in config.sets), *guards]

@@ -20,6 +20,8 @@ from embedlib.corpus.docstrings import package_roots
 from embedlib.corpus.sql import database_url
 from embedlib.errors import ConfigError, DataError, EmbedlibError
 from embedlib.evaluation.measures import parse_measures
+from embedlib.models.api_protocols import is_api_spec
+from embedlib.models.opening import open_encoder
 from embedlib.models.resolve import dimension_of, is_offline, looks_like_path, resolve_model
 from embedlib.stages.sources import found_at
 
@@ -93,8 +95,14 @@ def _models(config: Config, sections: Sequence[str], more: Sequence[str]) -> Ite
     for option, name in [*((option, given.get(option)) for option in MODELS), *(("model", n) for n in more)]:
         if option == "distil.student" and name in ("layers", "static"):
             continue
-        if isinstance(name, str) and (looks_like_path(name) or Path(name).is_dir() or is_offline()):
+        if option == "model" and is_api_spec(str(name)):
+            yield from _told(option, open_encoder, name)  # only evaluated
+        elif isinstance(name, str) and (is_api_spec(name) or _is_looked_for_here(name)):
             yield from _told(option, resolve_model, name)
+
+
+def _is_looked_for_here(name: str) -> bool:
+    return looks_like_path(name) or Path(name).is_dir() or is_offline()
 
 
 def _variables(config: Config, sections: Sequence[str]) -> Iterator[str]:

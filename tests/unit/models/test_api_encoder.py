@@ -17,6 +17,7 @@ from embedlib.http.usage import Price, TokenUsage
 from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_batches import batch_texts, estimate_tokens, pack, unpack
 from embedlib.models.api_protocols import PROTOCOLS, is_api_spec, parse_api_spec
+from embedlib.models.opening import open_encoder
 from embedlib.models.prompts import Prompts
 from embedlib.models.resolve import resolve_model
 
@@ -347,3 +348,12 @@ def test_an_oversized_text_makes_a_batch_of_its_own_and_none_is_lost() -> None:
     assert [t for batch in batches for t in batch] == texts
     assert [len(batch) for batch in batches] == [1, 1, 1, 1]
     assert estimate_tokens("漢字") == 2
+
+
+def test_opening_by_name(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_encoder(str(tiny_model), dimension=16).dimension == 16
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key-0123456789")
+    api = open_encoder("openai:text-embedding-3-small")
+    assert (api.max_length, api.client.settings.price.input_per_million) == (8191, 0.02)  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match="pooling"):
+        open_encoder("openai:text-embedding-3-small", pooling="cls")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from local_server import LocalServer
 from published import save_bag_model, write_beir
 
 from embedlib.cli import main
@@ -64,15 +65,15 @@ def evaluate(material: Path, monkeypatch: pytest.MonkeyPatch, capsys):
 
 def test_models_runs_and_data_stand_side_by_side(evaluate, material):
     data = ("--data", "first", "--data", "second", "--data", "sts/test.tsv", "--run", "second=theirs.trec")
-    code, out, _ = evaluate(*data, "--bm25", "--json", "--csv", "scores.csv")
+    code, out, _ = evaluate(*data, "--json", "--csv", "scores.csv")
     assert code == 0
     found = json.loads(out[out.index("{\n") :])
     systems = {n: set(c["datasets"]["human"]["systems"]) for n, c in found["collections"].items()}
-    assert systems["second"] == {"words", "order", "bm25", "theirs"}
-    assert systems["first"] == {"words", "order", "bm25"}
+    assert systems["first"] == {"words", "order", "bm25", "hybrid:words", "hybrid:order"}
+    assert systems["second"] == systems["first"] | {"theirs"}
     second = found["collections"]["second"]
     assert second["datasets"]["human"]["systems"]["theirs"]["nDCG@10"]["mean"] == 1.0
-    assert {c["baseline"] for c in second["comparisons"]} == {"words"}
+    assert {c["baseline"] for c in second["comparisons"]} >= {"words"}
     assert {(r["set"], r["system"], r["measure"]) for r in found["general"]} == {
         ("sts/test", s, m) for s in ("words", "order") for m in ("Spearman", "Pearson")
     }
@@ -80,10 +81,24 @@ def test_models_runs_and_data_stand_side_by_side(evaluate, material):
         rows = list(csv.DictReader(stream))
     assert {(r["collection"], r["system"]) for r in rows} >= {("first", "bm25"), ("second", "theirs")}
     assert sum(r["measure"] == "cosine" and r["dataset"] == "sts/test" for r in rows) == 2 * 30
-    code, out, _ = evaluate(*data, "--bm25")
+    code, out, _ = evaluate(*data)
     assert code == 0
     for shown in ("first human: 10 queries", "second human: 10 queries", "theirs − words", "Spearman"):
         assert shown in out
+
+
+def test_a_model_behind_an_api_stands_beside_local_ones_and_no_document_is_sent_twice(evaluate):
+    with LocalServer() as server:
+        for _ in range(2):
+            given = ("--data", "first", "--model", f"{server.url}/v1#toy", "--json")
+            code, out, err = evaluate(*given, models=("words",))
+            assert code == 0, err
+        sent = server.texts
+    systems = json.loads(out[out.index("{\n") :])["collections"]["first"]["datasets"]["human"]["systems"]
+    assert set(systems) == {"words", "v1#toy", "bm25", "hybrid:words", "hybrid:v1#toy"}
+    assert systems["v1#toy"]["R@100"]["mean"] == 1.0  # of 40 documents
+    assert len(set(sent)) == 40 + 10
+    assert len(sent) == len(set(sent))
 
 
 def test_another_first_model_is_another_baseline(evaluate):

@@ -41,7 +41,6 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "push-model": (["acme/m", "-w", "WORKSPACE", "--dry-run"], {0}, ["acme/m", "README.md"]),
     "serve": (["-w", "WORKSPACE"], {0}, ["serving"]),
     "recommend": ([], {0}, ["all-MiniLM-L6-v2", "ruled out"]),
-    "compare": (["-w", "WORKSPACE"], {0}, ["tokens/s", "nDCG@10", "difference in"]),
     "config": ([], {0}, ["workspace: workspace", "# The base model."]),
     "monitor": (["-w", "WORKSPACE"], {0}, ["release 1", "documents", "canar"]),
     "doctor": (["-w", "WORKSPACE"], {0, 1}, ["release: release 1 is live", "evidence", "versions: "]),

@@ -120,7 +120,7 @@ READERS = [
     ["export", "out"],
     ["doctor"],
     ["evaluate", "--set", "evaluate.guards=[]"],
-    ["compare"],
+    ["evaluate"],
 ]
 
 

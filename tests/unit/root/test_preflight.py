@@ -138,6 +138,18 @@ def test_a_command_is_told_only_of_what_it_reads(tmp_path, docs):
     ]
 
 
+def test_a_model_behind_an_api_is_evaluated_and_never_tuned(docs, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    name = "openai:text-embedding-3-small"
+    values = {"ingest": {"source": {"type": "auto", "path": str(docs)}}}
+    (problem,) = told(values, *EVALUATE, models=[name])
+    assert "environment variable OPENAI_API_KEY is not set" in problem
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key-0123456789")
+    preflight(load_config(values=values), EVALUATE, models=[name])
+    problems = told(values | {"model": {"name": name}})
+    assert any("model.name: " in p and "cannot be tuned" in p for p in problems)
+
+
 def test_no_torch_is_needed(tmp_path, docs):
     code = (
         "import sys; from embedlib.config.root import load_config;"
