@@ -14,10 +14,12 @@ from embedlib.training.merge import choose_share, interpolate
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Shares of the trained weights that people's dev queries choose from, and the share without them: over four
-#: collections a half kept most of what the model alone gained and cost its fused ranking least where it lost.
-SHARES, WITHOUT_DEV = (0.25, 0.5, 0.75, 1.0), 0.5
-#: Mean dev nDCG@10 that a smaller share may lie behind the best.
+#: Shares of the trained weights that people's dev queries choose from.
+SHARES = (0.25, 0.5, 0.75, 1.0)
+#: The share without such queries, trained on pairs that nobody judged: over four collections a half kept most
+#: of what the model alone gained and cost its fused ranking least where it lost. Labels are trusted whole.
+UNJUDGED, JUDGED = 0.5, 1.0
+#: Mean dev nDCG@10 that a smaller share may lie behind the best where nobody judged the training pairs.
 TOLERANCE = 0.005
 
 
@@ -27,6 +29,7 @@ def average_with_start(
     share: float | None,
     dev: DevSet | None,
     *,
+    labelled: bool,
     bf16: bool,
 ) -> tuple[float, dict[float, float]]:
     """Move a trained model's weights some way back to those it started from, in place.
@@ -34,8 +37,10 @@ def average_with_start(
     Args:
         encoder: The trained model.
         start: The weights it started from.
-        share: Share of the trained weights; None: the smallest that is as good as the best on dev.
+        share: Share of the trained weights; None: the best on dev, or without labels the smallest that
+            is as good.
         dev: People's dev queries, if there are any.
+        labelled: Most of what it was trained on was judged by people.
         bf16: Dev figures under bf16 autocast.
 
     Returns:
@@ -52,6 +57,9 @@ def average_with_start(
             figures[tried] = dev_score(dev, encoder, bf16=bf16)[0]
             emit("share", share=tried, value=figures[tried])
     if share is None:
-        share = choose_share(figures, tolerance=TOLERANCE) if figures else WITHOUT_DEV
+        if figures:
+            share = choose_share(figures, tolerance=0.0 if labelled else TOLERANCE)
+        else:
+            share = JUDGED if labelled else UNJUDGED
     module.load_state_dict(interpolate(start, trained, share))
     return share, figures

@@ -122,9 +122,10 @@ def _average(
     *,
     labelled: bool,
 ) -> dict[str, float]:
-    """Average the weights with those at the start; labels are trusted to the end unless told otherwise."""
-    share = options.share or (1.0 if labelled else None)
-    share, figures = average_with_start(prepared.encoder, start, share, dev, bf16=prepared.bf16)
+    """Average the weights with those at the start."""
+    share, figures = average_with_start(
+        prepared.encoder, start, options.share, dev, labelled=labelled, bf16=prepared.bf16
+    )
     return {"share": share, **{f"dev_share_{tried}": round(value, 4) for tried, value in figures.items()}}
 
 

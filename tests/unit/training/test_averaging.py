@@ -8,7 +8,7 @@ import torch
 
 from embedlib.models.local import load_encoder
 from embedlib.training import averaging
-from embedlib.training.averaging import WITHOUT_DEV, average_with_start
+from embedlib.training.averaging import JUDGED, UNJUDGED, average_with_start
 
 
 @pytest.fixture
@@ -28,21 +28,27 @@ def distance(encoder, start) -> float:
     )
 
 
-@pytest.mark.parametrize(("given", "expected"), [(0.5, 0.5), (None, WITHOUT_DEV), (1.0, 1.0)])
-def test_the_result_lies_the_share_of_the_way_from_the_start(moved, given, expected):
+@pytest.mark.parametrize(
+    ("given", "labelled", "expected"),
+    [(0.5, True, 0.5), (None, False, UNJUDGED), (None, True, JUDGED), (1.0, False, 1.0)],
+)
+def test_the_result_lies_the_share_of_the_way_from_the_start(moved, given, labelled, expected):
     encoder, start = moved
-    share, figures = average_with_start(encoder, start, given, None, bf16=False)
+    share, figures = average_with_start(encoder, start, given, None, labelled=labelled, bf16=False)
     assert (share, figures) == (expected, {})
     assert distance(encoder, start) == pytest.approx(expected, abs=1e-6)
 
 
-def test_people_choose_the_smallest_share_that_is_as_good(moved, monkeypatch):
+@pytest.mark.parametrize(("labelled", "expected"), [(False, 0.5), (True, 0.75)])
+def test_dev_queries_choose_the_best_share_and_without_labels_the_smallest_that_is_as_good(
+    moved, monkeypatch, labelled, expected
+):
     encoder, start = moved
     worth = {0.25: 0.3, 0.5: 0.396, 0.75: 0.4, 1.0: 0.38}
     monkeypatch.setattr(
         averaging, "dev_score", lambda *a, **k: (worth[round(distance(encoder, start), 2)], [])
     )
-    share, figures = average_with_start(encoder, start, None, object(), bf16=False)
-    assert share == 0.5
+    share, figures = average_with_start(encoder, start, None, object(), labelled=labelled, bf16=False)
+    assert share == expected
     assert figures == worth
-    assert distance(encoder, start) == pytest.approx(0.5, abs=1e-6)
+    assert distance(encoder, start) == pytest.approx(expected, abs=1e-6)
