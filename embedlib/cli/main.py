@@ -17,7 +17,7 @@ INTERRUPTED = 130
 PANELS = {
     "Make a release": ("demo", "run", "refresh", "distil"),
     "Use it": ("search", "serve", "releases", "rollback", "verify", "export", "push-model"),
-    "Measure and choose": ("evaluate", "recommend"),
+    "Measure and choose": ("evaluate", "estimate", "recommend"),
     "Keep it running": ("config", "monitor", "doctor", "automations", "deploy", "ui"),
 }
 for _command in app.registered_commands:

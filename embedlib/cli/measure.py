@@ -1,4 +1,4 @@
-"""The command that measures models on labelled data: evaluate."""
+"""The commands that measure: evaluate models on labelled data, estimate what encoding takes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from embedlib.cli.app import (
     AsJson,
     ConfigFile,
     ConfiguredWorkspace,
+    Data,
     Overrides,
     app,
     emit_json,
@@ -105,6 +106,41 @@ def evaluate(
     if failures := [*_below(result, floors), *_failing(result)]:
         typer.echo("\n".join(failures), err=True)
         raise typer.Exit(3)
+
+
+@app.command()
+def estimate(
+    data: Data = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Name, folder, or provider:name behind an API.")
+    ] = None,
+    config: ConfigFile = None,
+    workspace: ConfiguredWorkspace = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate tokens, time, disk and cost of encoding documents, before they are spent.
+
+    Documents are read; of those without a vector some are encoded and kept. An API is sent nothing.
+
+    Example: embedlib estimate --data docs/ --model openai:text-embedding-3-small
+    """
+    from dataclasses import asdict
+
+    from embedlib.cli.show import estimate_lines
+    from embedlib.config.live import with_documents
+    from embedlib.index.estimate import estimate_encoding
+    from embedlib.stages import base_model, encode, ingest
+    from embedlib.stages.base import run_stage
+    from embedlib.store import Store
+
+    chosen = [f"model.name={model}"] if model else []
+    options = with_documents(settings(config, data, workspace, [*(overrides or []), *chosen]))
+    store = Store(options.workspace)
+    corpus = run_stage(store, ingest.STAGE, options.ingest).ref
+    base = run_stage(store, base_model.STAGE, options.model).ref
+    found = estimate_encoding(store, corpus, encode.encoding_of(options.encode, base))
+    emit_json(asdict(found)) if as_json else typer.echo("\n".join(estimate_lines(found)))
 
 
 def _result(measured: Any) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from embedlib.cli.console import console, plain, say
 
 if TYPE_CHECKING:
+    from embedlib.index.estimate import EncodingEstimate
     from embedlib.index.search import SearchHit
     from embedlib.store import ArtifactRef
 
@@ -54,6 +55,21 @@ def _title(hit: SearchHit) -> str:
 def _score(hits: Sequence[SearchHit]) -> str:
     """The score's heading: only scores of one mode can be compared."""
     return f"{hits[0].mode} score" if hits else "score"
+
+
+def estimate_lines(found: EncodingEstimate) -> list[str]:
+    """What encoding will take, in sentences."""
+    lines = [f"{found.pending} of {found.documents} documents have no vector: {found.tokens:,} tokens"]
+    if found.seconds is not None:
+        took = timedelta(seconds=round(found.seconds))
+        lines.append(f"about {took} on this machine, at {found.tokens_per_s:,.0f} tokens/s")
+    if found.vector_bytes is not None:
+        lines.append(
+            f"{found.vector_bytes / 1e6:,.1f} MB of vectors, and as many in float32 for an exact index"
+        )
+    if found.dollars is not None:
+        lines.append(f"{found.dollars:,.2f} US dollars at the API's price")
+    return lines
 
 
 def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:

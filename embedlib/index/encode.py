@@ -101,10 +101,22 @@ def plan_shards(store: Store, corpus: Path, encoding: Encoding, shard_size: int)
         encoding: How to encode.
         shard_size: Documents a shard.
     """
-    hashes = read_hashes(corpus / "corpus.parquet")
-    pending = _pending(hashes, cached_vectors(store, encoding.identity))
+    pending = pending_rows(store, corpus, encoding)
     cuts = range(0, len(pending), shard_size)
-    return [ShardSpec(corpus, encoding, _ranges(pending[start : start + shard_size])) for start in cuts]
+    return [shard_of(corpus, encoding, pending[start : start + shard_size]) for start in cuts]
+
+
+def pending_rows(store: Store, corpus: Path, encoding: Encoding) -> Rows:
+    """Rows of the corpus to encode: the first of each content that has no vector yet, ascending."""
+    hashes = read_hashes(corpus / "corpus.parquet")
+    _, first = np.unique(hashes, return_index=True)
+    missing = cached_vectors(store, encoding.identity).find(hashes[first]) < 0
+    return np.sort(first[missing]).astype(np.int64)
+
+
+def shard_of(corpus: Path, encoding: Encoding, rows: Rows) -> ShardSpec:
+    """The shard of some rows, ascending."""
+    return ShardSpec(corpus, encoding, _ranges(rows))
 
 
 def encode_shard(
@@ -218,13 +230,6 @@ def _encode_all(store: Store, specs: Sequence[ShardSpec], progress: Progress) ->
             "shard %d of %d: %d documents, %.0f tokens/s", number + 1, len(specs), sizes[number], rate
         )
     return made
-
-
-def _pending(hashes: Hashes, known: VectorCache) -> Rows:
-    """Rows to encode: the first of each content that is not known, in order."""
-    _, first = np.unique(hashes, return_index=True)
-    missing = known.find(hashes[first]) < 0
-    return np.sort(first[missing]).astype(np.int64)
 
 
 def _ranges(rows: Rows) -> tuple[tuple[int, int], ...]:

@@ -40,6 +40,7 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "export": (["OUT", "-w", "WORKSPACE"], {0}, ["160 vectors in"]),
     "push-model": (["acme/m", "-w", "WORKSPACE", "--dry-run"], {0}, ["acme/m", "README.md"]),
     "serve": (["-w", "WORKSPACE"], {0}, ["serving"]),
+    "estimate": (["-w", "WORKSPACE"], {0}, ["documents have no vector", "MB of vectors"]),
     "recommend": ([], {0}, ["all-MiniLM-L6-v2", "ruled out"]),
     "config": ([], {0}, ["workspace: workspace", "# The base model."]),
     "monitor": (["-w", "WORKSPACE"], {0}, ["release 1", "documents", "canar"]),

@@ -1,0 +1,98 @@
+"""What encoding a corpus will take, measured on a sample before it is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedlib.contracts import Corpus, document_text
+from embedlib.index.encode import Encoding, encode_shard, pending_rows, shard_of
+from embedlib.models.api import ApiEncoder
+from embedlib.models.api_batches import estimate_tokens
+from embedlib.models.opening import open_folder
+from embedlib.store import ArtifactRef, Store
+
+#: Documents that are measured, at most: their mean length is within a few percent of all documents'.
+SAMPLE = 2048
+#: Documents encoded before the clock starts: the first batches are slower.
+WARM_UP = 128
+
+
+@dataclass(frozen=True)
+class EncodingEstimate:
+    """Work that encoding will be.
+
+    Args:
+        documents: Of the corpus.
+        pending: Of them, those without a vector: distinct contents that would be encoded.
+        tokens: Of the pending ones, as far as the model reads them; behind an API a cautious count.
+        tokens_per_s: Reached on this machine; None behind an API, which is not asked for an estimate.
+        seconds: To encode the pending ones here; None behind an API.
+        vector_bytes: Of all documents' vectors on disk; None behind an API, whose dimension is not known yet.
+        dollars: What the pending ones cost at the API's price; None without one.
+    """
+
+    documents: int
+    pending: int
+    tokens: int
+    tokens_per_s: float | None
+    seconds: float | None
+    vector_bytes: int | None
+    dollars: float | None
+
+
+def estimate_encoding(
+    store: Store, corpus: ArtifactRef, encoding: Encoding, *, sample: int = SAMPLE, seed: int = 0
+) -> EncodingEstimate:
+    """Estimate the encoding of what a corpus has no vectors for.
+
+    A local model encodes a random sample. The sample's vectors stay in the store, so that the work
+    is not done twice. An API is sent nothing.
+
+    Args:
+        store: Where earlier vectors lie, and where the sample's go.
+        corpus: The corpus artifact.
+        encoding: How its documents become vectors.
+        sample: Documents that are measured, at most.
+        seed: Which ones.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+    """
+    pending = pending_rows(store, corpus.path, encoding)
+    documents = Corpus(corpus.path)
+    chosen = np.sort(np.random.default_rng(seed).permutation(pending)[:sample])
+    texts = [document_text(d.title, d.text) for d in documents.take(chosen)]
+    encoder = open_folder(encoding.model, encoding.precision)
+    if isinstance(encoder, ApiEncoder):
+        return _behind_api(encoder, texts, len(documents), len(pending))
+    tokens = rate = 0.0
+    if texts:
+        encoder.encode_documents(texts[:WARM_UP])
+        done = encode_shard(store, shard_of(corpus.path, encoding, chosen), encoder=encoder).ref
+        tokens = done.manifest.summary["tokens"] / len(texts) * len(pending)
+        rate = done.manifest.summary["tokens"] / max(done.manifest.summary["encode_s"], 1e-9)
+    return EncodingEstimate(
+        documents=len(documents),
+        pending=len(pending),
+        tokens=round(tokens),
+        tokens_per_s=round(rate, 1),
+        seconds=round(tokens / rate, 1) if rate else 0.0,
+        vector_bytes=len(documents) * encoder.dimension * np.dtype(encoding.dtype).itemsize,
+        dollars=None,
+    )
+
+
+def _behind_api(encoder: ApiEncoder, texts: list[str], documents: int, pending: int) -> EncodingEstimate:
+    tokens = round(sum(map(estimate_tokens, texts)) / max(len(texts), 1) * pending)
+    price = encoder.client.settings.price
+    return EncodingEstimate(
+        documents=documents,
+        pending=pending,
+        tokens=tokens,
+        tokens_per_s=None,
+        seconds=None,
+        vector_bytes=None,
+        dollars=price and round(tokens * price.input_per_million / 1e6, 4),
+    )
