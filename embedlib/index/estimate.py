@@ -94,5 +94,5 @@ def _behind_api(encoder: ApiEncoder, texts: list[str], documents: int, pending: 
         tokens_per_s=None,
         seconds=None,
         vector_bytes=None,
-        dollars=price and round(tokens * price.input_per_million / 1e6, 4),
+        dollars=None if price is None else round(tokens * price.input_per_million / 1e6, 4),
     )
