@@ -39,6 +39,17 @@ class LogProgress:
         logger.info("%s: %d%s (%.3g/s%s)", what, done, f" of {total}" if total else "", rate, left)
 
 
+class Curve(Protocol):
+    """Called with each point of a curve as it comes."""
+
+    def __call__(self, name: str, step: int, value: float) -> None:
+        """Tell that the figure ``name`` was ``value`` after ``step`` steps."""
+
+
+def no_curve(name: str, step: int, value: float) -> None:
+    """A curve that nobody draws."""
+
+
 def silent(done: int, total: int | None, what: str) -> None:
     """Progress that tells nobody."""
 
@@ -54,6 +65,9 @@ class Watcher(Protocol):
 
     def progress(self, stage: str, done: int, total: int | None, what: str) -> None:
         """Tell how far it is."""
+
+    def point(self, stage: str, name: str, step: int, value: float) -> None:
+        """Tell a point of one of its curves."""
 
 
 #: The watchers of this process.
@@ -79,5 +93,16 @@ def watched(stage: str, progress: Progress) -> Progress:
         progress(done, total, what)
         for watcher in watching:
             watcher.progress(stage, done, total, what)
+
+    return tell
+
+
+def watched_curve(stage: str, curve: Curve) -> Curve:
+    """The same curve, told to every watcher too."""
+
+    def tell(name: str, step: int, value: float) -> None:
+        curve(name, step, value)
+        for watcher in watching:
+            watcher.point(stage, name, step, value)
 
     return tell

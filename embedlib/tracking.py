@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 from embedlib.disk import file_lock, write_atomic
 from embedlib.errors import ServiceError
 from embedlib.redact import redact
-from embedlib.tracking_store import default_uri, follow_moved_workspace
+from embedlib.tracking_store import default_uri, follow_moved_workspace, ui_address
 
 logger = logging.getLogger(__name__)
 
@@ -83,23 +83,37 @@ class Tracker:
         path = self.outbox / "run_id"
         return path.read_text() if path.is_file() else None
 
+    @property
+    def address(self) -> str:
+        """The run's page in MLflow's UI, or its id where no UI is known."""
+        if self.run_id is None:
+            return "not reached yet; what is to be recorded waits in the workspace"
+        experiment = (self.outbox / "experiment_id").read_text()
+        ui = self.uri if self.uri.startswith("http") else ui_address(self.root)
+        if ui:
+            return f"{redact(ui).rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
+        return f"{self.run_id} in the experiment {self.experiment}; `embedlib ui` shows it"
+
     def start(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Open the run with its parameters (nested values are flattened with dots) and tags."""
         self._put({"do": "start", "name": name, "params": _flatten(params), "tags": dict(tags)})
 
     def figures(self, prefix: str, values: Mapping[str, Any]) -> None:
-        """Record every finite number in ``values`` as a metric ``prefix.path`` and every text as a tag."""
+        """Record every finite number in ``values`` as a metric ``prefix.path``, every text as a parameter.
+
+        Tags are for what a person filters by, see ``describe``; texts and digests would crowd them out.
+        """
         flat = _flatten(values)
         metrics = {f"{prefix}.{k}": float(v) for k, v in flat.items() if _is_number(v)}
-        tags = {f"{prefix}.{k}": str(v)[:500] for k, v in flat.items() if isinstance(v, str | bool)}
-        self._put({"do": "figures", "metrics": metrics, "tags": tags})
+        texts = {f"{prefix}.{k}": str(v)[:500] for k, v in flat.items() if isinstance(v, str | bool)}
+        self._put({"do": "figures", "metrics": metrics, "texts": texts})
 
     def point(self, name: str, step: int, value: float) -> None:
         """Record one point of a curve; it is sent with whatever is sent next."""
         self._put({"do": "point", "name": name, "step": step, "value": value, "at": int(time.time() * 1000)})
 
-    def describe(self, text: str, tags: Mapping[str, str]) -> None:
-        """Give the run a description (Markdown, on top of its page) and tags to filter by."""
+    def describe(self, text: str = "", tags: Mapping[str, str] = {}) -> None:
+        """Give the run a description (Markdown, on top of its page), and tags to filter by."""
         self._put({"do": "describe", "text": text, "tags": dict(tags)})
 
     def inputs(self, data: Sequence[Input]) -> None:
@@ -112,6 +126,8 @@ class Tracker:
 
     def model(self, path: Path, *, name: str, digest: str, alias: str = "champion") -> None:
         """Register a sentence-transformers folder as a new version and point the alias to it."""
+        import mlflow.sentence_transformers  # noqa: F401 - not in a thread, see ``flush_soon``
+
         self._put({"do": "model", "path": str(path), "name": name, "digest": digest, "alias": alias})
 
     def finish(self, status: Status = "FINISHED") -> Flushed:
@@ -191,6 +207,7 @@ class Tracker:
         else:
             experiment_id = experiment.experiment_id
         run = client.create_run(experiment_id, run_name=name or self.key, tags=dict(tags or {}))
+        write_atomic(self.outbox / "experiment_id", experiment_id)
         write_atomic(self.outbox / "run_id", run.info.run_id)
         return str(run.info.run_id)
 
@@ -202,14 +219,16 @@ class Tracker:
         for start in range(0, len(items), 100):
             self._client().log_batch(run_id, params=items[start : start + 100])
 
-    def _send_figures(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        from mlflow.entities import Metric, RunTag
+    def _send_figures(self, metrics: Mapping[str, float], texts: Mapping[str, str]) -> None:
+        from mlflow.entities import Metric, Param
 
-        now = int(time.time() * 1000)
-        self._client().log_batch(
-            self._open_run(),
+        client, run_id, now = self._client(), self._open_run(), int(time.time() * 1000)
+        there = client.get_run(run_id).data.params  # a stage tried again tells the same; the first word stays
+        named = {_metric_name(k): v for k, v in texts.items()}
+        client.log_batch(
+            run_id,
             metrics=[Metric(_metric_name(k), v, now, 0) for k, v in metrics.items()],
-            tags=[RunTag(_metric_name(k), v) for k, v in tags.items()],
+            params=[Param(k, v) for k, v in named.items() if k not in there],
         )
 
     def _send_point(self, name: str, step: int, value: float, at: int) -> None:
@@ -218,7 +237,7 @@ class Tracker:
     def _send_describe(self, text: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        items = {"mlflow.note.content": text, **tags}
+        items = {"mlflow.note.content": text, **tags} if text else tags
         self._client().log_batch(self._open_run(), tags=[RunTag(k, v[:5000]) for k, v in items.items()])
 
     def _send_inputs(self, data: Sequence[Mapping[str, Any]]) -> None:
@@ -263,13 +282,10 @@ class Tracker:
             info = mlflow.sentence_transformers.log_model(
                 model,
                 name="model",
-                registered_model_name=name,
                 pip_requirements=["sentence-transformers", "torch"],
                 signature=infer_signature(["text"], vector),
             )
-        version = str(info.registered_model_version)
-        self._client().set_model_version_tag(name, version, "embedlib.digest", digest)
-        return version
+        return _new_version(self._client(), name, info.model_id, {"embedlib.digest": digest})
 
     def _send_finish(self, status: Status) -> None:
         self._client().set_terminated(self._open_run(), status)
@@ -329,6 +345,22 @@ def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None
             remedy="give the same command again once MLflow answers",
         ) from error
     return version is not None
+
+
+def _new_version(client: Any, name: str, model_id: str, tags: Mapping[str, str]) -> str:
+    """Register a logged model, without what MLflow's own function prints on the terminal meanwhile."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    model = client.get_logged_model(model_id)
+    made = client.create_model_version(
+        name, f"models:/{model_id}", model.source_run_id, dict(tags), await_creation_for=0, model_id=model_id
+    )
+    return str(made.version)
 
 
 def _registered_version(client: Any, name: str, digest: str) -> str | None:

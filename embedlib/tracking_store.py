@@ -7,10 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from embedlib.disk import write_atomic
 from embedlib.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+_UI = Path("tracking") / "ui-address"
 #: Where MLflow's own database keeps addresses of files.
 PLACES = (
     ("experiments", "artifact_location"),
@@ -35,6 +37,18 @@ def default_uri(root: Path) -> str:
             remedy="choose another workspace, or give tracking.uri",
         )
     return f"sqlite:///{place / 'mlflow.db'}"
+
+
+def note_ui(root: Path, address: str) -> None:
+    """Note where the workspace's runs are shown, for the links to them."""
+    (root / _UI).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(root / _UI, address)
+
+
+def ui_address(root: Path) -> str:
+    """Where the workspace's runs were shown last; empty where no UI was ever started."""
+    path = root / _UI
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def follow_moved_workspace(root: Path) -> None:

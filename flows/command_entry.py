@@ -80,8 +80,16 @@ def automations(silence_s: float) -> list[str]:
     return install(silence_s)
 
 
-def deploy(config: Mapping[str, Any]) -> list[str]:
+def deploy(config: Mapping[str, Any], *, keep: bool = False) -> list[str]:
     """Put the deployments on the configured server, see ``flows.deploy.deploy``.
+
+    Args:
+        config: What each deployment runs with.
+        keep: Leave alone deployments of the same workspace that say as much as ``config``: somebody
+            may have changed them.
+
+    Returns:
+        The names of what was deployed.
 
     Raises:
         ServiceError: No server is configured, or it does not answer or refuses.
@@ -100,7 +108,12 @@ def deploy(config: Mapping[str, Any]) -> list[str]:
         )
     require_server(url)
     from flows.deploy import deploy as put
+    from flows.deploy import deployed_config, names_documents
 
+    there = deployed_config() if keep else None
+    same = there is not None and there.get("workspace") == config["workspace"]
+    if there and same and (names_documents(there) or not names_documents(config)):
+        return []
     return put(config, Path.cwd())
 
 

@@ -38,12 +38,13 @@ def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Ite
     cause = event.model_dump(mode="json") if event else None
     run.store.sweep()
     tags = {
-        "embedlib.flow": kind,
-        "embedlib.event": event.event if event else "by hand",
+        "flow": kind,
+        "because of": event.event if event else "by hand",
+        "workspace": run.workspace.name,
         "prefect.flow_run_id": run.key,
         "prefect.flow_run_name": str(flow_run.name),
     }
-    run.tracker.start(f"{kind} {flow_run.name}", params=config.model_dump(mode="json"), tags=tags)
+    run.tracker.start(str(flow_run.name), params=config.model_dump(mode="json"), tags=tags)
     note_outcome(run, cause, "started", detail=run.key)
     gc.freeze()  # else every full collection walks all that Prefect and MLflow brought along
     atexit.register(gc.freeze)  # and so does the interpreter at its end, for two seconds

@@ -26,6 +26,8 @@ def deployments() -> dict[str, Any]:
 def deploy(config: Mapping[str, Any], folder: Path) -> list[str]:
     """Make the work pool where it is missing, and the deployments; those of the same names are replaced.
 
+    Schedules of a configuration that names no documents are paused.
+
     Args:
         config: What each deployment runs with.
         folder: Where its relative paths begin.
@@ -41,6 +43,8 @@ def deploy(config: Mapping[str, Any], folder: Path) -> list[str]:
     document["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}]
     for deployment in document["deployments"]:
         deployment["parameters"] = {**deployment["parameters"], "config": dict(config)}
+        for schedule in deployment["schedules"]:
+            schedule["active"] = schedule["active"] and names_documents(config)
     for pool in sorted({d["work_pool"]["name"] for d in document["deployments"]}):
         _prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
     with tempfile.TemporaryDirectory() as temporary:
@@ -48,6 +52,24 @@ def deploy(config: Mapping[str, Any], folder: Path) -> list[str]:
         path.write_text(yaml.dump(document, Dumper=_Plain), encoding="utf-8")
         _prefect("deploy", "--all", "--prefect-file", str(path))
     return [str(d["name"]) for d in document["deployments"]]
+
+
+def names_documents(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration says what to read."""
+    return bool((config.get("ingest") or {}).get("source"))
+
+
+def deployed_config() -> dict[str, Any] | None:
+    """The configuration that the lifecycle's deployment has on the server; None where there is none."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            deployment = client.read_deployment_by_name("lifecycle/lifecycle")
+        except ObjectNotFound:
+            return None
+    return dict(deployment.parameters.get("config") or {})
 
 
 class _Plain(yaml.SafeDumper):

@@ -12,6 +12,7 @@ from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import Trigger, as_json, run_name
 from flows.proof import Data, Encoded
+from flows.records import show_records
 from flows.student import distilled
 from tasks import stages
 from tasks.release import emit_event, live_release, publish, register
@@ -49,4 +50,5 @@ def distil(config: Config, event: Trigger | None = None) -> str:
             release = publish(run, config, parts, event=as_json(event))
             register(run, config, proof.candidate.model)
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})
+        show_records(run)
     return proof.decision.fingerprint

@@ -15,6 +15,7 @@ from embedlib.stages.preflight import EVALUATE, preflight
 from embedlib.store import ArtifactRef
 from flows.context import flow_context
 from flows.outcome import run_name
+from flows.records import show_records
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
@@ -60,12 +61,14 @@ def evaluate(
             level=config.evaluate.level,
             draws=config.evaluate.draws,
         )
-        return Evaluations(
+        measured = Evaluations(
             general=stages.general(run, general, models=named) if general.sets or general.guards else None,
             collections={
                 name: on_collection(run, options, named, name) for name, options in given.collections.items()
             },
         )
+        show_records(run)
+    return measured
 
 
 def on_collection(

@@ -19,6 +19,7 @@ from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
 from flows.proof import Data, Encoded, Proof, encoded, measure
+from flows.records import listed, prefect_record, records, show_records
 from flows.student import with_student
 from tasks import stages
 from tasks.context import RunContext
@@ -88,15 +89,14 @@ def lifecycle(
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
         report = stages.report(
             run,
-            config.report,
+            config.report.of_run(records(run)),
             evaluation=proof.evaluation,
             decision=proof.decision,
             others={**data._asdict(), **material, "candidate": proof.candidate.model, "index": index},
         )
         parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
-        if promoted:
-            register(run, config, chosen.model)
+        register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted)
         conclude(run, event, outcome, consent)
     return Completed(message=f"{outcome.verdict}: {outcome.headline}", data=outcome)
@@ -109,8 +109,10 @@ def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consen
     emit_event(run, f"embedlib.release.{state}", {**outcome.model_dump(mode="json"), "approval": word})
     run.tracker.figures("approval", word or {})
     reasons = [f"- {escape.markdown(reason)}" for reason in outcome.reasons]
-    text = "\n".join([f"**{escape.markdown(outcome.headline)}**\n", *reasons])
-    run.tracker.describe(text, {"verdict": outcome.verdict})
+    where = listed({"Prefect run": prefect_record(), "report": str(outcome.report)})
+    text = "\n".join([f"**{escape.markdown(outcome.headline)}**\n", *reasons, "", where])
+    run.tracker.describe(text, {"verdict": outcome.verdict, "summary": outcome.headline})
+    show_records(run, outcome.report)
     detail = outcome.verdict
     if consent is not None and not consent.approve:
         detail += f", declined by {consent.by}: {consent.note}"
@@ -158,5 +160,6 @@ def go_live(
     index = stages.index(run, config.index, label="base", **data._asdict(), **base._asdict())
     parts = {"corpus": data.corpus, **base._asdict(), "index": index, "decision": decision}
     release = publish(run, config, parts, event=as_json(event))
+    register(run, config, base.model)
     emit_event(run, "embedlib.release.first", {"release": release.number, "search": str(release.search)})
     return parts

@@ -12,6 +12,7 @@ from embedlib.stages.preflight import MONITOR, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import run_name
+from flows.records import show_records
 from tasks import stages
 from tasks.monitor import check_release, emit_alerts
 from tasks.release import live_release
@@ -31,4 +32,5 @@ def monitor(config: Config) -> dict[str, Any]:
         corpus = stages.ingest(run, config.ingest) if live_release(run, optional=True) else None
         report = check_release(run, config.monitor, corpus)
         emit_alerts(report)
+        show_records(run)
     return report.summary()

@@ -11,6 +11,7 @@ from embedlib.stages.preflight import REFRESH, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import Trigger, as_json, run_name
+from flows.records import show_records
 from tasks import stages
 from tasks.encode import encode
 from tasks.monitor import note_outcome
@@ -47,5 +48,6 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
         parts = {**live, "corpus": corpus, "vectors": vectors, "index": index}
         release = publish(run, config, parts, event=as_json(event))
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
+        show_records(run)
         note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
     return release.number

@@ -11,6 +11,7 @@ from embedlib.config.index import Publish
 from embedlib.config.live import to_remember
 from embedlib.config.root import Config
 from embedlib.errors import ReleaseError, StoreError
+from embedlib.evaluation.lineage import model_name
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
@@ -75,16 +76,17 @@ def publish(
         **release.figures.get("verification", {}),
     }
     create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")
-    run.tracker.figures("publish", {"release": release.number, "reused": release.reused})
+    run.tracker.figures("publish", {"release": release.number})
+    run.tracker.describe(tags={"release": str(release.number), "live model": model_name(parts["model"])})
     return release
 
 
 @task(name="register", task_run_name="register", persist_result=False)
 def register(run: RunContext, config: Config, model: ArtifactRef) -> None:
-    """Make the published model the registry's ``champion``."""
+    """Make the published model the registry's ``champion``, while the run goes on."""
     if config.tracking.register_model:
         run.tracker.model(model.path, name=config.tracking.model_name, digest=model.digest)
-        run.tracker.flush()
+        run.tracker.flush_soon()
 
 
 @task(name="emit event", task_run_name="emit event", persist_result=False)

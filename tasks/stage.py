@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -12,12 +11,13 @@ from prefect.states import Completed
 
 from embedlib.config.base import Section
 from embedlib.errors import BudgetExhausted, UserError
-from embedlib.progress import began, ended, watched
+from embedlib.progress import began, ended, watched, watched_curve
 from embedlib.stages.base import Stage, run_stage
 from embedlib.store import ArtifactRef
-from embedlib.tracking import Input, Tracker
+from embedlib.tracking import Input
 from tasks.artifacts import show
 from tasks.context import RunContext
+from tasks.curve import tracked_curve
 from tasks.progress import UiProgress
 from tasks.slot import slot
 
@@ -74,6 +74,7 @@ def stage_task(stage: Stage) -> Task[..., State[ArtifactRef]]:
                 config,
                 seed=run.seed,
                 progress=watched(name, UiProgress(stage.name)),
+                curve=watched_curve(name, tracked_curve(run.tracker, name)),
                 during=partial(slot, run.limit if stage.accelerated else None),
                 **inputs,
             )
@@ -94,19 +95,8 @@ def record(run: RunContext, name: str, ref: ArtifactRef, reused: bool) -> None:
     get_run_logger().info("%s: %s %s %s", name, ref.kind, ref.fingerprint[:12], how)
     cost = {"seconds": 0.0 if reused else manifest.seconds, "peak_memory_mb": manifest.peak_memory_mb}
     tracker = run.tracker
-    tracker.figures(name, {**manifest.summary, **cost, "reused": reused})
+    tracker.figures(name, {**manifest.summary, **cost})
     if ref.kind in DATA:
         tracker.inputs([Input(ref.kind, ref.digest, DATA[ref.kind], str(ref.path), manifest.summary)])
-    if ref.file("curve.json").is_file() and not reused:
-        record_curve(tracker, name, ref.read_json("curve.json"))
     tracker.files(name, show(name, ref))
     tracker.flush_soon()
-
-
-def record_curve(tracker: Tracker, name: str, curve: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
-    """Record a training's loss and dev figures step by step, as MLflow draws them."""
-    for series in ("loss", "dev"):
-        for point in curve.get(series) or ():
-            for figure, value in point.items():
-                if figure != "step":
-                    tracker.point(f"{name}.{series}.{figure}", int(point["step"]), float(value))

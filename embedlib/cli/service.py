@@ -139,6 +139,9 @@ def ui(
 ) -> None:
     """Start the Prefect server, a worker and the MLflow UI on loopback, until interrupted.
 
+    The workspace is deployed with the configuration of its live release; where nothing is live, the
+    schedules are paused. What `embedlib deploy` put there for the same workspace stays.
+
     Example: embedlib ui --workspace ws
     """
     from embedlib.cli.services import serve

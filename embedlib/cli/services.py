@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -12,10 +13,15 @@ from pathlib import Path
 import httpx
 import typer
 
+from embedlib.cli.app import from_flows
+from embedlib.config.live import live_values
 from embedlib.errors import ServiceError
 from embedlib.loopback import HOST, own_origins, server_command
 from embedlib.process import child_environment, module_command
-from embedlib.tracking_store import default_uri
+from embedlib.tracking_store import default_uri, note_ui
+
+#: The work pool of the deployments.
+POOL = "embedlib"
 
 
 def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) -> None:
@@ -40,18 +46,34 @@ def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) ->
             running[name] = _start(command, env, logs / f"{name}.log")
         _wait_for(f"{api}/health", running["prefect"], logs / "prefect.log")
         _wait_for(f"{mlflow}/health", running["mlflow"], logs / "mlflow.log")
+        note_ui(root, mlflow)
         if pool:
             team = {"MLFLOW_TRACKING_URI": mlflow} if "MLFLOW_BACKEND_STORE_URI" in os.environ else {}
             running["worker"] = _start(worker_command(pool), env | team, logs / "worker.log")
         typer.echo(f"Prefect  http://{HOST}:{prefect_port}\nMLflow   {mlflow}\nlogs     {logs}")
-        typer.echo(
-            f"\nexport PREFECT_API_URL={api}\nembedlib deploy --workspace {root}\n\nCtrl-C stops them."
-        )
+        if pool == POOL:
+            os.environ["PREFECT_API_URL"] = api
+            deploy_own(root)
+        typer.echo(f"\nexport PREFECT_API_URL={api}\n\nCtrl-C stops them.")
         _watch(running, logs)
     except KeyboardInterrupt:
         typer.echo("stopping")
     finally:
         _stop(running)
+
+
+def deploy_own(root: Path) -> None:
+    """Deploy the workspace with the configuration of its live release, unless that was done before."""
+    values = live_values(root, required=False) if (root / "releases").is_dir() else {}
+    names = from_flows("deploy")({**values, "workspace": str(root)}, keep=True)
+    if not names:
+        typer.echo("deployed before, and left as it is")
+        return
+    if values:
+        typer.echo(f"deployed {', '.join(names)}, with the configuration of the live release")
+        return
+    known = f"embedlib deploy --data YOUR-DOCUMENTS --workspace {shlex.quote(str(root))}"
+    typer.echo(f"deployed {', '.join(names)}; nothing is live: schedules are paused until you give\n{known}")
 
 
 def environment(port: int, root: Path) -> dict[str, str]:

@@ -22,6 +22,8 @@ FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 #: Lines between two reports of one stage where nothing can be drawn.
 QUIET_S = 30.0
 STARTING = "starting"
+#: How many of a curve's last values a person wants to see.
+SHOWN = {"dev.nDCG@10": 5, "loss": 1}
 STYLES = {"done": "green", "reused": "cyan", "failed": "red"}
 
 
@@ -87,13 +89,14 @@ class _Bars:
             TextColumn("{task.fields[state]:>8}", style="dim", markup=False),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[what]}", style="dim", markup=False),
+            TextColumn("{task.fields[what]}{task.fields[curves]}", style="dim", markup=False),
             TimeElapsedColumn(),
             console=screen,  # type: ignore[arg-type]
             refresh_per_second=4,
         )
         self._stages: dict[str, TaskID] = {}
         self._first: dict[tuple[str, str], tuple[float, int]] = {}
+        self._curves: dict[str, dict[str, list[float]]] = {}
 
     def __enter__(self) -> _Bars:
         self._bars.start()
@@ -116,7 +119,7 @@ class _Bars:
         """Add the stage's line."""
         if stage != STARTING:
             self._end_starting()
-        self._stages[stage] = self._bars.add_task(stage, total=None, state="running", what="")
+        self._stages[stage] = self._bars.add_task(stage, total=None, state="running", what="", curves="")
 
     def ended(self, stage: str, how: str) -> None:
         """Complete the stage's line."""
@@ -131,6 +134,16 @@ class _Bars:
         if task is not None:
             rate = _rate(self._first.setdefault((stage, what), (time.monotonic(), done)), done, total)
             self._bars.update(task, total=total, completed=done, what=f"{what} {_of(done, total)}{rate}")
+
+    def point(self, stage: str, name: str, step: int, value: float) -> None:
+        """Show the last loss, and the dev figures as they grow."""
+        curves = self._curves.setdefault(stage, {})
+        curves.setdefault(name, []).append(value)
+        if stage in self._stages:
+            shown = [
+                f", {n} {' '.join(f'{v:.3f}' for v in c[-SHOWN.get(n, 1) :])}" for n, c in curves.items()
+            ]
+            self._bars.update(self._stages[stage], curves="".join(shown))
 
     def _end_starting(self) -> None:
         if STARTING in self._stages:
@@ -172,6 +185,11 @@ class _Lines:
         if self._screen and now - self._told.get(stage, now) > QUIET_S:
             self._told[stage] = now
             self.line(plain(f"{stage:<20} {what} {_of(done, total)}{_rate(first, done, total)}"))
+
+    def point(self, stage: str, name: str, step: int, value: float) -> None:
+        """Print dev figures; a line a loss would be too many."""
+        if self._screen and SHOWN.get(name, 1) > 1:
+            self.line(plain(f"{stage:<20} {name} {value:.4f} after {step:,} steps"))
 
 
 def _of(done: int, total: int | None) -> str:

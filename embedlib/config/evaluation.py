@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -211,3 +212,14 @@ class Report(Section):
 
     command: str = "embedlib run --config FILE"
     """The command that made this run, shown under "How to reproduce"."""
+
+    def of_run(self, records: Mapping[str, str]) -> ReportOfRun:
+        """The same, naming where the run is written down."""
+        return ReportOfRun(**self.model_dump(), records=tuple(records.items()))
+
+
+class ReportOfRun(Report):
+    """The report of one flow run."""
+
+    records: tuple[tuple[str, str], ...] = Field((), json_schema_extra=OPERATIONAL)
+    """Where the run that writes it is written down, by name."""

@@ -23,6 +23,24 @@ def model_line(model: ArtifactRef) -> Iterator[ArtifactRef]:
         seen |= models.keys()
 
 
+#: What a stage makes of the model that it starts from.
+MADE = {"adapt": "adapted", "train": "tuned", "merge": "tuned, merged with the base", "distil": "distilled"}
+
+
+def model_name(model: ArtifactRef) -> str:
+    """What people call a model: the one that it comes from, and what was made of it last.
+
+    The fingerprint's beginning where the artifact cannot be read.
+    """
+    try:
+        line = [ref.manifest for ref in model_line(model)]
+    except CorruptArtifact:
+        return model.fingerprint[:12]
+    source = next((str(m.summary["source"]) for m in reversed(line) if "source" in m.summary), "a model")
+    base = Path(source).name if Path(source).is_absolute() else source
+    return ", ".join(filter(None, [base, MADE.get(line[0].stage, "")]))
+
+
 def lineage(artifacts: Path, refs: Iterable[ArtifactRef]) -> list[Manifest]:
     """The manifests of some artifacts and of all their parents, parents first.
 

@@ -46,6 +46,7 @@ class Findings:
         details: Other artifacts' reports by heading, as JSON values.
         manifests: Every artifact behind the decision, parents first.
         shown: Queries shown at each end.
+        records: Where the run is written down, by name.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Findings:
     details: Mapping[str, Any] = field(default_factory=dict)
     manifests: Sequence[Manifest] = ()
     shown: int = 10
+    records: Sequence[tuple[str, str]] = ()
 
 
 def render_report(findings: Findings) -> str:
@@ -97,6 +99,7 @@ def context(findings: Findings) -> dict[str, Any]:
         "seconds": sum(m.seconds for m in findings.manifests),
         "configuration": _configuration(findings.manifests),
         "command": findings.command,
+        "records": findings.records,
     }
 
 

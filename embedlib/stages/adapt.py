@@ -31,6 +31,7 @@ def run(job: Job, config: Adapt, *, corpus: ArtifactRef, queries: ArtifactRef, m
         timeout_s=config.timeout_s,
         stall_s=config.stall_s,
         progress=job.progress,
+        curve=job.curve,
     )
 
 

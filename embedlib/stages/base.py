@@ -13,7 +13,7 @@ import numpy as np
 from embedlib.config.base import Section
 from embedlib.errors import DataError
 from embedlib.fingerprint import code_digest
-from embedlib.progress import LogProgress, Progress
+from embedlib.progress import Curve, LogProgress, Progress, no_curve
 from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
 
 Summary = Mapping[str, Any]
@@ -29,6 +29,7 @@ class Job:
         seed: The run's seed.
         progress: Told of long work.
         store: The workspace, for stages that look at earlier artifacts (incremental encoding).
+        curve: Told of the points of a training's curves.
     """
 
     out: Path
@@ -36,6 +37,7 @@ class Job:
     seed: int
     store: Store
     progress: Progress
+    curve: Curve = no_curve
 
     def generator(self, stage: str) -> np.random.Generator:
         """Randomness of this stage: seeded from (seed, stage) alone."""
@@ -78,6 +80,7 @@ def run_stage(
     *,
     seed: int = 0,
     progress: Progress | None = None,
+    curve: Curve = no_curve,
     during: Callable[[], AbstractContextManager[None]] = nullcontext,
     **inputs: ArtifactRef | None,
 ) -> Built:
@@ -89,6 +92,7 @@ def run_stage(
         config: Its options.
         seed: The run's seed.
         progress: Told of long work; the log without.
+        curve: Told of the points of a training's curves.
         during: Makes the context that is held while the stage works, not while it looks for its result.
         **inputs: Its input artifacts by name.
 
@@ -102,7 +106,7 @@ def run_stage(
     recipe = stage.recipe(config, given, seed)
 
     def make(work: Work) -> Summary:
-        job = Job(work.out, work.scratch, seed, store, progress or LogProgress())
+        job = Job(work.out, work.scratch, seed, store, progress or LogProgress(), curve)
         with during():
             summary = stage.run(job, config, **given)
         _require_unchanged(stage, config, recipe.config["external"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from embedlib.config.evaluation import Report
+from embedlib.config.evaluation import Report, ReportOfRun
 from embedlib.evaluation import report as page
 from embedlib.evaluation.gate_inputs import guard_from_json
 from embedlib.evaluation.lineage import lineage
@@ -48,6 +48,7 @@ def run(
         details=_details(others),
         manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),
         shown=config.examples,
+        records=config.records if isinstance(config, ReportOfRun) else (),
     )
     write_report(findings, job.out, summary_markdown(verdict, record, [guard_from_json(g) for g in guards]))
     return {"verdict": verdict["verdict"], "headline": verdict["headline"]}

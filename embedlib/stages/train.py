@@ -43,6 +43,7 @@ def run(
         timeout_s=config.timeout_s,
         stall_s=config.stall_s,
         progress=job.progress,
+        curve=job.curve,
     )
 
 

@@ -68,6 +68,8 @@ class DevWatch(TrainerCallback):  # type: ignore[misc]
         if state.global_step and path.is_file():
             kept = [DevPoint(*p) for p in json.loads(path.read_text(encoding="utf-8"))]
             self.points = [p for p in kept if p.step <= state.global_step]
+            for point in self.points if self.main else ():
+                self.on_point(point)
         if not self.points:
             self._add(0)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from embedlib.disk import file_lock
 from embedlib.errors import EmbedlibError, TrainingError
 from embedlib.process import module_command, run_supervised
-from embedlib.progress import Progress, silent
+from embedlib.progress import Curve, Progress, no_curve, silent
 from embedlib.training.events import error_of, parse
 from embedlib.training.options import TrainingJob
 
@@ -38,6 +38,7 @@ def launch(
     timeout_s: float | None = None,
     stall_s: float | None = None,
     progress: Progress = silent,
+    curve: Curve = no_curve,
     env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run a job in a process of its own, or in several through ``torchrun``.
@@ -47,7 +48,8 @@ def launch(
         processes: Training processes on this machine.
         timeout_s: Longest run in seconds.
         stall_s: Longest silence in seconds.
-        progress: Told of steps and evaluations.
+        progress: Told of steps.
+        curve: Told of each loss and dev figure while the child trains.
         env: Variables for the child (``MLFLOW_RUN_ID`` …).
 
     Returns:
@@ -58,7 +60,7 @@ def launch(
     """
     scratch = Path(job.scratch)
     job.write(scratch / "job.json")
-    listener = _Listener(progress)
+    listener = _Listener(progress, curve)
     with device_lock():
         try:
             run_supervised(
@@ -102,8 +104,8 @@ def device_lock() -> Iterator[None]:
 class _Listener:
     """Reads a child's events."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, curve: Curve) -> None:
+        self.progress, self.curve = progress, curve
         self.error: EmbedlibError | None = None
         self.summary: dict[str, Any] | None = None
 
@@ -119,6 +121,9 @@ class _Listener:
                 logger.info("plan: %s", text)
             case {"event": "dev", "step": step, "value": value}:
                 logger.info("dev nDCG@10 after %d steps: %.4f", step, value)
+                self.curve("dev.nDCG@10", step, value)
+            case {"event": "loss", "step": step, "value": value}:
+                self.curve("loss", step, value)
             case {"event": "share", "share": share, "value": value}:
                 logger.info("dev nDCG@10 with %.2f of the trained weights: %.4f", share, value)
             case {"event": "error"}:

@@ -86,7 +86,7 @@ def train(
     Raises:
         NonFiniteLoss: The loss became NaN or infinite.
     """
-    watch = Watch(report_progress)
+    watch = Watch(report_progress, _tell_loss if world.main else lambda *_: None)
     callbacks = [watch, *([dev] if dev else [])]
     if recipe.checkpoint_s is not None:
         callbacks.append(Checkpoints(recipe.checkpoint_s))
@@ -95,6 +95,10 @@ def train(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.look_at_losses()
     return watch
+
+
+def _tell_loss(step: int, loss: float) -> None:
+    emit("loss", step=step, value=loss)
 
 
 def build_trainer(

@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +123,23 @@ def non_finite(step: int, names: Sequence[str], value: float) -> NonFiniteLoss:
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells a listener of steps and losses.
+    """Tells listeners of steps and losses.
 
     Args:
         progress: Told of every step.
+        on_loss: Told of every mean loss with its step, of an interrupted run's too where it goes on.
     """
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, on_loss: Callable[[int, float], None] = lambda *_: None) -> None:
+        self.progress, self.on_loss = progress, on_loss
         self.losses: list[dict[str, float]] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take up the losses of an interrupted run."""
+        for logs in state.log_history:
+            self._add(int(logs["step"]), logs)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -148,9 +156,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Mean loss since the last log."""
-        if logs and "loss" in logs:
-            entry = {"step": float(state.global_step), "loss": logs["loss"]}
-            self.losses = [e for e in self.losses if e["step"] < entry["step"]] + [entry]
+        self._add(state.global_step, logs or {})
+
+    def _add(self, step: int, logs: Mapping[str, float]) -> None:
+        if "loss" in logs:
+            self.losses = [e for e in self.losses if e["step"] < step]
+            self.losses.append({"step": float(step), "loss": logs["loss"]})
+            self.on_loss(step, logs["loss"])
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]

@@ -247,6 +247,7 @@ def test_other_documents_take_no_release_s_place_unless_told_to(world: dict[str,
 def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
     from mlflow import MlflowClient
 
+    from embedlib.index.catalog import current
     from embedlib.tracking_store import default_uri
 
     client = MlflowClient(default_uri(world["config"].workspace))
@@ -260,6 +261,33 @@ def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
     assert {"report", "decide tuned"} <= files
     assert first.data.tags["verdict"] == world["outcome"].verdict
     assert first.data.tags["mlflow.note.content"].startswith("**")
-    curve = client.get_metric_history(first.info.run_id, "train.loss.loss")
+    assert first.data.tags["summary"] == world["outcome"].headline
+    curve = client.get_metric_history(first.info.run_id, "train.loss")
     assert len({point.step for point in curve}) == len(curve) > 1
+    written = {point.timestamp for point in curve}
+    ended = client.get_metric_history(first.info.run_id, "train.seconds")[0].timestamp
+    assert min(written) < ended, "they came while it trained"
+    live = client.get_model_version_by_alias("embedlib", "champion")
+    assert live.tags["embedlib.digest"] == current(world["config"].workspace).parts["model"].digest
     assert {d.dataset.name for d in first.inputs.dataset_inputs} == {"corpus", "queries"}
+
+
+def test_prefect_mlflow_and_the_report_name_each_other(world: dict[str, Any]) -> None:
+    from mlflow import MlflowClient
+    from prefect.client.orchestration import get_client
+
+    from embedlib.tracking_store import default_uri
+
+    client = MlflowClient(default_uri(world["config"].workspace))
+    experiment = client.get_experiment_by_name("embedlib")
+    first = client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])[0]
+    flow_run = first.data.tags["prefect.flow_run_id"]
+    report = world["outcome"].report
+    assert flow_run in first.data.tags["mlflow.note.content"]
+    assert flow_run in report.read_text()
+    assert first.info.run_id in report.read_text()
+    with get_client(sync_client=True) as prefect:
+        records = [a for a in prefect.read_artifacts() if a.key == "records"]
+    (mine,) = (a.data for a in records if str(a.flow_run_id) == flow_run)
+    assert first.info.run_id in mine
+    assert report.name in mine

@@ -28,7 +28,10 @@ from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import BaseModel
 
+from embedlib.cli import services
 from embedlib.monitoring.triggers import EVENT_OF
+from flows import command_entry
+from flows import deploy as deploying
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -141,3 +144,57 @@ def test_what_a_trigger_passes_on_is_the_flow_s_typed_parameter(deployment):
 def test_no_secret_stands_in_the_file():
     text = (ROOT / "prefect.yaml").read_text()
     assert not re.search(r"(?i)(api_?key|token|password|secret)\s*:\s*['\"]?[A-Za-z0-9_\-]{8,}", text)
+
+
+NAMED = {"workspace": "/ws", "ingest": {"source": {"type": "auto", "path": "/docs"}}}
+
+
+@pytest.mark.parametrize(("config", "active"), [(NAMED, True), ({"workspace": "/ws"}, False)])
+def test_schedules_are_paused_until_documents_are_named(monkeypatch, tmp_path, config, active):
+    written = []
+
+    def prefect(*arguments: str) -> None:
+        if arguments[0] == "deploy":
+            written.append(yaml.safe_load(Path(arguments[-1]).read_text()))
+
+    monkeypatch.setattr(deploying, "_prefect", prefect)
+    assert deploying.deploy(config, tmp_path) == list(DEPLOYMENTS)
+    schedules = [s for d in written[0]["deployments"] for s in d["schedules"]]
+    assert [s["active"] for s in schedules] == [active] * 3
+    assert all(d["parameters"]["config"] == config for d in written[0]["deployments"])
+
+
+@pytest.mark.parametrize(
+    ("there", "config", "kept"),
+    [
+        (None, NAMED, False),
+        (NAMED, NAMED, True),
+        (NAMED, {"workspace": "/ws"}, True),
+        ({"workspace": "/ws"}, {"workspace": "/ws"}, True),
+        ({"workspace": "/ws"}, NAMED, False),
+        ({**NAMED, "workspace": "/other"}, {"workspace": "/ws"}, False),
+    ],
+)
+def test_what_somebody_deployed_for_the_workspace_is_kept(monkeypatch, there, config, kept):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.setattr(command_entry, "require_server", lambda url: None)
+    monkeypatch.setattr(deploying, "deployed_config", lambda: there)
+    monkeypatch.setattr(deploying, "deploy", lambda config, folder: ["lifecycle"])
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert command_entry.deploy(config, keep=True) == ([] if kept else ["lifecycle"])
+        assert command_entry.deploy(config) == ["lifecycle"]
+
+
+def test_ui_deploys_what_the_live_release_was_made_with(monkeypatch, tmp_path, capsys):
+    given = []
+    monkeypatch.setattr(
+        services, "from_flows", lambda name: lambda config, keep: given.append(config) or ["x"]
+    )
+    services.deploy_own(tmp_path)
+    assert "embedlib deploy --data" in capsys.readouterr().out
+    (tmp_path / "releases").mkdir()
+    monkeypatch.setattr(services, "live_values", lambda root, required: {"ingest": NAMED["ingest"]})
+    services.deploy_own(tmp_path)
+    assert given == [{"workspace": str(tmp_path)}, {**NAMED, "workspace": str(tmp_path)}]
+    assert "configuration of the live release" in capsys.readouterr().out

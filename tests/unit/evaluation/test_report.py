@@ -237,14 +237,18 @@ def test_the_stage_writes_the_page_and_markdown_with_lineage_and_options(store, 
     corpus, queries, evaluation = artifacts
     verdict = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
     given = {"corpus": corpus, "queries": queries, "evaluation": evaluation, "decision": verdict}
-    ref = run_stage(store, REPORT, Report(command="embedlib run --data x"), **given).ref
+    report = Report(command="embedlib run --data x")
+    named = report.of_run({"Prefect run": "http://127.0.0.1:4200/runs/flow-run/1", "MLflow run": "17 in <b>"})
+    ref = run_stage(store, REPORT, named, **given).ref
+    assert '<a href="http://127.0.0.1:4200/runs/flow-run/1">' in ref.file("report.html").read_text()
     text = Page(ref.file("report.html").read_text()).text
     for artifact in (corpus, queries, evaluation, verdict):
         assert artifact.fingerprint in text
     assert "embedlib run --data x" in text
     assert ref.file("summary.md").read_text().startswith("## Promote")
     assert ref.manifest.summary["verdict"] == "promote"
-    assert run_stage(store, REPORT, Report(command="embedlib run --data x"), **given).reused
+    assert "MLflow run: 17 in <b>" in text
+    assert run_stage(store, REPORT, report.of_run({"Prefect run": "another"}), **given).reused
 
 
 def test_a_merged_candidates_training_is_that_of_the_tuned_model_in_it(store, artifacts):

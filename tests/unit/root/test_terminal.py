@@ -51,6 +51,10 @@ def shown(monkeypatch, tmp_path, *, tty: bool, verbosity: int = 0) -> tuple[str,
         progress.watched("encode base", progress.silent)(512, 2048, "documents")
         progress.ended("encode base", "done")
         progress.began("train")
+        curve = progress.watched_curve("train", progress.no_curve)
+        for step, value in enumerate((0.4812, 0.4934)):
+            curve("dev.nDCG@10", step, value)
+            curve("loss", step, 1 - value)
         progress.ended("train", "failed")
     assert progress.watching == []
     (log,) = (tmp_path / "logs").iterdir()
@@ -59,7 +63,16 @@ def shown(monkeypatch, tmp_path, *, tty: bool, verbosity: int = 0) -> tuple[str,
 
 def test_a_terminal_shows_stages_with_their_state_and_what_matters(monkeypatch, tmp_path):
     screen, log = shown(monkeypatch, tmp_path, tty=True)
-    for part in ("ingest", "reused", "encode base", "documents 512 of 2,048", "done", "train", "failed"):
+    for part in (
+        "ingest",
+        "reused",
+        "encode base",
+        "documents 512 of 2,048",
+        "done",
+        "train",
+        "failed",
+        "dev.nDCG@10 0.481 0.493, loss 0.507",
+    ):
         assert part in screen
     assert "warning: bad id \\x1b[31m :x: [b]" in screen
     assert "error: a failure" in screen
@@ -74,7 +87,8 @@ def test_a_file_gets_few_plain_lines(monkeypatch, tmp_path):
     lines = screen.splitlines()
     assert lines[0].startswith(f"lifecycle in {tmp_path}; everything is logged in ")
     assert [line.split()[:2] for line in lines[1:]] == [
-        ["warning:", "bad"], ["error:", "a"], ["ingest", "reused"], ["encode", "base"], ["train", "failed"],
+        ["warning:", "bad"], ["error:", "a"], ["ingest", "reused"], ["encode", "base"],
+        ["train", "dev.nDCG@10"], ["train", "dev.nDCG@10"], ["train", "failed"],
     ]  # fmt: skip
 
 

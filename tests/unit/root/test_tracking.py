@@ -13,7 +13,7 @@ import pytest
 from embedlib import tracking
 from embedlib.errors import UserError
 from embedlib.tracking import Input, Tracker, point_champion
-from embedlib.tracking_store import default_uri
+from embedlib.tracking_store import default_uri, note_ui
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -44,9 +44,9 @@ def test_a_run_is_recorded_and_closed(tmp_path: Path) -> None:
     assert tracker.finish().waiting == 0
     run = read(tmp_path, tracker)
     assert run.info.status == "FINISHED"
-    assert run.data.params["train.epochs"] == "2"
+    assert run.data.params == {"train.epochs": "2", "evaluate.note": "fine"}
+    assert run.data.tags.keys() == {"flow", "mlflow.runName"}
     assert run.data.metrics == {"evaluate.nDCG_at_10": 0.5, "evaluate.nested.p": 0.01}
-    assert run.data.tags["evaluate.note"] == "fine"
     assert list((tmp_path / "mlartifacts").rglob("report.html"))
 
 
@@ -110,7 +110,29 @@ def test_an_absent_server_costs_nothing_and_is_told_later(tmp_path: Path) -> Non
     assert Tracker(tmp_path, "run-1").flush() == (0, 0, "")
 
 
-def test_a_model_is_registered_once_and_the_alias_follows(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_run_has_a_page_where_a_ui_is_known(tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path, "run-1")
+    assert "not reached" in tracker.address
+    tracker.start("lifecycle", params={}, tags={})
+    tracker.finish()
+    assert tracker.address.startswith(f"{tracker.run_id} in the experiment embedlib")
+    note_ui(tmp_path, "http://127.0.0.1:5000")
+    experiment = read(tmp_path, tracker).info.experiment_id
+    assert tracker.address == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{tracker.run_id}"
+
+
+def test_a_stage_tried_again_holds_nothing_up(tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path, "run-1")
+    tracker.start("lifecycle", params={}, tags={})
+    for text in ("first", "second"):
+        tracker.figures("train", {"note": text, "loss": 1.0})
+    assert tracker.finish() == (4, 0, "")
+    assert read(tmp_path, tracker).data.params == {"train.note": "first"}
+
+
+def test_a_model_is_registered_once_and_the_alias_follows(
+    tmp_path: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from mlflow import MlflowClient
 
     for key in ("one", "two"):
@@ -120,7 +142,10 @@ def test_a_model_is_registered_once_and_the_alias_follows(tmp_path: Path, tiny_m
         assert tracker.finish().waiting == 0
     client = MlflowClient(default_uri(tmp_path))
     assert len(client.search_model_versions("name = 'embedlib'")) == 1
-    assert client.get_model_version_by_alias("embedlib", "champion").tags["embedlib.digest"] == "d1"
+    version = client.get_model_version_by_alias("embedlib", "champion")
+    assert version.tags["embedlib.digest"] == "d1"
+    assert version.run_id == Tracker(tmp_path, "one").run_id
+    assert capfd.readouterr() == ("", ""), "a terminal shows nothing of it"
 
 
 def test_a_password_of_the_environment_is_not_in_what_is_logged(tmp_path, monkeypatch, caplog):

@@ -53,7 +53,8 @@ def test_an_error_of_the_child_is_the_same_error_here(job):
 @pytest.mark.timeout(600)
 def test_kill_9_in_mid_training_then_the_same_again_gives_the_same_weights(job):
     whole, broken = job("whole"), job("broken")
-    launch(whole, timeout_s=280, env=ENV)
+    curves: tuple[list[tuple[str, int, float]], ...] = ([], [])
+    launch(whole, timeout_s=280, env=ENV, curve=lambda *point: curves[0].append(point))
 
     def kill(done: int, total: int | None, what: str) -> None:
         if what == "training steps" and done >= 3:
@@ -71,7 +72,9 @@ def test_kill_9_in_mid_training_then_the_same_again_gives_the_same_weights(job):
     with pytest.raises(OutOfMemory, match="memory"):
         launch(broken, timeout_s=280, env=ENV, progress=kill)
     assert list(Path(broken.scratch).glob("checkpoint-*"))
-    launch(broken, timeout_s=280, env=ENV)
+    launch(broken, timeout_s=280, env=ENV, curve=lambda *point: curves[1].append(point))
+    assert sorted(curves[0]) == sorted(curves[1]), "what was before the kill is told again"
+    assert {name for name, _, _ in curves[0]} == {"loss", "dev.nDCG@10"}
     left, right = weights(whole.out), weights(broken.out)
     assert all(torch.equal(left[name], right[name]) for name in left)
 

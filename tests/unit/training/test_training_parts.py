@@ -69,16 +69,19 @@ def test_lines_that_are_no_event_are_no_event():
 
 
 def test_the_listener_hands_on_progress_summary_and_error(capsys):
-    told = []
-    listener = _Listener(lambda done, total, what: told.append((done, total, what)))
+    told, points = [], []
+    listener = _Listener(lambda *progress: told.append(progress), lambda *point: points.append(point))
     for line in (
         '{"event": "progress", "done": 1, "total": 2, "what": "steps"}',
+        '{"event": "loss", "step": 5, "value": 0.25}',
+        '{"event": "dev", "step": 10, "value": 0.5}',
         "WARNING something",
         '{"event": "error", "type": "DiskFull", "what": "the disk is full"}',
         '{"event": "done", "loss": 1.5}',
     ):
         listener(line)
     assert told == [(1, 2, "steps")]
+    assert points == [("loss", 5, 0.25), ("dev.nDCG@10", 10, 0.5)]
     assert isinstance(listener.error, DiskFull)
     assert listener.summary == {"loss": 1.5}
 
