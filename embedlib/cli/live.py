@@ -62,12 +62,16 @@ def releases(workspace: Workspace = Path("workspace"), as_json: AsJson = False) 
     Example: embedlib releases --workspace ws
     """
     from embedlib.cli.show import releases_table
+    from embedlib.evaluation.lineage import model_name
     from embedlib.index import release
     from embedlib.index.catalog import live_number
 
     root = existing(workspace)
     live = live_number(root)
-    rows = [r.model_dump(mode="json") | {"live": r.number == live} for r in release.releases(root)]
+    rows = [
+        r.model_dump(mode="json") | {"live": r.number == live, "model": model_name(r.ref(root, "model"))}
+        for r in release.releases(root)
+    ]
     emit_json(rows) if as_json else releases_table(rows)
     release.current(root)  # what is wrong with the live one is the last word
 

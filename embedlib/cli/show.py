@@ -73,22 +73,26 @@ def estimate_lines(found: EncodingEstimate) -> list[str]:
 
 
 def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Releases, the live one marked."""
+    """Releases, the live one marked; a model that came with an earlier one is told by its number."""
     from embedlib.retrieval.plan import SearchPlan
 
-    cells = [
-        (
-            "→" if row["live"] else "",
-            row["number"],
-            row["created_at"],
-            str(SearchPlan.model_validate(row["search"])),
-            row["parts"]["model"]["fingerprint"][:12],
-            row["parts"]["index"]["fingerprint"][:12],
-            (row.get("event") or {}).get("event", "by hand"),
+    first: dict[str, int] = {}
+    for row in reversed(rows):
+        first.setdefault(row["parts"]["model"]["digest"], row["number"])
+    cells = []
+    for row in rows:
+        since = first[row["parts"]["model"]["digest"]]
+        cells.append(
+            (
+                "→" if row["live"] else "",
+                row["number"],
+                row["created_at"][:16].replace("T", " "),
+                str(SearchPlan.model_validate(row["search"])),
+                row["model"] + ("" if since == row["number"] else f" (as in {since})"),
+                (row.get("event") or {}).get("event", "by hand"),
+            )
         )
-        for row in rows
-    ]
-    print_table(("live", "release", "created", "searched", "model", "index", "because of"), cells)
+    print_table(("live", "release", "created (UTC)", "searched", "model", "because of"), cells)
 
 
 def outcome_table(workspace: Path, outcome: Any) -> None:

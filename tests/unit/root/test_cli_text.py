@@ -113,6 +113,21 @@ def test_the_text_of(command, give):
         assert text in out
 
 
+def test_releases_are_listed_with_their_model_by_name(give, released, capsys):
+    from embedlib.cli.show import releases_table
+
+    model = current(released).parts["model"]
+    _, out = give("releases", "-w", "WORKSPACE")
+    assert model.fingerprint[:8] not in out
+    assert Path(Store(released).get("model", model.fingerprint).manifest.summary["source"]).name in out
+    row = {**current(released).model_dump(mode="json"), "live": True, "model": "small, tuned"}
+    releases_table([{**row, "number": 2}, row])
+    assert [line.count("small, tuned (as in 1)") for line in capsys.readouterr().out.splitlines()[3:5]] == [
+        1,
+        0,
+    ]
+
+
 def test_the_doctor_names_what_is_broken_first_with_its_evidence(give, released):
     release = current(released)
     index = release.ref(released, "index").file("index.faiss")

@@ -41,3 +41,26 @@ def test_a_search_imports_no_framework(mode, released: Path):
     found = imported("search", "river stone", "--workspace", str(released), "--mode", mode)
     assert not found & HEAVY
     assert ("faiss" in found) == (mode != "bm25")
+
+
+STARTING = """
+import importlib, json, sys
+from embedlib.cli import main
+def after_the_first_line(name):
+    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+    sys.exit(0)
+importlib.import_module("embedlib.cli.app").from_flows = after_the_first_line
+main()
+"""
+
+
+def test_a_run_says_where_it_is_logged_before_any_framework_is_imported(tmp_path: Path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("some words")
+    words = ["run", "--data", str(tmp_path / "docs"), "--workspace", str(tmp_path / "ws")]
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, *words], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("lifecycle in ")
+    assert not set(json.loads(done.stdout)) & (HEAVY - {"sqlalchemy"})  # sources are checked first
