@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,24 @@ def write_model(workspace: Path, out: Path, name: str, fmt: str) -> dict[str, An
     if fmt == "model":
         return export_model(workspace, release, out, name=name)
     from embedlib.publishing.convert import convert, require
+    from embedlib.publishing.judged_sample import judged_sample
 
     require(fmt)
-    texts = _sample(workspace, release)
-    return export_model(
-        workspace, release, out, name=name, convert=partial(convert, runtime=fmt, texts=texts)
-    )
+    texts, judged = _sample(workspace, release), judged_sample(workspace, release)
+    checked = partial(convert, runtime=fmt, texts=texts, judged=judged)
+    return export_model(workspace, release, out, name=name, convert=checked)
+
+
+def verdict(result: Mapping[str, Any], out: Path) -> str:
+    """What was written, and what another runtime's model was found to give."""
+    lines = [f"model of release {result['release']} in {out}"]
+    if "runtime" in result:
+        line = f"{result['runtime']}: cosine at least {result['cosine']:.5f} on {result['texts']} texts"
+        if "ndcg" in result:
+            line += f"; nDCG@10 {result['ndcg']:.4f}, the model's {result['model_ndcg']:.4f}, "
+            line += f"on {result['queries']} judged queries"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def push_live(workspace: Path, name: str, *, private: bool, dry_run: bool) -> None:

@@ -130,15 +130,16 @@ def export(
 ) -> None:
     """Write the live release's vectors for another vector store, or its model with a card.
 
-    onnx and openvino put the model for that runtime beside it, if it gives the model's vectors.
+    onnx and openvino put the model for that runtime beside it, if it gives the model's vectors and ranks
+    the documents of judged queries alike.
 
     Example: embedlib export vectors/ --workspace ws --format parquet
     """
     if fmt in MODEL_FORMATS:
-        from embedlib.cli.giving import write_model
+        from embedlib.cli.giving import verdict, write_model
 
         result = write_model(existing(workspace), out, name or out.resolve().name, fmt)
-        emit_json(result) if as_json else typer.echo(f"model of release {result['release']} in {out}")
+        emit_json(result) if as_json else typer.echo(verdict(result, out))
         return
     from embedlib.index.export import export_release
 

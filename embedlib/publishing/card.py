@@ -119,6 +119,11 @@ def _other_runtime(converted: Mapping[str, Any]) -> Iterator[str]:
             "`sentence_embedding` [batch, dimension] out. Against this model its smallest cosine on "
             f"{converted['texts']} texts is {converted['cosine']:.5f}."
         )
+    if "ndcg" in converted:
+        yield (
+            f"On {converted['queries']} judged queries its nDCG@10 is {converted['ndcg']:.4f}, this model's "
+            f"{converted['model_ndcg']:.4f}, each over the relevant documents and this model's first ten."
+        )
 
 
 def _measured(facts: ModelFacts) -> Iterator[str]:

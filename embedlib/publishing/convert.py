@@ -19,6 +19,9 @@ import torch
 
 from embedlib.contracts import Floats
 from embedlib.errors import UserError, VerificationError
+from embedlib.evaluation.measures import score_run
+from embedlib.models.encoder import unit_norm
+from embedlib.publishing.judged_sample import MEASURE, JudgedSample
 
 Runtime = Literal["onnx", "openvino"]
 RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -26,6 +29,9 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
 }
 MIN_COSINE = 0.999
+#: Most that the mean nDCG@10 of judged queries may differ.
+MAX_CHANGE = 0.002
+_REMEDY = "export --format model instead, and report the model's architecture"
 _NAME = "sentence_embedding"
 _EXAMPLES = ["a short text", "a somewhat longer text, so that the other one is padded"]
 _Run = Callable[[dict[str, Any]], Floats]
@@ -43,20 +49,25 @@ class _Pipeline(torch.nn.Module):  # type: ignore[misc]
         return cast(torch.Tensor, self.model(dict(zip(self.names, tensors, strict=True)))[_NAME])
 
 
-def convert(folder: Path, runtime: str, texts: Sequence[str]) -> dict[str, Any]:
+def convert(
+    folder: Path, runtime: str, texts: Sequence[str], judged: JudgedSample | None = None
+) -> dict[str, Any]:
     """Put the converted model into the model's folder, if it gives the model's vectors.
 
     Args:
         folder: A sentence-transformers folder.
         runtime: ``onnx`` or ``openvino``.
         texts: On which both are compared.
+        judged: Queries on which both rank documents.
 
     Returns:
-        ``runtime``, ``file``, ``inputs``, and the smallest cosine over how many texts.
+        ``runtime``, ``file``, ``inputs``, the smallest cosine over how many texts, and where queries are
+        judged the nDCG@10 of both over how many queries.
 
     Raises:
         UserError: The runtime is not installed.
-        VerificationError: A vector has a cosine below ``MIN_COSINE`` to the model's.
+        VerificationError: A vector has a cosine below ``MIN_COSINE`` to the model's, or the nDCG@10 is
+            further from the model's than ``MAX_CHANGE``.
     """
     require(runtime)
     from sentence_transformers import SentenceTransformer
@@ -69,13 +80,22 @@ def convert(folder: Path, runtime: str, texts: Sequence[str]) -> dict[str, Any]:
         warnings.simplefilter("ignore")  # what tracing says of shapes is checked below
         name, run = write(pipeline, features, folder)
         cosine = min(_cosines(model, run, texts))
+        quality = _quality(model, run, judged) if judged else {}
     if not cosine >= MIN_COSINE:
         raise VerificationError(
             f"the {runtime} model does not give the model's vectors",
             where=str(folder / name),
             expected=f"cosine of at least {MIN_COSINE}",
             found=f"{cosine:.5f} on the worst of {len(texts)} texts",
-            remedy="export --format model instead, and report the model's architecture",
+            remedy=_REMEDY,
+        )
+    if quality and not abs(quality["ndcg"] - quality["model_ndcg"]) <= MAX_CHANGE:
+        raise VerificationError(
+            f"the {runtime} model does not rank as the model does",
+            where=str(folder / name),
+            expected=f"nDCG@10 within {MAX_CHANGE} of {quality['model_ndcg']:.4f}",
+            found=f"{quality['ndcg']:.4f} on {quality['queries']} judged queries",
+            remedy=_REMEDY,
         )
     return {
         "runtime": runtime,
@@ -83,6 +103,7 @@ def convert(folder: Path, runtime: str, texts: Sequence[str]) -> dict[str, Any]:
         "inputs": list(features),
         "cosine": round(cosine, 6),
         "texts": len(texts),
+        **quality,
     }
 
 
@@ -146,6 +167,38 @@ def _no_telemetry() -> Iterator[None]:
         sys.modules.pop("openvino_telemetry")
         if before is not None:
             sys.modules["openvino_telemetry"] = before
+
+
+def _quality(model: Any, run: _Run, judged: JudgedSample) -> dict[str, Any]:
+    """nDCG@10 of the converted model and of the model on the same documents."""
+    prompts = model.prompts or {}
+    queries = [prompts.get("query", "") + text for text in judged.queries.values()]
+    documents = [prompts.get("document", "") + text for text in judged.documents.values()]
+    pairs = [_vectors(model, run, texts) for texts in (queries, documents)]
+    means = []
+    for q, d in zip(*pairs, strict=True):  # the model's, then the converted one's: [q, d] and [n, d]
+        query = dict(zip(judged.queries, q, strict=True))
+        document = dict(zip(judged.documents, d, strict=True))
+        scores = {
+            name: {doc: float(query[name] @ document[doc]) for doc in found}
+            for name, found in judged.candidates.items()
+        }
+        values = score_run(scores, judged.qrels, [MEASURE])[MEASURE]
+        means.append(round(sum(values.values()) / len(values), 6))
+    return {"model_ndcg": means[0], "ndcg": means[1], "queries": len(queries)}
+
+
+def _vectors(model: Any, run: _Run, texts: Sequence[str], batch: int = 16) -> tuple[Floats, Floats]:
+    """Unit vectors of the model and of the converted one, both [n, d]; texts of like length together."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found: list[list[Any]] = [[], []]
+    for start in range(0, len(order), batch):
+        features = _tensors(model, [texts[i] for i in order[start : start + batch]])
+        found[0].append(model(dict(features))[_NAME].numpy())
+        found[1].append(run({name: tensor.numpy() for name, tensor in features.items()}))
+    back = np.argsort(order)
+    ours, theirs = (unit_norm(np.concatenate(blocks)[back]) for blocks in found)
+    return ours, theirs
 
 
 def _cosines(model: Any, run: _Run, texts: Sequence[str], batch: int = 16) -> Iterator[float]:

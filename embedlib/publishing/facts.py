@@ -53,14 +53,14 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
     origin = next((ref for ref in line if not _from_models(ref)), line[-1])
     base, licence = _base(origin)
     decision = release.ref(root, "decision") if "decision" in release.parts else None
-    evaluation = _parent(decision, "evaluation")
+    evaluation = evaluation_of(root, release)
     examples = _parent(decision, "examples")
     return ModelFacts(
         provenance=_json(model, "provenance.json"),
         steps=[(ref.manifest.stage, ref.manifest.config) for ref in line if ref is not origin],
         base=base,
         licence=licence,
-        system=_system(model, evaluation),
+        system=system_of(model, evaluation),
         decision=_json(decision, "decision.json"),
         comparisons=_json(evaluation, "comparisons.json"),
         corpus=_json(release.ref(root, "corpus"), "profile.json"),
@@ -83,7 +83,13 @@ def _base(model: ArtifactRef) -> tuple[str, str]:
     return name, ""
 
 
-def _system(model: ArtifactRef, evaluation: ArtifactRef | None) -> str:
+def evaluation_of(root: Path, release: Release) -> ArtifactRef | None:
+    """What the release's decision read; None where the workspace no longer has it."""
+    return _parent(release.ref(root, "decision") if "decision" in release.parts else None, "evaluation")
+
+
+def system_of(model: ArtifactRef, evaluation: ArtifactRef | None) -> str:
+    """What the evaluation calls this model; empty when it was not in it."""
     parents = evaluation.parents if evaluation else {}
     same = (n for n in _SYSTEMS if n in parents and parents[n].exists and parents[n].digest == model.digest)
     return next(same, "")

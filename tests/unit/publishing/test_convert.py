@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedlib.cli.giving import verdict
 from embedlib.errors import UserError, VerificationError
 from embedlib.publishing import convert as converting
 from embedlib.publishing.folder import export_model
+from embedlib.publishing.judged_sample import judged_sample
 
 TEXTS = ["river stone", "a", "window garden engine market letter bridge winter candle " * 12, "silver bottle"]
 
@@ -30,9 +32,12 @@ def test_the_converted_model_gives_the_model_s_vectors(runtime: str, tuned, tmp_
     _installed(runtime)
     from sentence_transformers import SentenceTransformer
 
-    convert = partial(converting.convert, runtime=runtime, texts=TEXTS)
+    judged = judged_sample(tuned.root, tuned.release)
+    convert = partial(converting.convert, runtime=runtime, texts=TEXTS, judged=judged)
     info = export_model(tuned.root, tuned.release, tmp_path / "out", name="acme/search", convert=convert)
     assert info["cosine"] >= 0.999
+    assert info["queries"] == 20
+    assert 0.2 < info["ndcg"] == pytest.approx(info["model_ndcg"], abs=0.002)
     assert info["file"] in (tmp_path / "out" / "README.md").read_text()
     model = SentenceTransformer(str(tmp_path / "out"), device="cpu")
     features = {n: t.numpy() for n, t in model.preprocess(TEXTS).items() if n in info["inputs"]}
@@ -62,6 +67,47 @@ def test_a_converted_model_with_other_vectors_is_refused(tuned, tmp_path: Path, 
     with pytest.raises(VerificationError, match="does not give the model's vectors"):
         export_model(tuned.root, tuned.release, tmp_path / "out", name="x", convert=convert)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_converted_model_that_ranks_otherwise_is_refused(tuned, tmp_path: Path, monkeypatch) -> None:
+    _installed("openvino")
+    write = converting._write_openvino
+
+    def broken(pipeline, features, folder):
+        name, run = write(pipeline, features, folder)
+        noise = np.random.default_rng(0)
+
+        def noisy(arrays):
+            vectors = run(arrays)
+            return vectors + 0.03 * vectors.std() * noise.standard_normal(vectors.shape, dtype=np.float32)
+
+        return name, noisy
+
+    monkeypatch.setattr(converting, "_write_openvino", broken)
+    judged = judged_sample(tuned.root, tuned.release)
+    assert judged is not None
+    assert all(len(documents) > 5 for documents in judged.candidates.values())
+    convert = partial(converting.convert, runtime="openvino", texts=TEXTS, judged=judged)
+    with pytest.raises(VerificationError, match="does not rank as the model does"):
+        export_model(tuned.root, tuned.release, tmp_path / "out", name="x", convert=convert)
+
+
+def test_the_verdict_of_an_export_has_what_was_measured() -> None:
+    found = {
+        "runtime": "onnx",
+        "cosine": 0.99999,
+        "texts": 32,
+        "ndcg": 0.41,
+        "model_ndcg": 0.4101,
+        "queries": 52,
+    }
+    assert verdict({"release": 2}, Path("out")) == "model of release 2 in out"
+    _, line = verdict({"release": 2, **found}, Path("out")).splitlines()
+    assert (
+        line
+        == "onnx: cosine at least 0.99999 on 32 texts; nDCG@10 0.4100, the model's 0.4101, on 52 judged queries"
+    )
 
 
 def test_a_runtime_that_is_not_installed_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
