@@ -196,7 +196,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     if bf16 and device == "cpu" and options.lora is None:
         encoder.accelerate()  # dev evaluations: adapters would be missing in the packed weights
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
-    steps = count_steps(batches.sampler.count, epochs, _most_steps(options, loss, batches))
+    steps = count_steps(batches.sampler.count, epochs, _most_steps(options, loss, batches, device))
     sizing = size_step(
         activation_bytes(encoder.module.config, batches.longest(encoder.max_length or 512), bf16=bf16),
         batches.step_tokens // world.size,
@@ -210,9 +210,9 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     return Prepared(encoder, data, batches, loss, steps, sizing, bf16, world)
 
 
-def _most_steps(options: TrainOptions, loss: str, batches: Batches) -> int | None:
+def _most_steps(options: TrainOptions, loss: str, batches: Batches, device: str) -> int | None:
     """Steps that neither bound exceeds; None without one."""
-    tokens = options.max_tokens or default_tokens(loss)
+    tokens = options.max_tokens or default_tokens(loss, device)
     steps = options.max_steps or default_steps(loss)
     bounds = [steps, tokens and int(tokens / batches.mean_step_tokens)]
     return min((bound for bound in bounds if bound is not None), default=None)

@@ -51,7 +51,7 @@ class TrainOptions:
         guide: Model that filters false negatives of the GIST losses; None is the model itself.
         epochs: Passes over the examples; None chooses by their number.
         max_steps: Upper bound of optimiser steps; None is no bound.
-        max_tokens: Upper bound of the tokens of all steps; None chooses by the loss.
+        max_tokens: Upper bound of the tokens of all steps; None chooses by the loss and the device.
         max_length: Tokens of a text that training reads; None chooses by the loss.
         batch_size: Queries a step, over all processes; None chooses by the loss.
         mini_batch_tokens: Tokens embedded at once; None fits memory.

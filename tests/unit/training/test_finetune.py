@@ -14,7 +14,7 @@ import torch
 from embedlib.contracts import EXAMPLES, QUERIES, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, DiskFull, NonFiniteLoss
 from embedlib.models.local import load_encoder
-from embedlib.training import finetune, trainer
+from embedlib.training import finetune, plan, trainer
 from embedlib.training.checkpoints import latest_sound, step_of
 from embedlib.training.losses import LOSSES
 from embedlib.training.options import TrainingJob
@@ -256,6 +256,12 @@ def test_the_budget_of_tokens_bounds_the_steps(job):
     bound = finetune.fine_tune(job("bound", max_steps=6, max_tokens=free["tokens"] // 2 + 50))
     assert (free["steps"], bound["steps"]) == (6, 3)
     assert bound["tokens"] < free["tokens"]
+
+
+def test_a_cpu_has_a_budget_of_tokens_of_its_own(job, monkeypatch):
+    free = finetune.fine_tune(job("free", max_steps=6))
+    monkeypatch.setattr(plan, "CPU_TOKENS", free["tokens"] // 2 + 50)
+    assert finetune.fine_tune(job("cpu", max_steps=6))["steps"] == 3
 
 
 def test_training_reads_no_more_of_a_text_than_it_is_told(job, monkeypatch):
