@@ -123,11 +123,6 @@ def _column(path: Path, name: str) -> list[str]:
         ) from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people: indented, keys in the given order, no NaN."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
 class Corpus:
     """A corpus artifact, read in blocks; only its ids are kept in memory.
 

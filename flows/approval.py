@@ -16,6 +16,7 @@ from pydantic import Field
 from embedlib.config.root import Config
 from embedlib.errors import EmbedlibError, UserError
 from embedlib.escape import markdown
+from embedlib.evaluation.records import Decision
 from embedlib.store import ArtifactRef
 from flows.own_server import ends_with_us
 
@@ -56,7 +57,7 @@ def approval(config: Config, decision: ArtifactRef) -> Approval:
     """
     if config.decide.approval != "human":
         return BY_GATE
-    reasons = "\n".join(f"- {markdown(reason)}" for reason in decision.read_json("decision.json")["reasons"])
+    reasons = "\n".join(f"- {markdown(reason)}" for reason in Decision.read(decision.path).reasons)
     form = Approval.with_initial_data(description=f"The gate says promote:\n\n{reasons}")
     seconds = config.decide.approval_timeout_s
     try:

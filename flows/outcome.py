@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
 from embedlib.config.root import Config
+from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
 from embedlib.store import ArtifactRef
 
@@ -54,11 +55,11 @@ class RunOutcome(BaseModel):
     @classmethod
     def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release, promoted: bool) -> RunOutcome:
         """Gather the outcome from its artifacts."""
-        values = decision.read_json("decision.json")
+        values = Decision.read(decision.path)
         return cls(
-            verdict=values["verdict"],
-            headline=values["headline"],
-            reasons=values["reasons"],
+            verdict=values.verdict,
+            headline=values.headline,
+            reasons=list(values.reasons),
             promoted=promoted,
             release=release.number,
             model=release.parts["model"].fingerprint,

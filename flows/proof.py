@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from embedlib.config.root import Config
+from embedlib.evaluation.records import Decision
 from embedlib.store import ArtifactRef
 from tasks import stages
 from tasks.context import RunContext
@@ -40,7 +41,7 @@ class Proof(NamedTuple):
     @property
     def verdict(self) -> str:
         """The decision in one word."""
-        return str(self.decision.read_json("decision.json")["verdict"])
+        return Decision.read(self.decision.path).verdict
 
 
 def measure(

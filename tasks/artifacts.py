@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from embedlib import escape
 from embedlib.corpus.left_out import left_out_lines
 from embedlib.evaluation.markdown import evaluation_markdown
+from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.histogram import histogram_png
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
@@ -45,13 +46,13 @@ def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
 
 
 def _decision(ref: ArtifactRef) -> str:
-    decision = ref.read_json("decision.json")
-    lines = [*decision["reasons"], *(f"→ {advice}" for advice in decision["advice"])]
-    return f"## {decision['verdict']}\n\n" + "\n".join(f"- {escape.markdown(line)}" for line in lines)
+    decision = Decision.read(ref.path)
+    lines = [*decision.reasons, *(f"→ {advice}" for advice in decision.advice)]
+    return f"## {decision.verdict}\n\n" + "\n".join(f"- {escape.markdown(line)}" for line in lines)
 
 
 def _evaluation(ref: ArtifactRef) -> str:
-    return evaluation_markdown(ref.read_json("comparisons.json"))
+    return evaluation_markdown(EvaluationRecord.read(ref.path))
 
 
 def _with_samples(report: str) -> Callable[[ArtifactRef], str]:

@@ -12,6 +12,7 @@ from embedlib.config.live import to_remember
 from embedlib.config.root import Config
 from embedlib.errors import ReleaseError, StoreError
 from embedlib.evaluation.lineage import model_name
+from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
@@ -56,16 +57,16 @@ def publish(
     approval: dict[str, Any] | None = None,
 ) -> Release:
     """Verify model and index together and make them live in one step."""
-    decision = parts["decision"].read_json("decision.json")
+    decision = Decision.read(parts["decision"].path)
     release = publish_release(
         run.workspace,
         config.publish,
         {name: parts[name] for name in PARTS},
         event=event,
         approval=approval,
-        figures=decision["numbers"],
+        figures=decision.numbers,
         configuration=to_remember(config),
-        why=decision["verdict"],
+        why=decision.verdict,
     )
     how = "was live already" if release.reused else "is live"
     get_run_logger().info("release %d %s, searched as %s", release.number, how, release.search)

@@ -11,11 +11,21 @@ from toys import ToyEncoder
 
 from embedlib.config.index import Index
 from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
+from embedlib.evaluation.records import Decision
 from embedlib.index.release import Terms, publish
 from embedlib.index.verify import Checks
 from embedlib.stages import index as index_stage
 from embedlib.stages.base import run_stage
 from embedlib.store import ArtifactRef, Recipe, Store
+
+UNDECIDED = {
+    "verdict": "keep",
+    "headline": "",
+    "reasons": [],
+    "advice": [],
+    "decided_on": None,
+    "numbers": {},
+}
 
 
 class ShiftedEncoder(ToyEncoder):
@@ -134,7 +144,7 @@ class Workspace:
 
     def decision(self, record: Mapping[str, object]) -> ArtifactRef:
         def make(work):
-            (work.out / "decision.json").write_text(json.dumps(record))
+            Decision.model_validate(UNDECIDED | dict(record)).write(work.out)
             return {}
 
         return self.store.build(Recipe("decide", "decision", "test", dict(record)), make).ref

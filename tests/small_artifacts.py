@@ -10,17 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedlib.contracts import (
-    CORPUS,
-    PAIRS,
-    QRELS,
-    QUERIES,
-    Corpus,
-    Vectors,
-    content_hash,
-    write_json,
-    write_table,
-)
+from embedlib.contracts import CORPUS, PAIRS, QRELS, QUERIES, Corpus, Vectors, content_hash, write_table
+from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
 from embedlib.store import ArtifactRef, Recipe, Store
 

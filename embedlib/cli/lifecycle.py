@@ -130,6 +130,7 @@ def distil(
 
     Example: embedlib distil --workspace ws --objective speed
     """
+    from embedlib.evaluation.records import Decision
     from embedlib.stages.preflight import DISTIL, preflight
     from embedlib.store import Store
 
@@ -138,8 +139,8 @@ def distil(
     config = settings(None, None, existing(workspace), [*options, *(overrides or [])], of_live=True)
     preflight(config, DISTIL)
     decision = Store(config.workspace).get("decision", start_flow("distil", config=config))
-    record = decision.read_json("decision.json")
-    emit_json(record) if as_json else decision_lines(record)
+    record = Decision.read(decision.path)
+    emit_json(record.model_dump(mode="json")) if as_json else decision_lines(record)
 
 
 def _replacing(documents: bool) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from pydantic_core import to_jsonable_python
 
 from embedlib.cli.app import (
     AsJson,
@@ -22,7 +23,17 @@ from embedlib.cli.app import (
 )
 from embedlib.errors import UserError
 
-Result = Mapping[str, Any]
+if TYPE_CHECKING:
+    from embedlib.evaluation.records import EvaluationRecord, GeneralFigure, GuardFigure
+
+
+class Result(NamedTuple):
+    """Everything that was measured, as ``--json`` prints it."""
+
+    collections: Mapping[str, EvaluationRecord]
+    general: Sequence[GeneralFigure]
+    guards: Sequence[GuardFigure]
+
 
 #: What is measured on sentence pairs; everything else is a measure of ir-measures.
 CORRELATIONS = ("Spearman", "Pearson")
@@ -102,7 +113,7 @@ def evaluate(
     result = _result(measured)
     if csv is not None:
         _write_csv(measured, csv)
-    emit_json(result) if as_json else _show(result)
+    emit_json(to_jsonable_python(result._asdict())) if as_json else _show(result)
     if failures := [*_below(result, floors), *_failing(result)]:
         typer.echo("\n".join(failures), err=True)
         raise typer.Exit(3)
@@ -144,24 +155,25 @@ def estimate(
 
 
 def _result(measured: Any) -> Result:
-    """Everything that was measured, as ``--json`` prints it."""
+    from embedlib.evaluation.records import EvaluationRecord, read_general, read_guards
+
     general = measured.general
-    return {
-        "collections": {n: ref.read_json("comparisons.json") for n, ref in measured.collections.items()},
-        "general": general.read_json("general.json") if general else [],
-        "guards": general.read_json("guards.json") if general else [],
-    }
+    return Result(
+        {name: EvaluationRecord.read(ref.path) for name, ref in measured.collections.items()},
+        read_general(general.path) if general else [],
+        read_guards(general.path) if general else [],
+    )
 
 
 def _show(result: Result) -> None:
     from embedlib.cli.show import general_table, guards_table, scores_table
 
-    for name, comparisons in result["collections"].items():
+    for name, comparisons in result.collections.items():
         scores_table(comparisons, name)
-    if result["general"]:
-        general_table(result["general"])
-    if result["guards"]:
-        guards_table(result["guards"])
+    if result.general:
+        general_table(result.general)
+    if result.guards:
+        guards_table(result.guards)
 
 
 def _runs(given: Sequence[str]) -> tuple[list[Path], dict[str, list[Path]]]:
@@ -234,21 +246,21 @@ def _below(result: Result, floors: Sequence[tuple[str, float]]) -> Iterator[str]
 
 def _first_means(result: Result) -> Iterator[tuple[str, str, float]]:
     """(where, measure, mean) of the first model."""
-    for name, comparisons in result["collections"].items():
-        for kind, dataset in comparisons["datasets"].items():
-            first = next(iter(dataset["systems"].values()))
-            yield from ((f"{name} ({kind})", measure, value["mean"]) for measure, value in first.items())
-    for row in result["general"]:
-        if row["system"] == result["general"][0]["system"]:
-            yield row["set"], row["measure"], row["mean"]
+    for name, record in result.collections.items():
+        for kind, dataset in record.datasets.items():
+            first = next(iter(dataset.systems.values()))
+            yield from ((f"{name} ({kind})", measure, value.mean) for measure, value in first.items())
+    for row in result.general:
+        if row.system == result.general[0].system:
+            yield row.set, row.measure, row.mean
 
 
 def _failing(result: Result) -> Iterator[str]:
     """Guards that fail, each in a sentence."""
-    for guard in result["guards"]:
-        if not guard["passed"]:
-            low, high = guard["difference"]["low"], guard["difference"]["high"]
+    for g in result.guards:
+        if not g.passed:
+            low, high = g.difference.low, g.difference.high
             yield (
-                f"guard {guard['name']} fails: {guard['measure']} {guard['base']:.4f} to "
-                f"{guard['candidate']:.4f} (interval {low:+.4f} to {high:+.4f}, may lose {guard['margin']:g})"
+                f"guard {g.name} fails: {g.measure} {g.base:.4f} to {g.candidate:.4f} "
+                f"(interval {low:+.4f} to {high:+.4f}, may lose {g.margin:g})"
             )

@@ -13,6 +13,8 @@ from rich.text import Text
 from embedlib.cli.console import console, plain, say
 
 if TYPE_CHECKING:
+    from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigure, GuardFigure
+    from embedlib.evaluation.significance import Interval
     from embedlib.index.estimate import EncodingEstimate
     from embedlib.index.search import SearchHit
     from embedlib.store import ArtifactRef
@@ -97,24 +99,24 @@ def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def outcome_table(workspace: Path, outcome: Any) -> None:
     """The verdict with its reasons, the comparison, files that were not read, and where everything lies."""
+    from embedlib.evaluation.records import Decision, EvaluationRecord
     from embedlib.store import Store
 
     decision = Store(workspace).get("decision", outcome.decision)
     evaluation = decision.parents["evaluation"]
     left_out(evaluation.parents["corpus"])
-    scores_table(evaluation.read_json("comparisons.json"))
-    decision_lines(decision.read_json("decision.json"))
+    scores_table(EvaluationRecord.read(evaluation.path))
+    decision_lines(Decision.read(decision.path))
     say(f"release {outcome.release} is live in {workspace}")
     say(f"report  {outcome.report}")
 
 
-def decision_lines(decision: Mapping[str, Any]) -> None:
+def decision_lines(decision: Decision) -> None:
     """The verdict, its reasons and its advice."""
-    verdict = decision["verdict"]
-    say(verdict, f"bold {'green' if verdict == 'promote' else 'yellow'}")
-    for reason in decision["reasons"]:
+    say(decision.verdict, f"bold {'green' if decision.verdict == 'promote' else 'yellow'}")
+    for reason in decision.reasons:
         console().print(plain(f"  • {reason}"))
-    for advice in decision["advice"]:
+    for advice in decision.advice:
         console().print(plain(f"  → {advice}"))
 
 
@@ -164,58 +166,43 @@ def monitor_table(report: Mapping[str, Any]) -> None:
             console().print(plain(f"{kind}: {', '.join(map(str, report[kind]))}"))
 
 
-def general_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def general_table(rows: Sequence[GeneralFigure]) -> None:
     """General sets by systems, each figure with its interval."""
-    systems = list(dict.fromkeys(row["system"] for row in rows))
+    systems = list(dict.fromkeys(row.system for row in rows))
     table: dict[tuple[str, str, int], dict[str, str]] = {}
     for row in rows:
-        figure = f"{row['mean']:.4f} ({row['low']:.4f} … {row['high']:.4f})"
-        table.setdefault((row["set"], row["measure"], row["n"]), {})[row["system"]] = figure
+        figure = f"{row.mean:.4f} ({row.low:.4f} … {row.high:.4f})"
+        table.setdefault((row.set, row.measure, row.n), {})[row.system] = figure
     cells = [(*key, *(figures[s] for s in systems)) for key, figures in table.items()]
     print_table(("set", "measure", "n", *systems), cells)
 
 
-def guards_table(guards: Sequence[Mapping[str, Any]]) -> None:
+def guards_table(guards: Sequence[GuardFigure]) -> None:
     """Each guard with what may be lost and what was."""
     rows = [
-        (
-            g["name"],
-            g["measure"],
-            *_interval(g["difference"]),
-            g["margin"],
-            "holds" if g["passed"] else "fails",
-        )
+        (g.name, g.measure, *_interval(g.difference), g.margin, "holds" if g.passed else "fails")
         for g in guards
     ]
     print_table(("guard", "measure", "difference", "interval", "may lose", ""), rows)
 
 
-def scores_table(comparisons: Mapping[str, Any], collection: str = "") -> None:
+def scores_table(record: EvaluationRecord, collection: str = "") -> None:
     """Systems by measures, and each difference on the primary measure with its interval."""
-    primary = comparisons["primary"]
-    for name, dataset in comparisons["datasets"].items():
-        measures = list(next(iter(dataset["systems"].values())))
-        rows = [
-            (system, *(means[m]["mean"] for m in measures)) for system, means in dataset["systems"].items()
-        ]
-        title = f"{collection} {name}: {dataset['answerable']} queries, {dataset['documents']} documents"
+    for name, dataset in record.datasets.items():
+        measures = list(next(iter(dataset.systems.values())))
+        rows = [(system, *(means[m].mean for m in measures)) for system, means in dataset.systems.items()]
+        title = f"{collection} {name}: {dataset.answerable} queries, {dataset.documents} documents"
         print_table(("system", *measures), rows, title=title.strip())
     rows = [
-        (
-            f"{c['system']} − {c['baseline']}",
-            c["dataset"],
-            *_interval(c["difference"]),
-            f"{c['p_holm']:.4f}",
-            c["difference"]["n"],
-        )
-        for c in comparisons["comparisons"]
-        if c["measure"] == primary
+        (f"{c.system} − {c.baseline}", c.dataset, *_interval(c.difference), f"{c.p_holm:.4f}", c.difference.n)
+        for c in record.comparisons
+        if c.measure == record.primary
     ]
-    print_table((f"difference in {primary}", "data", "mean", "interval", "p (Holm)", "queries"), rows)
+    print_table((f"difference in {record.primary}", "data", "mean", "interval", "p (Holm)", "queries"), rows)
 
 
-def _interval(value: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{value['mean']:+.4f}", f"{value['low']:+.4f} … {value['high']:+.4f}"
+def _interval(value: Interval) -> tuple[str, str]:
+    return f"{value.mean:+.4f}", f"{value.low:+.4f} … {value.high:+.4f}"
 
 
 def _cell(value: object) -> Text:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from embedlib.contracts import write_json
 from embedlib.evaluation.guards import GuardSet, Values, guard_values
 from embedlib.evaluation.similarity import SentencePairs
 from embedlib.fingerprint import code_digest, digest
+from embedlib.json_file import write_json
 from embedlib.models.encoder import Encoder
 from embedlib.store import Recipe, Store, Work
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -51,15 +50,6 @@ class Comparison:
     detectable: float | None
     better: int
     worse: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {**asdict(self), "difference": self.difference._asdict()}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Comparison:
-        """Read ``as_json``'s result."""
-        return cls(**{**value, "difference": Interval(**value["difference"])})
 
 
 def means(

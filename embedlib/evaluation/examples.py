@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from embedlib.contracts import Corpus, document_text
+from embedlib.evaluation.records import Gains, QueryGain, ShownDocument, ShownHit
 from embedlib.evaluation.systems import Evaluated
 from embedlib.retrieval.hits import Hits
 
@@ -22,7 +21,7 @@ def gains(
     baseline: str = "base",
     count: int = 10,
     top: int = 3,
-) -> dict[str, Any]:
+) -> Gains:
     """Per-query differences and the queries at both ends.
 
     Args:
@@ -33,9 +32,6 @@ def gains(
         baseline: What it is compared with.
         count: Queries an end.
         top: Hits shown of each system.
-
-    Returns:
-        ``differences`` (sorted, all queries), ``gained`` and ``lost`` (most first; only real ones).
     """
     judged = evaluated.judged
     a, b = evaluated.values[system][measure], evaluated.values[baseline][measure]
@@ -45,25 +41,25 @@ def gains(
     lost = [i for i in order[::-1][:count] if d[i] < 0]
     show = _Shower(evaluated, corpus, [*gained, *lost], (baseline, system), top)
 
-    def entry(i: int) -> dict[str, Any]:
-        return {
-            "query_id": judged.query_ids[i],
-            "query": judged.query_texts[i],
-            "before": float(b[i]),
-            "after": float(a[i]),
-            "relevant": show.relevant(i),
-            "hits_before": show.hits(i, baseline),
-            "hits_after": show.hits(i, system),
-        }
+    def entry(i: int) -> QueryGain:
+        return QueryGain(
+            query_id=judged.query_ids[i],
+            query=judged.query_texts[i],
+            before=float(b[i]),
+            after=float(a[i]),
+            relevant=show.relevant(i),
+            hits_before=show.hits(i, baseline),
+            hits_after=show.hits(i, system),
+        )
 
-    return {
-        "measure": measure,
-        "system": system,
-        "baseline": baseline,
-        "differences": [round(float(d[i]), 6) for i in order],
-        "gained": [entry(i) for i in gained],
-        "lost": [entry(i) for i in lost],
-    }
+    return Gains(
+        measure=measure,
+        system=system,
+        baseline=baseline,
+        differences=[round(float(d[i]), 6) for i in order],
+        gained=[entry(i) for i in gained],
+        lost=[entry(i) for i in lost],
+    )
 
 
 class _Shower:
@@ -84,21 +80,21 @@ class _Shower:
         documents = corpus.take(np.array(ordered, dtype=np.int64)) if ordered else []
         self.texts = {r: document_text(d.title, d.text) for r, d in zip(ordered, documents, strict=True)}
 
-    def relevant(self, query: int) -> list[dict[str, str]]:
+    def relevant(self, query: int) -> list[ShownDocument]:
         return [
-            {"doc_id": d, "text": self._snippet(self.first_row[d])}
+            ShownDocument(doc_id=d, text=self._snippet(self.first_row[d]))
             for d in self._relevant_ids(query)
             if d in self.first_row
         ]
 
-    def hits(self, query: int, system: str) -> list[dict[str, Any]]:
+    def hits(self, query: int, system: str) -> list[ShownHit]:
         qrels = self.judged.qrels[self.judged.query_ids[query]]
         return [
-            {
-                "doc_id": self.judged.labels[r],
-                "text": self._snippet(r),
-                "relevance": qrels.get(self.judged.labels[r], 0),
-            }
+            ShownHit(
+                doc_id=self.judged.labels[r],
+                text=self._snippet(r),
+                relevance=qrels.get(self.judged.labels[r], 0),
+            )
             for r in self._rows(query, system)
         ]
 

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, astuple, dataclass
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate_inputs import GateInputs, SliceFigure
+from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.gate_sentences import (
     KINDS,
     MODELS,
-    Verdict,
     advice,
     alone_sentences,
     guard_sentence,
@@ -33,7 +31,7 @@ from embedlib.evaluation.gate_sentences import (
     slice_sentence,
     system_title,
 )
-from embedlib.retrieval.plan import SearchPlan
+from embedlib.evaluation.records import Decision, SliceFigure, Verdict
 
 
 @dataclass(frozen=True)
@@ -65,45 +63,12 @@ class Policy:
         return max(self.min_effect, self.derived_effect) if decides == "derived" else self.min_effect
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The verdict, why, and what follows.
-
-    Args:
-        verdict: What is to be done.
-        headline: The verdict in one sentence.
-        reasons: Sentences with the numbers, the weightiest first.
-        advice: What the owner may do about it.
-        decided_on: Kind of judgements that decided.
-        numbers: The same for machines.
-        search: For each model evaluated, how it is or would be served.
-        uses: How often this test set had decided before.
-    """
-
-    verdict: Verdict
-    headline: str
-    reasons: tuple[str, ...]
-    advice: tuple[str, ...]
-    decided_on: str | None
-    numbers: dict[str, Any]
-    search: dict[str, SearchPlan] = field(default_factory=dict)
-    uses: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The decision as JSON values, without ``uses``: the same figures give the same bytes."""
-        value = asdict(self)
-        del value["uses"]
-        value["search"] = {name: plan.model_dump(mode="json") for name, plan in self.search.items()}
-        return value
-
-
-def decide(figures: GateInputs, policy: Policy, uses: int = 0) -> Decision:
+def decide(figures: GateInputs, policy: Policy) -> Decision:
     """Judge a candidate.
 
     Args:
         figures: What the evaluation found.
         policy: What a candidate must show.
-        uses: Decisions already made with this test set; each further one weakens its word.
 
     Returns:
         ``promote``: as served proven better than what is live (the incumbent if there is one, else the
@@ -114,7 +79,7 @@ def decide(figures: GateInputs, policy: Policy, uses: int = 0) -> Decision:
         ``not-enough-evidence``: the test set cannot tell.
     """
     verdict, reasons = _judge(figures, policy)
-    return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures, uses)
+    return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures)
 
 
 def first_release(figures: GateInputs) -> Decision:
@@ -125,10 +90,10 @@ def first_release(figures: GateInputs) -> Decision:
         shown = [s for s in ("base", "bm25", "hybrid:base") if s in figures.systems]
         found = ", ".join(f"{system_title(s)} {figures.systems[s].mean:.4f}" for s in shown)
         reasons.append(f"{figures.primary} on {figures.queries} test {kind}: {found}.")
-    return _decision("first-release", reasons, figures, 0)
+    return _decision("first-release", reasons, figures)
 
 
-def _decision(verdict: Verdict, reasons: Sequence[str], figures: GateInputs, uses: int) -> Decision:
+def _decision(verdict: Verdict, reasons: Sequence[str], figures: GateInputs) -> Decision:
     search = {name: figures.plan(name) for name in MODELS if name in {*figures.systems, *figures.plans}}
     return Decision(
         verdict=verdict,
@@ -139,14 +104,13 @@ def _decision(verdict: Verdict, reasons: Sequence[str], figures: GateInputs, use
         numbers={
             "measure": figures.primary,
             "queries": figures.queries,
-            "systems": {name: interval._asdict() for name, interval in figures.systems.items()},
+            "systems": {name: asdict(interval) for name, interval in figures.systems.items()},
             "served": {name: figures.served(name) for name in search},
-            "comparisons": [c.as_json() for c in figures.comparisons],
+            "comparisons": [asdict(c) for c in figures.comparisons],
             "guards_failed": [g.name for g in figures.guards if not g.passed],
             "leaks": len(figures.leaks),
         },
         search=search,
-        uses=uses,
     )
 
 
@@ -208,8 +172,8 @@ def _unusable(figures: GateInputs, policy: Policy) -> list[str]:
     missing = {"candidate", "base"} - set(figures.systems)
     if missing:
         return [f"Not evaluated: {', '.join(sorted(missing))}."]
-    values = [v for c in figures.comparisons for v in (*c.difference, c.p)]
-    values += [v for g in figures.guards for v in g.difference]
+    values = [v for c in figures.comparisons for v in (*astuple(c.difference), c.p)]
+    values += [v for g in figures.guards for v in astuple(g.difference)]
     if not all(math.isfinite(v) for v in values):
         return ["A figure is not a finite number."]
     return []

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison
+from embedlib.evaluation.records import (
+    EvaluationRecord,
+    GuardFigure,
+    SliceFigure,
+    read_guards,
+    read_slices,
+)
 from embedlib.evaluation.served import served_system
 from embedlib.evaluation.significance import Interval
 from embedlib.retrieval.plan import DENSE, SearchPlan
-
-
-@dataclass(frozen=True)
-class GuardFigure:
-    """How candidate and base do on a general set.
-
-    Args:
-        name: The set.
-        measure: What is measured, such as ``nDCG@10`` or ``Spearman``.
-        base: The base's value.
-        candidate: The candidate's value.
-        difference: candidate - base with its interval.
-        margin: Most that may be lost.
-        passed: Whether the whole interval lies above -margin (non-inferiority).
-    """
-
-    name: str
-    measure: str
-    base: float
-    candidate: float
-    difference: Interval
-    margin: float
-    passed: bool
-
-
-@dataclass(frozen=True)
-class SliceFigure:
-    """The candidate against the base on a part of the queries.
-
-    Args:
-        name: What it is cut by, such as ``query length``.
-        value: Which part, such as ``1-3 words``.
-        base: Mean of the base.
-        candidate: Mean of the candidate.
-        difference: candidate - base with its interval; its ``n`` is the number of queries.
-    """
-
-    name: str
-    value: str
-    base: float
-    candidate: float
-    difference: Interval
 
 
 @dataclass(frozen=True)
@@ -126,41 +89,19 @@ def read_gate_inputs(
         cautions: See ``GateInputs``.
         index_recall: See ``GateInputs``.
     """
-    record: dict[str, Any] = read_json(folder / "comparisons.json")
-    primary, decides = record["primary"], record["decides"]
-    dataset = record["datasets"].get(decides, {"answerable": 0, "systems": {}})
-    comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
+    record = EvaluationRecord.read(folder)
+    primary, deciding = record.primary, record.deciding
     return GateInputs(
         primary=primary,
-        decides=decides,
-        queries=dataset["answerable"],
-        systems={name: Interval(**means[primary]) for name, means in dataset["systems"].items()},
-        comparisons=[c for c in comparisons if c.dataset == decides and c.measure == primary],
-        guards=[guard_from_json(g) for g in read_json(folder / "guards.json")],
-        slices=[slice_from_json(s) for s in read_json(folder / "slices.json")],
+        decides=record.decides,
+        queries=deciding.answerable if deciding else 0,
+        systems={name: means[primary] for name, means in deciding.systems.items()} if deciding else {},
+        comparisons=record.on(record.decides) if record.decides else [],
+        guards=read_guards(folder),
+        slices=read_slices(folder),
         leaks=leaks,
         cautions=cautions,
-        merged=record["merged"],
+        merged=record.merged,
         index_recall=index_recall,
-        plans={name: SearchPlan.model_validate(plan) for name, plan in record["plans"].items()},
+        plans=record.plans,
     )
-
-
-def guard_from_json(value: Mapping[str, Any]) -> GuardFigure:
-    """Read ``figure_json``'s result."""
-    return GuardFigure(**{**value, "difference": Interval(**value["difference"])})
-
-
-def slice_from_json(value: Mapping[str, Any]) -> SliceFigure:
-    """Read ``figure_json``'s result."""
-    return SliceFigure(**{**value, "difference": Interval(**value["difference"])})
-
-
-def figure_json(figure: GuardFigure | SliceFigure) -> dict[str, Any]:
-    """A guard's or a slice's figures as JSON values."""
-    return {**asdict(figure), "difference": figure.difference._asdict()}
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's content."""
-    return json.loads(path.read_text(encoding="utf-8"))

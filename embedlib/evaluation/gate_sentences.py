@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate_inputs import GateInputs, GuardFigure, SliceFigure
-
-Verdict = Literal[
-    "promote", "keep", "merge-and-retest", "do-not-fine-tune", "not-enough-evidence", "first-release"
-]
+from embedlib.evaluation.gate_inputs import GateInputs
+from embedlib.evaluation.records import GuardFigure, SliceFigure, Verdict
 
 #: Names that models are evaluated under.
 MODELS = ("base", "incumbent", "candidate")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from embedlib.corpus.docstrings import docstring_documents, package_roots
 from embedlib.corpus.records import Record
 from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.dev import DevSet
-from embedlib.evaluation.gate_inputs import GuardFigure
+from embedlib.evaluation.records import GeneralFigure, GuardFigure
 from embedlib.evaluation.significance import Interval, bootstrap_mean, paired_bootstrap
 from embedlib.evaluation.similarity import (
     SentencePairs,
@@ -106,12 +105,8 @@ def general_figures(
     sure: Statistics,
     *,
     rng: np.random.Generator,
-) -> list[dict[str, Any]]:
-    """What each system reaches on each set, with intervals: Spearman and Pearson, or the set's measure.
-
-    Returns:
-        Rows with ``set``, ``system``, ``measure``, ``mean``, ``low``, ``high`` and ``n``.
-    """
+) -> list[GeneralFigure]:
+    """What each system reaches on each set, with intervals: Spearman and Pearson, or the set's measure."""
     rows = []
     for guard in guards:
         for system in systems:
@@ -122,9 +117,7 @@ def general_figures(
                 )
             else:
                 found = {guard.measure: bootstrap_mean(values, rng=rng, draws=sure.draws, level=sure.level)}
-            rows += [
-                {"set": guard.name, "system": system, "measure": m, **i._asdict()} for m, i in found.items()
-            ]
+            rows += [GeneralFigure(guard.name, system, m, **asdict(i)) for m, i in found.items()]
     return rows
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from embedlib.escape import markdown
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate_inputs import GuardFigure
 from embedlib.evaluation.gate_sentences import KINDS
+from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigure, GuardFigure
 from embedlib.evaluation.significance import Interval
-from embedlib.retrieval.plan import SearchPlan
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
@@ -52,62 +50,42 @@ def guards_table(guards: Sequence[GuardFigure]) -> str:
     return "\n".join(lines)
 
 
-def general_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def general_table(rows: Sequence[GeneralFigure]) -> str:
     """One row a general set, system and measure, each mean with its interval."""
     lines = ["| set | system | measure | mean | interval | n |", "|---|---|---|---:|---:|---:|"]
     for r in rows:
-        names = " | ".join(markdown(r[name]) for name in ("set", "system", "measure"))
-        lines.append(f"| {names} | {r['mean']:.4f} | {r['low']:.4f} to {r['high']:.4f} | {r['n']} |")
+        names = " | ".join(map(markdown, (r.set, r.system, r.measure)))
+        lines.append(f"| {names} | {r.mean:.4f} | {r.low:.4f} to {r.high:.4f} | {r.n} |")
     return "\n".join(lines)
 
 
-def evaluation_markdown(record: Mapping[str, Any]) -> str:
-    """Each judged set's systems and comparisons on the primary measure.
-
-    Args:
-        record: Content of ``comparisons.json``.
-    """
+def evaluation_markdown(record: EvaluationRecord) -> str:
+    """Each judged set's systems and comparisons on the primary measure."""
     parts = []
-    primary = record["primary"]
-    for name, dataset in record["datasets"].items():
-        systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
-        comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
-        mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
-        heading = f"### {markdown(KINDS.get(name, name))} (n = {dataset['queries']})"
-        parts += [heading, systems_table(systems, [primary]), comparison_table(mine)]
+    for name, dataset in record.datasets.items():
+        heading = f"### {markdown(KINDS.get(name, name))} (n = {dataset.queries})"
+        parts += [
+            heading,
+            systems_table(dataset.systems, [record.primary]),
+            comparison_table(record.on(name)),
+        ]
     if served := served_rows(record):
         parts.append("Served: " + "; ".join(f"{n} as {how} ({why})" for n, how, why in served) + ".")
-    if general := record.get("general"):
-        parts += ["### General sets", general_table(general)]
+    if record.general:
+        parts += ["### General sets", general_table(record.general)]
     return "\n\n".join(parts)
 
 
-def served_rows(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Each model with how it is or would be served, and why.
-
-    Args:
-        record: Content of ``comparisons.json``.
-    """
-    plans = {name: SearchPlan.model_validate(plan) for name, plan in record["plans"].items()}
-    return [(name, str(plan), record["chosen"][name]["why"]) for name, plan in plans.items()]
+def served_rows(record: EvaluationRecord) -> list[tuple[str, str, str]]:
+    """Each model with how it is or would be served, and why."""
+    return [(name, str(plan), record.chosen[name].why) for name, plan in record.plans.items()]
 
 
-def summary_markdown(
-    decision: Mapping[str, Any], record: Mapping[str, Any], guards: Sequence[GuardFigure]
-) -> str:
-    """The verdict in one sentence, its reasons, and the tables behind them.
-
-    Args:
-        decision: Content of ``decision.json``.
-        record: Content of ``comparisons.json``.
-        guards: Guards of the evaluation.
-    """
-    parts = [
-        f"## {markdown(decision['headline'])}",
-        "\n".join(f"- {markdown(r)}" for r in decision["reasons"]),
-    ]
-    if decision["advice"]:
-        parts.append("**Advice**\n\n" + "\n".join(f"- {markdown(a)}" for a in decision["advice"]))
+def summary_markdown(decision: Decision, record: EvaluationRecord, guards: Sequence[GuardFigure]) -> str:
+    """The verdict in one sentence, its reasons, and the tables behind them."""
+    parts = [f"## {markdown(decision.headline)}", _items(decision.reasons)]
+    if decision.advice:
+        parts.append("**Advice**\n\n" + _items(decision.advice))
     parts.append(evaluation_markdown(record))
     if guards:
         parts += ["### Guards", guards_table(guards)]

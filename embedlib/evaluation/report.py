@@ -11,10 +11,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate_inputs import guard_from_json, slice_from_json
 from embedlib.evaluation.gate_sentences import KINDS
 from embedlib.evaluation.markdown import served_rows
 from embedlib.evaluation.plots import Forest, Line, forest, line
+from embedlib.evaluation.records import (
+    Decision,
+    EvaluationRecord,
+    Gains,
+    GuardFigure,
+    JudgedFigures,
+    SliceFigure,
+    TrainingCurve,
+)
 from embedlib.evaluation.significance import Interval
 from embedlib.store import Manifest
 
@@ -36,13 +44,13 @@ class Findings:
     Args:
         title: Heading of the page.
         command: The command that made the run.
-        decision: Content of ``decision.json``.
+        decision: The verdict with its reasons.
         uses: Decisions made before on the same test set.
-        record: Content of ``comparisons.json``.
-        guards: Content of ``guards.json``.
-        slices: Content of ``slices.json``.
-        examples: Content of ``examples.json``.
-        curve: Content of the candidate's ``curve.json``, if it was trained.
+        record: The evaluation behind it.
+        guards: How the guards came out.
+        slices: Parts of the deciding queries.
+        examples: Queries that gained and lost most.
+        curve: Of the candidate's training, if it was trained.
         details: Other artifacts' reports by heading, as JSON values.
         manifests: Every artifact behind the decision, parents first.
         shown: Queries shown at each end.
@@ -51,13 +59,13 @@ class Findings:
 
     title: str
     command: str
-    decision: Mapping[str, Any]
+    decision: Decision
     uses: int
-    record: Mapping[str, Any]
-    guards: Sequence[Mapping[str, Any]]
-    slices: Sequence[Mapping[str, Any]]
-    examples: Mapping[str, Any]
-    curve: Mapping[str, Any] | None = None
+    record: EvaluationRecord
+    guards: Sequence[GuardFigure]
+    slices: Sequence[SliceFigure]
+    examples: Gains
+    curve: TrainingCurve | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     manifests: Sequence[Manifest] = ()
     shown: int = 10
@@ -75,23 +83,22 @@ def render_report(findings: Findings) -> str:
 
 def context(findings: Findings) -> dict[str, Any]:
     """What the template shows, as plain values."""
-    record, decision = findings.record, findings.decision
-    comparisons = [Comparison.from_json(c) for c in record["comparisons"]]
+    record, decision, gains = findings.record, findings.decision, findings.examples
     return {
         "title": findings.title,
         "decision": decision,
         "tone": _verdict_tone(decision),
         "uses": findings.uses,
-        "level": f"{100 * record['level']:g}%",
-        "primary": record["primary"],
-        "datasets": [_dataset(name, d, record, comparisons) for name, d in record["datasets"].items()],
+        "level": f"{100 * record.level:g}%",
+        "primary": record.primary,
+        "datasets": [_dataset(name, d, record) for name, d in record.datasets.items()],
         "served": served_rows(record),
-        "guards": [guard_from_json(g) for g in findings.guards],
+        "guards": findings.guards,
         "guard_plot": _guard_plot(findings.guards),
-        "slices": [slice_from_json(s) for s in findings.slices],
+        "slices": findings.slices,
         "slice_plot": _slice_plot(findings.slices),
-        "examples": _examples(findings.examples, findings.shown),
-        "gain_plot": _gain_plot(findings.examples),
+        "examples": {"gained": gains.gained[: findings.shown], "lost": gains.lost[: findings.shown]},
+        "gain_plot": _gain_plot(gains),
         "dimension_plot": _dimension_plot(record),
         "curves": _curves(findings.curve),
         "details": findings.details,
@@ -103,23 +110,19 @@ def context(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _verdict_tone(decision: Mapping[str, Any]) -> str:
-    if decision["verdict"] == "promote":
+def _verdict_tone(decision: Decision) -> str:
+    if decision.verdict == "promote":
         return "good"
-    return "bad" if decision["numbers"].get("leaks") else "neutral"
+    return "bad" if decision.numbers.get("leaks") else "neutral"
 
 
-def _dataset(
-    name: str, dataset: Mapping[str, Any], record: Mapping[str, Any], comparisons: Sequence[Comparison]
-) -> dict[str, Any]:
-    primary = record["primary"]
-    systems = {s: {m: Interval(**i) for m, i in row.items()} for s, row in dataset["systems"].items()}
-    mine = [c for c in comparisons if c.dataset == name and c.measure == primary]
+def _dataset(name: str, dataset: JudgedFigures, record: EvaluationRecord) -> dict[str, Any]:
+    primary, systems, mine = record.primary, dataset.systems, record.on(name)
     return {
         "heading": KINDS.get(name, name),
-        "decides": name == record["decides"],
-        "queries": dataset["queries"],
-        "documents": dataset["documents"],
+        "decides": name == record.decides,
+        "queries": dataset.queries,
+        "documents": dataset.documents,
         "measures": list(next(iter(systems.values()))) if systems else [],
         "systems": systems,
         "means": forest([(s, row[primary]) for s, row in systems.items()], tones={"candidate": "main"}),
@@ -133,59 +136,46 @@ def _difference_plot(comparisons: Sequence[Comparison]) -> Forest | None:
     return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
 
 
-def _guard_plot(guards: Sequence[Mapping[str, Any]]) -> Forest | None:
-    figures = [guard_from_json(g) for g in guards]
-    tones = {g.name: "good" if g.passed else "bad" for g in figures}
-    return forest([(g.name, g.difference) for g in figures], tones=tones, signed=True) if figures else None
+def _guard_plot(guards: Sequence[GuardFigure]) -> Forest | None:
+    tones = {g.name: "good" if g.passed else "bad" for g in guards}
+    return forest([(g.name, g.difference) for g in guards], tones=tones, signed=True) if guards else None
 
 
-def _slice_plot(slices: Sequence[Mapping[str, Any]]) -> Forest | None:
-    rows = [(f"{s.name}: {s.value}", s.difference) for s in map(slice_from_json, slices)]
+def _slice_plot(slices: Sequence[SliceFigure]) -> Forest | None:
+    rows = [(f"{s.name}: {s.value}", s.difference) for s in slices]
     return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
 
 
-def _gain_plot(examples: Mapping[str, Any]) -> Line | None:
-    values = examples.get("differences", [])
+def _gain_plot(gains: Gains) -> Line | None:
+    values = gains.differences
     return line(list(range(1, len(values) + 1)), values, digits=2) if any(values) else None
 
 
-def _dimension_plot(record: Mapping[str, Any]) -> list[tuple[str, Line, list[tuple[int, float]]]]:
+def _dimension_plot(record: EvaluationRecord) -> list[tuple[str, Line, list[tuple[int, float]]]]:
     """For each dense system the primary measure against the vector's size."""
-    dataset = record["datasets"].get(record["decides"])
-    sizes = record.get("dimensions", {})
+    if record.deciding is None:
+        return []
+    systems = record.deciding.systems
     plots = []
-    for name, full in sizes.items():
-        found = (
-            {int(s.split("@")[1]): s for s in dataset["systems"] if s.startswith(f"{name}@")}
-            if dataset
-            else {}
-        )
-        found[full] = name
-        points = (
-            [(d, dataset["systems"][found[d]][record["primary"]]["mean"]) for d in sorted(found)]
-            if dataset
-            else []
-        )
+    for name, full in record.dimensions.items():
+        found = {int(s.split("@")[1]): s for s in systems if s.startswith(f"{name}@")} | {full: name}
+        points = [(d, systems[found[d]][record.primary].mean) for d in sorted(found)]
         plot = line([float(d) for d, _ in points], [v for _, v in points], log_x=True)
         if plot is not None:
             plots.append((name, plot, points))
     return plots
 
 
-def _curves(curve: Mapping[str, Any] | None) -> list[tuple[str, Line]]:
-    """The curves in a candidate's ``curve.json``: development figure and loss by step."""
+def _curves(curve: TrainingCurve | None) -> list[tuple[str, Line]]:
+    """Development figure and loss by step."""
     plots = []
-    for key, label in (("dev", "on dev, by step"), ("loss", "by step")):
-        points = (curve or {}).get(key) or []
+    measured = [(curve.dev, "on dev, by step"), (curve.loss, "by step")] if curve else []
+    for points, label in measured:
         value = next((k for p in points for k in p if k not in {"step", "epoch"}), None)
         plot = line([p["step"] for p in points], [p[value] for p in points]) if value else None
         if plot is not None:
             plots.append((f"{LABELS.get(str(value), value)} {label}", plot))
     return plots
-
-
-def _examples(examples: Mapping[str, Any], count: int) -> dict[str, Any]:
-    return {end: examples.get(end, [])[:count] for end in ("gained", "lost")}
 
 
 def _tone(interval: Interval) -> str:

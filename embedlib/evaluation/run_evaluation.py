@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedlib.contracts import SCORES, Corpus, write_json, write_table
+from embedlib.contracts import SCORES, Corpus, write_table
 from embedlib.evaluation.compare import Comparison, compare, means, natural_pairs
 from embedlib.evaluation.content_duplicates import content_duplicates
 from embedlib.evaluation.examples import gains
-from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.judged import JudgedSet, primary_set
 from embedlib.evaluation.model_on_set import DenseSystem
+from embedlib.evaluation.records import SLICES_FILE, EvaluationRecord, Gains, JudgedFigures, SliceFigure
 from embedlib.evaluation.served import served_system
 from embedlib.evaluation.slices import slice_figures, slices_of
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import Evaluated, Options, evaluate_systems
+from embedlib.json_file import write_json
 from embedlib.progress import Progress, silent
 from embedlib.retrieval.plan import DENSE
 
@@ -39,7 +40,7 @@ def run_evaluation(
     *,
     rng: np.random.Generator,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> EvaluationRecord:
     """Evaluate on each judged set and write what was found.
 
     Writes ``scores.parquet`` (one row for every query, measure and system), ``scores_wide.csv``
@@ -58,24 +59,24 @@ def run_evaluation(
         progress: Told of systems done.
 
     Returns:
-        The content of ``comparisons.json``.
+        What ``comparisons.json`` holds.
     """
     found = [evaluate_systems(corpus, s, systems, options, progress=progress) for s in sets.values()]
     write_table(out / "scores.parquet", _score_rows(found, options.split), SCORES)
     write_table(out / "judged.parquet", _judged_rows(found, corpus), JUDGED)
     _write_wide(out / "scores_wide.csv", found, statistics.primary)
     record = _record(found, sets, options, statistics, rng)
-    record["dimensions"] = {s.name: s.vectors.dimension for s in systems}
-    write_json(out / "comparisons.json", record)
-    deciding = next((e for e in found if e.judged.name == record["decides"]), None)
-    slices: list[dict[str, Any]] = []
-    examples: dict[str, Any] = {}
+    record = record.model_copy(update={"dimensions": {s.name: s.vectors.dimension for s in systems}})
+    record.write(out)
+    deciding = next((e for e in found if e.judged.name == record.decides), None)
+    slices: list[SliceFigure] = []
+    examples = Gains()
     if deciding is not None and {"base", "candidate"} <= set(deciding.values):
         base, candidate = (served_system(n, options.plans.get(n, DENSE)) for n in ("base", "candidate"))
         slices = _slices(deciding, corpus, statistics, rng, candidate, base)
         examples = gains(deciding, corpus, statistics.primary, system=candidate, baseline=base)
-    write_json(out / "slices.json", slices)
-    write_json(out / "examples.json", examples)
+    write_json(out / SLICES_FILE, slices)
+    examples.write(out)
     return record
 
 
@@ -85,30 +86,29 @@ def _record(
     options: Options,
     statistics: Statistics,
     rng: np.random.Generator,
-) -> dict[str, Any]:
-    datasets: dict[str, Any] = {}
+) -> EvaluationRecord:
+    datasets: dict[str, JudgedFigures] = {}
     comparisons: list[Comparison] = []
     for e in found:
         sure = {"rng": rng, "draws": statistics.draws, "level": statistics.level}
-        table = means(e.values, options.measures, **sure)  # type: ignore[arg-type]
-        datasets[e.judged.name] = {
-            "queries": len(e.judged.query_ids),
-            "answerable": e.judged.answerable,
-            "documents": len(e.judged.labels),
-            "systems": {s: {m: i._asdict() for m, i in row.items()} for s, row in table.items()},
-        }
+        datasets[e.judged.name] = JudgedFigures(
+            queries=len(e.judged.query_ids),
+            answerable=e.judged.answerable,
+            documents=len(e.judged.labels),
+            systems=means(e.values, options.measures, **sure),  # type: ignore[arg-type]
+        )
         served = {name: served_system(name, plan) for name, plan in options.plans.items()}
         pairs = natural_pairs(list(e.values), served)
         comparisons += compare(e.values, pairs, options.measures, dataset=e.judged.name, **sure)  # type: ignore[arg-type]
     deciding = primary_set(sets)
-    return {
-        "primary": statistics.primary,
-        "plans": {name: plan.model_dump(mode="json") for name, plan in options.plans.items()},
-        "level": statistics.level,
-        "decides": deciding.name if deciding else None,
-        "datasets": datasets,
-        "comparisons": [c.as_json() for c in comparisons],
-    }
+    return EvaluationRecord(
+        primary=statistics.primary,
+        plans=dict(options.plans),
+        level=statistics.level,
+        decides=deciding.name if deciding else None,
+        datasets=datasets,
+        comparisons=comparisons,
+    )
 
 
 def _slices(
@@ -118,11 +118,10 @@ def _slices(
     rng: np.random.Generator,
     candidate: str,
     base: str,
-) -> list[dict[str, Any]]:
+) -> list[SliceFigure]:
     pieces = slices_of(e.judged, e.judged.texts(corpus.texts()))
     a, b = e.values[candidate][statistics.primary], e.values[base][statistics.primary]
-    figures = slice_figures(pieces, a, b, rng=rng, draws=statistics.draws, level=statistics.level)
-    return [figure_json(f) for f in figures]
+    return slice_figures(pieces, a, b, rng=rng, draws=statistics.draws, level=statistics.level)
 
 
 def _score_rows(found: Sequence[Evaluated], split: str) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,18 +42,6 @@ def served_system(model: str, plan: SearchPlan) -> str:
         ('hybrid:base', 'bm25')
     """
     return {"dense": model, "bm25": "bm25", "hybrid": f"hybrid:{model}"}[plan.mode]
-
-
-def recorded_plan(decision: Mapping[str, Any], model_digest: str) -> SearchPlan | None:
-    """The plan that a decision gave a model; None where it says nothing of that model.
-
-    Args:
-        decision: Content of ``decision.json``.
-        model_digest: Content digest of the model.
-    """
-    names = [name for name, digest in decision.get("models", {}).items() if digest == model_digest]
-    plans = [decision["search"][name] for name in names if name in decision.get("search", {})]
-    return SearchPlan.model_validate(plans[0]) if plans else None
 
 
 def choose_plan(

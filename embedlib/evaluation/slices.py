@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.evaluation.gate_inputs import SliceFigure
 from embedlib.evaluation.judged import JudgedSet
+from embedlib.evaluation.records import SliceFigure
 from embedlib.evaluation.significance import bootstrap_means
 from embedlib.retrieval.tokens import words
 

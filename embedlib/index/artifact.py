@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from embedlib.contracts import Vectors, require_sorted_unique, write_json
+from embedlib.contracts import Vectors, require_sorted_unique
 from embedlib.errors import DiskFull, MismatchError
 from embedlib.index.dense import scored_dimension, truncate
 from embedlib.index.info import INDEX_FILE, INFO_FILE, MOMENTS_FILE, IndexInfo, Recall, SearchSettings
 from embedlib.index.queries import QuerySample
 from embedlib.index.select import SelectedIndex
+from embedlib.json_file import write_json
 from embedlib.retrieval.moments import vector_moments
 
 

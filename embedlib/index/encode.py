@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Floats, Rows, document_text, write_json
+from embedlib.contracts import Corpus, Floats, Rows, document_text
 from embedlib.fingerprint import code_digest
 from embedlib.index.vector_cache import Hashes, VectorCache, cached_vectors, of_encoding, read_hashes
 from embedlib.index.vectors import write_vectors
+from embedlib.json_file import write_json
 from embedlib.models.api import ApiEncoder
 from embedlib.models.local import LocalEncoder
 from embedlib.models.opening import open_folder

@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Vectors, write_json
+from embedlib.contracts import Corpus, Vectors
 from embedlib.disk import disk_errors
 from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
 from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.release_parts import require_whole
+from embedlib.json_file import write_json
 
 FORMATS = ("parquet", "numpy")
 BLOCK = 8192

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Floats, Rows, write_json
+from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.errors import DataError, ModelError
 from embedlib.index.vector_cache import Hashes, VectorCache
+from embedlib.json_file import write_json
 from embedlib.store import ArtifactRef
 
 #: Rows an array file holds.

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_json, write_table
+from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_table
+from embedlib.json_file import write_json
 from embedlib.mining.blocks import Block, Draw, draw_block
 from embedlib.mining.candidates import ORIGINS
 from embedlib.mining.known_positives import KnownPositives, text_classes

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from embedlib.evaluation.records import EvaluationRecord
 from embedlib.evaluation.served import served_system
 from embedlib.index.catalog import Release
 from embedlib.retrieval.plan import DENSE, SearchPlan
@@ -46,15 +47,13 @@ def read_proof(root: Path, release: Release) -> ReleasedScores | None:
     evaluation = _evaluation(root, release)
     if evaluation is None:
         return None
-    record = evaluation.read_json("comparisons.json")
+    record = EvaluationRecord.read(evaluation.path)
     model = release.ref(root, "model")
     released = next((name for name, parent in evaluation.parents.items() if parent.path == model.path), None)
-    if released is None or record["decides"] is None:
+    if released is None or record.decides is None:
         return None
     table = pq.read_table(evaluation.file("scores.parquet"))
-    chosen = pc.and_(
-        pc.equal(table["measure"], record["primary"]), pc.equal(table["dataset"], record["decides"])
-    )
+    chosen = pc.and_(pc.equal(table["measure"], record.primary), pc.equal(table["dataset"], record.decides))
     by_system: dict[str, dict[str, float]] = {}
     for row in table.filter(chosen).select(["system", "query_id", "value"]).to_pylist():
         by_system.setdefault(row["system"], {})[row["query_id"]] = row["value"]
@@ -62,7 +61,7 @@ def read_proof(root: Path, release: Release) -> ReleasedScores | None:
         return None
     order = sorted(by_system[released])
     values = {name: np.array([found[q] for q in order]) for name, found in by_system.items()}
-    return ReleasedScores(record["primary"], record["decides"], released, values)
+    return ReleasedScores(record.primary, record.decides, released, values)
 
 
 def _evaluation(root: Path, release: Release) -> ArtifactRef | None:

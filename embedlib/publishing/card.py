@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from embedlib.evaluation.records import JudgedFigures
+from embedlib.evaluation.significance import Interval
 from embedlib.index.catalog import Release
 from embedlib.publishing.facts import ModelFacts
 
@@ -62,10 +64,10 @@ def _metadata(name: str, facts: ModelFacts) -> str:
             dataset_name=f"test queries ({dataset})",
             metric_type=measure.lower().replace("@", "_at_"),
             metric_name=measure,
-            metric_value=round(value["mean"], 4),
+            metric_value=round(value.mean, 4),
         )
-        for dataset, systems in _systems(facts)
-        for measure, value in systems.get(facts.system, {}).items()
+        for dataset, figures in _datasets(facts).items()
+        for measure, value in figures.systems.get(facts.system, {}).items()
     ]
     data = ModelCardData(
         base_model=facts.base if "/" in facts.base else None,
@@ -88,7 +90,7 @@ def _introduction(release: Release, facts: ModelFacts) -> str:
         if facts.steps
         else f"`{facts.base}`, not tuned"
     )
-    verdict = facts.decision.get("headline", "")
+    verdict = facts.decision.headline if facts.decision else ""
     return (
         f"A sentence-transformers model that maps texts to {vectors}: {made}. "
         f"Release {release.number}, made by embedlib on {release.created_at[:10]}. {verdict}"
@@ -128,25 +130,22 @@ def _other_runtime(converted: Mapping[str, Any]) -> Iterator[str]:
 
 def _measured(facts: ModelFacts) -> Iterator[str]:
     """A table a data set, each figure with its interval, this model marked; the reasons of the decision."""
-    if not facts.comparisons:
+    if facts.evaluation is None:
         yield "Nothing was measured."
         return
-    level = f"{facts.comparisons['level']:.0%}"
-    for dataset, systems in _systems(facts):
-        record = facts.comparisons["datasets"][dataset]
+    for dataset, figures in _datasets(facts).items():
         yield (
-            f"{record['answerable']} test queries ({_origin(dataset)}), {record['documents']} documents; "
-            f"means with {level} bootstrap intervals. This model is in bold."
+            f"{figures.answerable} test queries ({_origin(dataset)}), {figures.documents} documents; "
+            f"means with {facts.evaluation.level:.0%} bootstrap intervals. This model is in bold."
         )
-        measures = list(next(iter(systems.values())))
+        measures = list(next(iter(figures.systems.values())))
         lines = ["| system | " + " | ".join(measures) + " |", "|" + " --- |" * (len(measures) + 1)]
-        for system, values in systems.items():
+        for system, values in figures.systems.items():
             shown = f"**{system}**" if system == facts.system else system
             lines.append(f"| {shown} | " + " | ".join(_interval(values[m]) for m in measures) + " |")
         yield "\n".join(lines)
-    reasons = [*facts.decision.get("reasons", ()), *facts.decision.get("advice", ())]
-    if reasons:
-        yield "\n".join(f"- {line}" for line in reasons)
+    if facts.decision:
+        yield "\n".join(f"- {line}" for line in (*facts.decision.reasons, *facts.decision.advice))
 
 
 def _made(facts: ModelFacts) -> Iterator[str]:
@@ -209,16 +208,16 @@ def _limits(facts: ModelFacts) -> Iterator[str]:
         yield f"- The licence of `{facts.base}` is not known here; it binds this model too."
 
 
-def _systems(facts: ModelFacts) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(name, record["systems"]) for name, record in facts.comparisons.get("datasets", {}).items()]
+def _datasets(facts: ModelFacts) -> Mapping[str, JudgedFigures]:
+    return facts.evaluation.datasets if facts.evaluation else {}
 
 
 def _origin(name: str) -> str:
     return _ORIGINS.get(name, name)
 
 
-def _interval(value: Mapping[str, Any]) -> str:
-    return f"{value['mean']:.4f} ({value['low']:.4f} … {value['high']:.4f})"
+def _interval(value: Interval) -> str:
+    return f"{value.mean:.4f} ({value.low:.4f} … {value.high:.4f})"
 
 
 def _plain(value: Any) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from embedlib.evaluation.lineage import model_line
+from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.index.catalog import Release
 from embedlib.models.catalog import load_catalog
 from embedlib.store import ArtifactRef
@@ -27,8 +27,8 @@ class ModelFacts:
         base: Name of the base model.
         licence: SPDX identifier of the base model's licence; empty when not known.
         system: What the evaluation calls this model; empty when it was not in it.
-        decision: Content of ``decision.json``; empty for a release without one.
-        comparisons: Content of ``comparisons.json``.
+        decision: Of the release, where it has one.
+        evaluation: Behind that decision.
         corpus: Profile of the documents.
         queries: Report of the splits.
         pairs: Summary of the training pairs.
@@ -39,8 +39,8 @@ class ModelFacts:
     base: str
     licence: str
     system: str
-    decision: Mapping[str, Any]
-    comparisons: Mapping[str, Any]
+    decision: Decision | None
+    evaluation: EvaluationRecord | None
     corpus: Mapping[str, Any]
     queries: Mapping[str, Any]
     pairs: Mapping[str, Any]
@@ -61,8 +61,8 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
         base=base,
         licence=licence,
         system=system_of(model, evaluation),
-        decision=_json(decision, "decision.json"),
-        comparisons=_json(evaluation, "comparisons.json"),
+        decision=Decision.read(decision.path) if decision is not None and decision.exists else None,
+        evaluation=EvaluationRecord.read(evaluation.path) if evaluation is not None else None,
         corpus=_json(release.ref(root, "corpus"), "profile.json"),
         queries=_json(_parent(evaluation, "queries"), "report.json"),
         pairs=_summary(_parent(examples, "pairs")) if model is not origin else {},
@@ -103,7 +103,7 @@ def _parent(ref: ArtifactRef | None, name: str) -> ArtifactRef | None:
 def _json(ref: ArtifactRef | None, name: str) -> dict[str, Any]:
     if ref is None or not ref.file(name).is_file():
         return {}
-    return dict(json.loads(ref.file(name).read_text(encoding="utf-8")))
+    return dict(ref.read_json(name))
 
 
 def _summary(ref: ArtifactRef | None) -> dict[str, Any]:

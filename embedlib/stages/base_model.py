@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.models import Model
-from embedlib.contracts import write_json
+from embedlib.json_file import write_json
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.local import load_encoder
 from embedlib.models.opening import API_FILE

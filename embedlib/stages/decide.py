@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embedlib.config.evaluation import Decide
-from embedlib.contracts import read_rows, write_json
+from embedlib.contracts import read_rows
 from embedlib.evaluation.gate import Policy, decide, first_release
 from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
@@ -39,17 +39,16 @@ def run(
     )
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans
-    uses = previous_uses(job.store, test_set)
-    decision = decide(figures, policy_of(config), uses) if judged else first_release(figures)
-    record = {**decision.as_json(), "test_set": test_set, "models": model_digests(evaluation)}
-    write_json(job.out / "decision.json", record)
+    decision = decide(figures, policy_of(config)) if judged else first_release(figures)
+    about = {"test_set": test_set, "models": model_digests(evaluation)}
+    decision.model_copy(update=about).write(job.out)
     return {
         "verdict": decision.verdict,
         "headline": decision.headline,
         "reason": decision.reasons[0] if decision.reasons else "",
         "decided_on": decision.decided_on,
         "test_set": test_set if judged else "",
-        "test_set_used_before": decision.uses,
+        "test_set_used_before": previous_uses(job.store, test_set) if judged else 0,
     }
 
 

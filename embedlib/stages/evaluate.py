@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.evaluation import Evaluate
-from embedlib.contracts import Corpus, Vectors, read_rows, write_json
+from embedlib.contracts import Corpus, Vectors, read_rows
 from embedlib.errors import DataError
 from embedlib.evaluation.cached import GuardCache
-from embedlib.evaluation.gate_inputs import GuardFigure, figure_json
 from embedlib.evaluation.guards import (
     PACKAGES,
     GuardSet,
@@ -24,12 +23,21 @@ from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.lineage import model_line
 from embedlib.evaluation.measures import Run, parse_measures
 from embedlib.evaluation.model_on_set import DenseSystem
+from embedlib.evaluation.records import (
+    GUARDS_FILE,
+    Decision,
+    EvaluationRecord,
+    GeneralFigure,
+    GuardFigure,
+    PlanChoice,
+)
 from embedlib.evaluation.run_evaluation import run_evaluation
 from embedlib.evaluation.runs import read_run
-from embedlib.evaluation.served import ChosenPlan, choose_plan, recorded_plan
+from embedlib.evaluation.served import ChosenPlan, choose_plan
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import Options
 from embedlib.fingerprint import tree_digest
+from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
 from embedlib.models.options import Precision
 from embedlib.models.resolve import model_digests
@@ -82,10 +90,10 @@ def run(
         progress=job.progress,
     )
     figures, general = _guards(job, config, documents, systems, models)
-    record |= {"merged": merged(models), "general": general}
-    record["chosen"] = {name: {"why": choice.reason, "dev": choice.dev} for name, choice in chosen.items()}
-    write_json(job.out / "comparisons.json", record)
-    write_json(job.out / "guards.json", [figure_json(f) for f in figures])
+    why = {name: PlanChoice(why=choice.reason, dev=choice.dev) for name, choice in chosen.items()}
+    record = record.model_copy(update={"merged": merged(models), "general": general, "chosen": why})
+    record.write(job.out)
+    write_json(job.out / GUARDS_FILE, figures)
     guards = {f"guard.{f.name}".replace("/", "-"): f.difference.mean for f in figures}
     return {**summary_of(record), **guards}
 
@@ -101,11 +109,11 @@ def _plans(
 ) -> dict[str, ChosenPlan]:
     """How each model is or would be served; what is live as its release says, never chosen anew."""
     dev = read_judged(corpus, queries.path, "dev").get("human") if config.search == "auto" else None
-    decision = live.read_json("decision.json") if live is not None else {}
+    decision = Decision.read(live.path) if live is not None else None
     bm25 = cache(lambda: build_bm25(corpus.texts()))
     found = {}
     for system in systems:
-        recorded = recorded_plan(decision, models[system.name].digest)
+        recorded = decision.plan_of(models[system.name].digest) if decision is not None else None
         if recorded is not None:
             found[system.name] = ChosenPlan(recorded, "as it is served now", {})
         elif config.search != "auto" or not config.hybrid:
@@ -178,7 +186,7 @@ def _guards(
     corpus: Corpus,
     systems: Sequence[DenseSystem],
     models: Mapping[str, ArtifactRef],
-) -> tuple[list[GuardFigure], list[dict[str, Any]]]:
+) -> tuple[list[GuardFigure], list[GeneralFigure]]:
     """Guards of the candidate against the base, and what every model reaches on the guard sets."""
     if "candidate" not in models:
         return [], []
@@ -231,16 +239,15 @@ def dense_systems(
     return systems
 
 
-def summary_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(record: EvaluationRecord) -> dict[str, Any]:
     """Flat figures of the deciding set for the UI and for tracking (``@`` written as ``_at_``)."""
-    summary: dict[str, Any] = {"decides": record["decides"]}
-    dataset = record["datasets"].get(record["decides"])
-    if dataset is None:
+    summary: dict[str, Any] = {"decides": record.decides}
+    if record.deciding is None:
         return summary
-    summary["queries"] = dataset["answerable"]
-    for system, means in dataset["systems"].items():
+    summary["queries"] = record.deciding.answerable
+    for system, means in record.deciding.systems.items():
         for measure, interval in means.items():
-            summary[f"{system}.{measure}".replace("@", "_at_").replace(":", "-")] = interval["mean"]
+            summary[f"{system}.{measure}".replace("@", "_at_").replace(":", "-")] = interval.mean
     return summary
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from embedlib.config.evaluation import General
-from embedlib.contracts import SCORES, write_json, write_table
+from embedlib.contracts import SCORES, write_table
 from embedlib.evaluation.cached import GuardCache
-from embedlib.evaluation.gate_inputs import figure_json
 from embedlib.evaluation.guards import GuardSet, ValuesOf, general_figures, guard_figures
+from embedlib.evaluation.records import GENERAL_FILE, GUARDS_FILE
 from embedlib.evaluation.similarity import SentencePairs
 from embedlib.evaluation.statistics import Statistics
+from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
@@ -37,9 +38,9 @@ def run(job: Job, config: General, **models: ArtifactRef) -> Mapping[str, Any]:
         for f in guard_figures(guards, values_of, sure, (name, config.baseline), rng=rng)
     ]
     write_table(job.out / "scores.parquet", _scores(sets, values_of, names), SCORES)
-    write_json(job.out / "general.json", rows)
-    write_json(job.out / "guards.json", [figure_json(f) for f in figures])
-    return {f"{row['set']}.{row['system']}.{row['measure']}": row["mean"] for row in rows}
+    write_json(job.out / GENERAL_FILE, rows)
+    write_json(job.out / GUARDS_FILE, figures)
+    return {f"{row.set}.{row.system}.{row.measure}": row.mean for row in rows}
 
 
 def _scores(sets: Sequence[GuardSet], values_of: ValuesOf, names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.data import Ingest
-from embedlib.contracts import Corpus, write_json
+from embedlib.contracts import Corpus
 from embedlib.corpus.build import ReadCounts, build_corpus
 from embedlib.corpus.chunk import Cutter
 from embedlib.corpus.duplicates import near_duplicates
@@ -20,6 +20,7 @@ from embedlib.corpus.textfiles import unreadable
 from embedlib.corpus.tokens import TokenCounter, tokenizer_files
 from embedlib.errors import DataError
 from embedlib.fingerprint import tree_digest
+from embedlib.json_file import write_json
 from embedlib.models.resolve import resolve_model
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.sources import Opened, named, open_source, require_readers, source_digest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embedlib.config.training import Merge
-from embedlib.contracts import write_json
+from embedlib.json_file import write_json
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 
 from embedlib.config.training import Probe
-from embedlib.contracts import write_json
+from embedlib.json_file import write_json
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
 from embedlib.training.launch import launch

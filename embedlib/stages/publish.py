@@ -9,7 +9,7 @@ from typing import Any
 from embedlib.config.index import Publish
 from embedlib.contracts import Corpus
 from embedlib.errors import UserError
-from embedlib.evaluation.served import recorded_plan
+from embedlib.evaluation.records import Decision
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
@@ -100,4 +100,4 @@ def best_search(parts: Mapping[str, ArtifactRef | None]) -> SearchPlan:
     model, decision = parts["model"], parts.get("decision")
     if model is None or decision is None:
         return DENSE
-    return recorded_plan(decision.read_json("decision.json"), model.digest) or DENSE
+    return Decision.read(decision.path).plan_of(model.digest) or DENSE

@@ -8,9 +8,16 @@ from typing import Any
 
 from embedlib.config.evaluation import Report, ReportOfRun
 from embedlib.evaluation import report as page
-from embedlib.evaluation.gate_inputs import guard_from_json
 from embedlib.evaluation.lineage import lineage
 from embedlib.evaluation.markdown import summary_markdown
+from embedlib.evaluation.records import (
+    Decision,
+    EvaluationRecord,
+    Gains,
+    TrainingCurve,
+    read_guards,
+    read_slices,
+)
 from embedlib.evaluation.report import Findings, write_report
 from embedlib.fingerprint import file_sha256
 from embedlib.stages.base import Job, Stage
@@ -33,8 +40,8 @@ def run(
     job: Job, config: Report, *, evaluation: ArtifactRef, decision: ArtifactRef, **others: ArtifactRef
 ) -> Mapping[str, Any]:
     """Write ``report.html`` and ``summary.md``; other artifacts of the run are shown when given."""
-    verdict, record = decision.read_json("decision.json"), evaluation.read_json("comparisons.json")
-    guards = evaluation.read_json("guards.json")
+    verdict, record = Decision.read(decision.path), EvaluationRecord.read(evaluation.path)
+    guards = read_guards(evaluation.path)
     findings = Findings(
         title=config.title,
         command=config.command,
@@ -42,31 +49,32 @@ def run(
         uses=int(decision.manifest.summary.get("test_set_used_before", 0)),
         record=record,
         guards=guards,
-        slices=evaluation.read_json("slices.json"),
-        examples=evaluation.read_json("examples.json"),
+        slices=read_slices(evaluation.path),
+        examples=Gains.read(evaluation.path),
         curve=_curve(others.get("candidate")),
         details=_details(others),
         manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),
         shown=config.examples,
         records=config.records if isinstance(config, ReportOfRun) else (),
     )
-    write_report(findings, job.out, summary_markdown(verdict, record, [guard_from_json(g) for g in guards]))
-    return {"verdict": verdict["verdict"], "headline": verdict["headline"]}
+    write_report(findings, job.out, summary_markdown(verdict, record, guards))
+    return {"verdict": verdict.verdict, "headline": verdict.headline}
 
 
 def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
-    found = {heading: _optional(inputs.get(name), file) for heading, (name, file) in DETAILS.items()}
-    return {heading: value for heading, value in found.items() if isinstance(value, Mapping)}
+    return {
+        heading: inputs[name].read_json(file)
+        for heading, (name, file) in DETAILS.items()
+        if name in inputs and inputs[name].file(file).is_file()
+    }
 
 
-def _curve(candidate: ArtifactRef | None) -> Any:
+def _curve(candidate: ArtifactRef | None) -> TrainingCurve | None:
     """The candidate's training; a merged candidate's is that of the tuned model in it."""
     tuned = candidate.parents.get("tuned", candidate) if candidate is not None else None
-    return _optional(tuned, "curve.json")
-
-
-def _optional(ref: ArtifactRef | None, file: str) -> Any:
-    return ref.read_json(file) if ref is not None and ref.file(file).is_file() else None
+    if tuned is None or not tuned.file(TrainingCurve.FILE).is_file():
+        return None
+    return TrainingCurve.read(tuned.path)
 
 
 def external(config: Report) -> dict[str, str]:

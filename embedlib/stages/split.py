@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from embedlib.config import data as options
-from embedlib.contracts import QRELS, QUERIES, Corpus, write_json, write_table
+from embedlib.contracts import QRELS, QUERIES, Corpus, write_table
 from embedlib.corpus import beir
 from embedlib.corpus.derive import Derived, derive_queries, resembling
 from embedlib.corpus.labels import LabelledQuery, Labels, Reject, read_log, read_qrels, read_queries
@@ -31,6 +31,7 @@ from embedlib.corpus.textfiles import require_file, unreadable
 from embedlib.corpus.withheld import write_withheld
 from embedlib.errors import DataError
 from embedlib.fingerprint import digest, file_sha256
+from embedlib.json_file import write_json
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
 

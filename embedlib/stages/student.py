@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.config.training import Distil
-from embedlib.contracts import Corpus, read_rows, write_json
+from embedlib.contracts import Corpus, read_rows
 from embedlib.errors import DataError
 from embedlib.evaluation.noninferiority import Kept, keeps
+from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.evaluation.served import served_system
 from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
@@ -34,8 +36,8 @@ def run(
     student: ArtifactRef,
 ) -> Mapping[str, Any]:
     """Test a student against its teacher, both as served, and measure what each costs here."""
-    record = evaluation.read_json("comparisons.json")
-    plans = {name: SearchPlan.model_validate(plan) for name, plan in record["plans"].items()}
+    record = EvaluationRecord.read(evaluation.path)
+    plans = record.plans
     student_values, teacher_values = (
         values_of(evaluation, record, served_system(name, plans[name])) for name in ("student", "teacher")
     )
@@ -44,47 +46,46 @@ def run(
         teacher_values,
         config.share,
         rng=job.generator("student"),
-        level=record["level"],
+        level=record.level,
     )
     models = {"teacher": teacher.path, "student": student.path}
     encoders = {name: (load_encoder(path, dtype="auto"), path) for name, path in models.items()}
     costs = compare_costs(encoders, list(islice(Corpus(corpus.path).texts(), TIMED)))
-    decision = {
-        "verdict": "promote" if kept.proven else "keep",
-        "headline": headline(kept),
-        "reasons": reasons(kept, record["primary"], plans, costs, len(Corpus(corpus.path))),
-        "advice": [] if kept.proven else ["Lower distil.keep, or keep more layers with distil.layers."],
-        "decided_on": record["decides"],
-        "numbers": {
-            "measure": record["primary"],
+    decision = Decision(
+        verdict="promote" if kept.proven else "keep",
+        headline=headline(kept),
+        reasons=reasons(kept, record.primary, plans, costs, len(Corpus(corpus.path))),
+        advice=() if kept.proven else ("Lower distil.keep, or keep more layers with distil.layers.",),
+        decided_on=record.decides,
+        numbers={
+            "measure": record.primary,
             "queries": kept.surplus.n,
             "student": kept.student,
             "teacher": kept.teacher,
             "kept": kept.kept,
             "share": kept.share,
-            "surplus": kept.surplus._asdict(),
+            "surplus": asdict(kept.surplus),
             "costs": {name: cost._asdict() for name, cost in costs.items()},
         },
-        "search": {name: plan.model_dump(mode="json") for name, plan in plans.items()},
-        "models": {"teacher": teacher.digest, "student": student.digest},
-        "test_set": "",
-    }
-    write_json(job.out / "decision.json", decision)
+        search=plans,
+        models={"teacher": teacher.digest, "student": student.digest},
+    )
+    decision.write(job.out)
     return {
-        "verdict": decision["verdict"],
-        "headline": decision["headline"],
+        "verdict": decision.verdict,
+        "headline": decision.headline,
         "kept": kept.kept,
         "speed": costs["student"].texts_per_s / costs["teacher"].texts_per_s,
     }
 
 
-def values_of(evaluation: ArtifactRef, record: Mapping[str, Any], system: str) -> npt.NDArray[np.float64]:
+def values_of(evaluation: ArtifactRef, record: EvaluationRecord, system: str) -> npt.NDArray[np.float64]:
     """A system's values of the deciding measure by query, in the order of query ids.
 
     Raises:
         DataError: There is no judged query, or the system was not evaluated.
     """
-    wanted = {"system": system, "dataset": record["decides"], "measure": record["primary"]}
+    wanted = {"system": system, "dataset": record.decides, "measure": record.primary}
     rows = read_rows(evaluation.file("scores.parquet"))
     found = {r["query_id"]: r["value"] for r in rows if all(r[n] == v for n, v in wanted.items())}
     if not found:
@@ -110,11 +111,11 @@ def reasons(
     plans: Mapping[str, SearchPlan],
     costs: Mapping[str, Cost],
     documents: int,
-) -> list[str]:
+) -> tuple[str, ...]:
     """The figures as sentences: quality first, then what the student buys."""
     teacher, student = costs["teacher"], costs["student"]
     faster, d = student.texts_per_s / teacher.texts_per_s, kept.surplus
-    return [
+    return (
         f"As served ({plans['student']}) the student reaches {measure} {kept.student:.4f}, {kept.kept:.1%} "
         f"of its teacher's {kept.teacher:.4f} ({plans['teacher']}); above {kept.share:.0%} of it by "
         f"{d.mean:+.4f} (interval {d.low:+.4f} to {d.high:+.4f}, {d.n} queries).",
@@ -122,7 +123,7 @@ def reasons(
         f"{teacher.texts_per_s:,.0f}: all {documents:,} in {documents / student.texts_per_s:,.0f} s instead "
         f"of {documents / teacher.texts_per_s:,.0f} s.",
         f"Its folder takes {student.disk_mb:.0f} MB instead of {teacher.disk_mb:.0f} MB.",
-    ]
+    )
 
 
 STAGE = Stage("student", "decision", run, accelerated=True)

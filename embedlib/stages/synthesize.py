@@ -20,10 +20,10 @@ from embedlib.contracts import (
     document_text,
     read_judgements,
     read_rows,
-    write_json,
     write_table,
 )
 from embedlib.errors import BudgetExhausted
+from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
 from embedlib.pairs.candidate import LABEL_FREE, CandidatePair

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from embedlib.contracts import Corpus, write_json
+from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
+from embedlib.evaluation.records import TrainingCurve
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
@@ -293,7 +294,7 @@ def _save(
     save_model(prepared.encoder, out, {**made, "options": dataclasses.asdict(options)})
     points = [] if dev is None else [{"step": p.step, "ndcg@10": round(p.value, 6)} for p in dev.points]
     best = None if dev is None or dev.best is None else dev.best.step
-    write_json(out / "curve.json", {"loss": watch.losses, "dev": points, "best_step": best})
+    TrainingCurve(loss=watch.losses, dev=points, best_step=best).write(out)
 
 
 def _summary(

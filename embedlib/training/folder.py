@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from embedlib.contracts import write_json
+from embedlib.json_file import write_json
 from embedlib.models.local import LocalEncoder
 
 CARD = """---

@@ -25,6 +25,7 @@ from embedlib.evaluation.guards import (
     similarity_guard,
 )
 from embedlib.evaluation.mteb import load_task
+from embedlib.evaluation.significance import Interval
 from embedlib.evaluation.statistics import Statistics
 
 SURE = Statistics(draws=200)
@@ -85,7 +86,7 @@ def test_a_guard_holds_only_if_the_whole_interval_lies_above_the_margin(beir):
     guard = beir_guard(beir, "test", "nDCG@10", 0.05)
     same = figure_of(guard, base, base)
     assert same.passed
-    assert same.difference == (0, 0, 0, 300)
+    assert same.difference == Interval(0, 0, 0, 300)
     worse = figure_of(guard, base - 0.06, base)
     assert not worse.passed
     assert worse.candidate - worse.base == pytest.approx(-0.06)
@@ -104,7 +105,7 @@ def test_a_similarity_guard_compares_rank_correlations(tmp_path):
     assert (reversed_.base, reversed_.candidate) == pytest.approx((1.0, -1.0))
     assert not reversed_.passed
     found = general_figures([guard], lambda *_: gold, ["one"], SURE, rng=np.random.default_rng(0))
-    assert [(r["measure"], round(r["mean"], 9)) for r in found] == [("Spearman", 1.0), ("Pearson", 1.0)]
+    assert [(r.measure, round(r.mean, 9)) for r in found] == [("Spearman", 1.0), ("Pearson", 1.0)]
 
 
 def test_without_a_candidate_a_guards_name_says_whom_it_judges(beir):
@@ -142,7 +143,7 @@ def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     assert encoder.calls == 2
     assert first[0].base == first[0].candidate == 0.75
     rows = general_figures([guard], cache, ["base", "candidate"], SURE, rng=np.random.default_rng(0))
-    assert [(r["system"], r["measure"], r["mean"], r["n"]) for r in rows] == [
+    assert [(r.system, r.measure, r.mean, r.n) for r in rows] == [
         ("base", "RR@10", 0.75, 2),
         ("candidate", "RR@10", 0.75, 2),
     ]

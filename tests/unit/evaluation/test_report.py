@@ -11,14 +11,14 @@ import pytest
 from evaluation_data import write_corpus, write_queries
 
 from embedlib.config.evaluation import Decide, Report
-from embedlib.contracts import write_json
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate_inputs import GuardFigure
 from embedlib.evaluation.lineage import lineage
 from embedlib.evaluation.markdown import comparison_table, guards_table, summary_markdown
 from embedlib.evaluation.plots import forest, line
+from embedlib.evaluation.records import Decision, EvaluationRecord, Gains, GuardFigure, TrainingCurve
 from embedlib.evaluation.report import Findings, render_report
 from embedlib.evaluation.significance import Interval
+from embedlib.json_file import write_json
 from embedlib.stages.base import run_stage
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.report import STAGE as REPORT
@@ -39,17 +39,16 @@ def decision(**changes):
         "decided_on": "human",
         "numbers": {"leaks": 0},
     }
-    return {**given, **changes}
+    return Decision(**{**given, **changes})
 
 
-def record():
+def record(**changes):
     systems = {
-        s: {"nDCG@10": Interval(m, m - 0.03, m + 0.03, 200)._asdict()}
-        for s, m in [("base", 0.4), ("candidate", 0.45)]
+        s: {"nDCG@10": Interval(m, m - 0.03, m + 0.03, 200)} for s, m in [("base", 0.4), ("candidate", 0.45)]
     }
-    systems["candidate@64"] = {"nDCG@10": Interval(0.42, 0.39, 0.45, 200)._asdict()}
+    systems["candidate@64"] = {"nDCG@10": Interval(0.42, 0.39, 0.45, 200)}
     human = {"queries": 200, "answerable": 200, "documents": 1000, "systems": systems}
-    return {
+    given = {
         "primary": "nDCG@10",
         "level": 0.95,
         "decides": "human",
@@ -61,14 +60,16 @@ def record():
         },
         "dimensions": {"base": 384, "candidate": 384},
         "datasets": {"human": human, "derived": {**human, "queries": 50}},
-        "comparisons": [GAIN.as_json()],
+        "comparisons": [GAIN],
     }
+    return EvaluationRecord(**{**given, **changes})
 
 
 def findings(**changes):
     hit = {"doc_id": "d", "text": "<script>alert(1)</script>", "relevance": 1}
     entry = {"query_id": "q", "query": "a <b> query", "before": 0.0, "after": 1.0}
-    entry |= {"relevant": [hit], "hits_before": [], "hits_after": [hit]}
+    document = {name: hit[name] for name in ("doc_id", "text")}
+    entry |= {"relevant": [document], "hits_before": [], "hits_after": [hit]}
     given = {
         "title": "Embedding report",
         "command": "embedlib run --data docs",
@@ -77,8 +78,8 @@ def findings(**changes):
         "record": record(),
         "guards": [],
         "slices": [],
-        "examples": {"differences": [1.0, 0.0, -0.2], "gained": [entry], "lost": []},
-        "curve": {"dev": [{"step": 0, "ndcg@10": 0.4}, {"step": 9, "ndcg@10": 0.45}], "loss": []},
+        "examples": Gains(differences=[1.0, 0.0, -0.2], gained=[entry]),
+        "curve": TrainingCurve(dev=[{"step": 0, "ndcg@10": 0.4}, {"step": 9, "ndcg@10": 0.45}]),
         "details": {"Corpus": {"documents": 3, "nested": {"x": 0.5}}},
     }
     return Findings(**{**given, **changes})
@@ -112,9 +113,7 @@ class Page(HTMLParser):
 
 
 def test_page_and_markdown_say_how_each_model_would_be_served():
-    served = record() | {
-        "plans": {"base": {"mode": "hybrid"}, "candidate": {"mode": "hybrid", "weight": 0.5}}
-    }
+    served = record(plans={"base": {"mode": "hybrid"}, "candidate": {"mode": "hybrid", "weight": 0.5}})
     text = Page(render_report(findings(record=served))).text
     assert "hybrid (BM25 weight 0.5)" in text
     assert "clearly better on 99 human dev queries" in text
@@ -153,7 +152,7 @@ def test_curves_details_and_command_are_shown():
     for wanted in ("Shorter vectors", "nDCG@10 on dev, by step", "nested", "embedlib run --data docs"):
         assert wanted in text
     assert "64: 0.4200" in text
-    bare = Page(render_report(findings(curve=None, details={}, examples={}))).text
+    bare = Page(render_report(findings(curve=None, details={}, examples=Gains()))).text
     assert "Training" not in bare
     assert "Query by query" not in bare
 
@@ -173,8 +172,8 @@ def test_tone_follows_the_verdict(verdict, leaks, tone):
 
 
 def test_a_run_without_any_query_still_has_a_report():
-    empty = {**record(), "datasets": {}, "comparisons": [], "decides": None}
-    assert "No guard was evaluated" in Page(render_report(findings(record=empty, examples={}))).text
+    empty = record(datasets={}, comparisons=[], decides=None)
+    assert "No guard was evaluated" in Page(render_report(findings(record=empty, examples=Gains()))).text
 
 
 def test_forest_positions_by_hand():

@@ -8,7 +8,8 @@ from evaluation_data import write_corpus, write_queries
 
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.model_on_set import DenseSystem
-from embedlib.evaluation.served import choose_plan, clearly_better, recorded_plan
+from embedlib.evaluation.records import Decision
+from embedlib.evaluation.served import choose_plan, clearly_better
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.plan import HYBRID, SearchPlan
 
@@ -88,7 +89,11 @@ def test_clearly_is_two_standard_errors_of_the_paired_difference() -> None:
 
 def test_a_decision_tells_only_of_the_models_that_it_judged() -> None:
     plan = {"mode": "hybrid", "weight": 0.7}
-    decision = {"models": {"base": "abc", "candidate": "def"}, "search": {"candidate": plan}}
-    assert recorded_plan(decision, "def") == SearchPlan.model_validate(plan)
-    assert recorded_plan(decision, "abc") is None
-    assert recorded_plan({}, "abc") is None
+    models = {"base": "abc", "candidate": "def"}
+    decision = Decision(
+        verdict="keep", headline="", reasons=(), advice=(), decided_on=None, numbers={},
+        search={"candidate": plan}, models=models,
+    )  # fmt: skip
+    assert decision.plan_of("def") == SearchPlan.model_validate(plan)
+    assert decision.plan_of("abc") is None
+    assert decision.plan_of("ghi") is None

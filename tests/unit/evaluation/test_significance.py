@@ -11,6 +11,7 @@ from scipy import stats
 
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import (
+    Interval,
     bootstrap_mean,
     detectable_difference,
     effect_size,
@@ -131,4 +132,6 @@ def test_bad_values_are_refused(a, b, message):
 
 
 def test_one_query_has_an_interval_of_no_width():
-    assert bootstrap_mean(np.array([0.25]), rng=np.random.default_rng(0), draws=100) == (0.25, 0.25, 0.25, 1)
+    assert bootstrap_mean(np.array([0.25]), rng=np.random.default_rng(0), draws=100) == Interval(
+        0.25, 0.25, 0.25, 1
+    )

@@ -10,8 +10,10 @@ import pytest
 from evaluation_data import DOCUMENTS, write_corpus, write_queries
 
 from embedlib.config.evaluation import Decide, Evaluate, SimilarityGuard
-from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_json, write_table
+from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
+from embedlib.evaluation.records import Decision
+from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
 from embedlib.stages.base import run_stage
 from embedlib.stages.decide import STAGE as DECIDE
@@ -29,6 +31,13 @@ def artifact(store, kind, name, fill):
         return {}
 
     return store.build(Recipe(stage=name, kind=kind, code=name), make).ref
+
+
+def decision_with(search, **models):
+    return Decision(
+        verdict="keep", headline="Kept.", reasons=(), advice=(), decided_on=None, numbers={},
+        search=search, models=models,
+    )  # fmt: skip
 
 
 def queries_of(count=24, split="test", origin="human"):
@@ -165,8 +174,7 @@ def test_what_is_live_is_judged_as_its_release_serves_it(store, inputs):
     weight = {"mode": "hybrid", "weight": 2.0}
 
     def decided(out):
-        record = {"search": {"base": weight}, "models": {"base": inputs["base"].digest}}
-        write_json(out / "decision.json", record)
+        decision_with({"base": weight}, base=inputs["base"].digest).write(out)
 
     live = artifact(store, "decision", "live", decided)
     record = run_stage(store, EVALUATE, EVALUATION, live=live, **inputs).ref.read_json("comparisons.json")
@@ -326,8 +334,7 @@ def test_a_merged_candidate_is_known_as_one(store, inputs):
 
 def test_what_is_served_is_evaluated_though_fusion_is_switched_off(store, inputs):
     def decided(out):
-        record = {"search": {"base": {"mode": "hybrid"}}, "models": {"base": inputs["base"].digest}}
-        write_json(out / "decision.json", record)
+        decision_with({"base": {"mode": "hybrid"}}, base=inputs["base"].digest).write(out)
 
     live = artifact(store, "decision", "live", decided)
     off = EVALUATION.model_copy(update={"bm25": False, "hybrid": False})

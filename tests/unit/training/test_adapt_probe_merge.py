@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from embedlib.config.training import Adapt, Distil, Merge, Probe
-from embedlib.contracts import PAIRS, Corpus, write_json, write_table
+from embedlib.contracts import PAIRS, Corpus, write_table
 from embedlib.errors import ModelError
+from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
 from embedlib.stages import merge, probe
 from embedlib.stages.base import run_stage
