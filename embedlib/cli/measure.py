@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from embedlib.evaluation.records import EvaluationRecord, GeneralFigure, GuardFigure
 
 
-class Result(NamedTuple):
+class MeasuredResult(NamedTuple):
     """Everything that was measured, as ``--json`` prints it."""
 
     collections: Mapping[str, EvaluationRecord]
@@ -154,18 +154,18 @@ def estimate(
     emit_json(asdict(found)) if as_json else typer.echo("\n".join(estimate_lines(found)))
 
 
-def _result(measured: Any) -> Result:
+def _result(measured: Any) -> MeasuredResult:
     from embedlib.evaluation.records import EvaluationRecord, read_general, read_guards
 
     general = measured.general
-    return Result(
+    return MeasuredResult(
         {name: EvaluationRecord.read(ref.path) for name, ref in measured.collections.items()},
         read_general(general.path) if general else [],
         read_guards(general.path) if general else [],
     )
 
 
-def _show(result: Result) -> None:
+def _show(result: MeasuredResult) -> None:
     from embedlib.cli.show import general_table, guards_table, scores_table
 
     for name, comparisons in result.collections.items():
@@ -231,7 +231,7 @@ def _floors(limits: Sequence[str]) -> list[tuple[str, float]]:
     return floors
 
 
-def _below(result: Result, floors: Sequence[tuple[str, float]]) -> Iterator[str]:
+def _below(result: MeasuredResult, floors: Sequence[tuple[str, float]]) -> Iterator[str]:
     """Limits that the first model does not meet, each in a sentence."""
     means = list(_first_means(result))
     for measure, floor in floors:
@@ -244,7 +244,7 @@ def _below(result: Result, floors: Sequence[tuple[str, float]]) -> Iterator[str]
         )
 
 
-def _first_means(result: Result) -> Iterator[tuple[str, str, float]]:
+def _first_means(result: MeasuredResult) -> Iterator[tuple[str, str, float]]:
     """(where, measure, mean) of the first model."""
     for name, record in result.collections.items():
         for kind, dataset in record.datasets.items():
@@ -255,7 +255,7 @@ def _first_means(result: Result) -> Iterator[tuple[str, str, float]]:
             yield row.set, row.measure, row.mean
 
 
-def _failing(result: Result) -> Iterator[str]:
+def _failing(result: MeasuredResult) -> Iterator[str]:
     """Guards that fail, each in a sentence."""
     for g in result.guards:
         if not g.passed:
