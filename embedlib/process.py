@@ -42,6 +42,11 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def cpu_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def supervised_command(command: Sequence[str]) -> list[str]:
     """The command that runs another one and ends with this process, however this one ends."""
     return module_command("embedlib.process", str(os.getpid()), *command)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from embedlib.corpus.clean import id_fault
-from embedlib.corpus.readers.apart import ReadingProcess
+from embedlib.corpus.readers.apart import ReadingProcesses
 from embedlib.corpus.readers.file import Bounds, File
 from embedlib.corpus.readers.formats import FORMATS, why_unread
 from embedlib.corpus.readers.read import read_file
@@ -93,19 +95,38 @@ def read_folder(
     Raises:
         DataError: The folder is not there.
     """
-    with ReadingProcess(encoding, bounds) as apart:
+    with ReadingProcesses(encoding, bounds) as processes:
+        coming: deque[Callable[[], Iterable[Item]]] = deque()
         for path in folder_files(root, suffixes):
-            if isinstance(path, Rejected):
-                yield path
-                continue
-            name = _name(path, root)
-            if fault := id_fault(name):
-                yield Rejected(ascii(name), f"a file name that {fault}")
-            elif (form := FORMATS.get(path.suffix.lower())) and form.apart:
-                yield from apart.read(path, name)
-            else:
-                data = read_bytes(path, name, max_bytes=max_bytes)
-                if isinstance(data, Rejected):
-                    yield data
-                else:
-                    yield from read_file(File(name, data, encoding, bounds, read_file))
+            coming.append(_reading(path, root, processes, encoding, max_bytes, bounds))
+            if len(coming) > 2 * processes.count:
+                yield from coming.popleft()()
+        for items in coming:
+            yield from items()
+
+
+def _reading(
+    path: Path | Rejected,
+    root: Path,
+    processes: ReadingProcesses,
+    encoding: str,
+    max_bytes: int,
+    bounds: Bounds,
+) -> Callable[[], Iterable[Item]]:
+    """A file's documents when called: read meanwhile in another process, or only then."""
+    if isinstance(path, Rejected):
+        return partial(iter, (path,))
+    name = _name(path, root)
+    if fault := id_fault(name):
+        return partial(iter, (Rejected(ascii(name), f"a file name that {fault}"),))
+    if (form := FORMATS.get(path.suffix.lower())) and form.apart:
+        return processes.submit(path, name).result
+    return partial(_read_here, path, name, encoding, max_bytes, bounds)
+
+
+def _read_here(path: Path, name: str, encoding: str, max_bytes: int, bounds: Bounds) -> Iterator[Item]:
+    data = read_bytes(path, name, max_bytes=max_bytes)
+    if isinstance(data, Rejected):
+        yield data
+    else:
+        yield from read_file(File(name, data, encoding, bounds, read_file))

@@ -15,6 +15,7 @@ from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine
 from embedlib.doctor.runs import check_orphans, is_loopback, running_runs
 from embedlib.errors import EmbedlibError
 from embedlib.index.catalog import Release, current
+from embedlib.process import cpu_cores
 
 #: Folders whose size another run would write again.
 _HEAVY = ("vectors", "index", "model")
@@ -87,7 +88,7 @@ def _machine(root: Path) -> Iterator[Finding]:
     from embedlib.models.hardware import cpu_flags, default_device
 
     device = default_device()
-    yield machine.check_accelerator(device, cpu_flags(), "auto", installation.cpu_cores())
+    yield machine.check_accelerator(device, cpu_flags(), "auto", cpu_cores())
     for log in sorted(root.glob("scratch/*/training.log")):
         if leftovers.is_free(root, log.parent.name):
             yield machine.check_training_log(log, machine.available_mb(device))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -129,8 +128,3 @@ def check_disk(free_bytes: int, needed_bytes: int) -> Finding:
 def free_bytes(root: Path) -> int:
     """Bytes free for this user on the disk that holds ``root``."""
     return shutil.disk_usage(root).free
-
-
-def cpu_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

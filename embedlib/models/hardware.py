@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from embedlib.models.options import Precision
+from embedlib.process import cpu_cores
 
 
 @lru_cache(maxsize=1)
@@ -52,8 +53,6 @@ def resolve_precision(precision: Literal["auto", "fp32", "bf16"], device: str | 
 
 def share_cores(workers: int) -> None:
     """Use this process's share of the cores when ``workers`` processes of one machine compute at once."""
-    import os
-
     import torch
 
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // max(1, workers)))
+    torch.set_num_threads(max(1, cpu_cores() // max(1, workers)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedlib.disk import file_lock
 from embedlib.errors import EmbedlibError, TrainingError
-from embedlib.process import module_command, run_supervised
+from embedlib.process import cpu_cores, module_command, run_supervised
 from embedlib.progress import Curve, Progress, no_curve, silent
 from embedlib.training.events import error_of, parse
 from embedlib.training.options import TrainingJob
@@ -143,4 +143,4 @@ def _threads(processes: int) -> dict[str, str]:
     """Each of several processes gets its share of the cores."""
     if processes == 1:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    return {"OMP_NUM_THREADS": str(max(1, cpu_cores() // processes))}

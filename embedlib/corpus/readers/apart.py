@@ -1,15 +1,17 @@
-"""Reading files in another process, which may be ended and started again between two of them."""
+"""Reading files in other processes, each of which may be ended and started again between two of them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import queue
 import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +19,7 @@ from types import TracebackType
 from embedlib.corpus.readers import worker
 from embedlib.corpus.readers.file import Bounds
 from embedlib.corpus.records import Item, Record, Rejected
-from embedlib.process import child_environment, module_command, supervised_command
+from embedlib.process import child_environment, cpu_cores, module_command, supervised_command
 
 #: Variables that the process is given: files from anywhere are parsed without the run's secrets at hand.
 _KEPT = (
@@ -33,6 +35,8 @@ _KEPT = (
     "LD_LIBRARY_PATH",
 )
 _BLOCK = 1 << 16
+#: Each may take all the memory that one may take.
+_MOST_PROCESSES = 8
 
 
 class ReadingProcess:
@@ -141,6 +145,44 @@ class ReadingProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class ReadingProcesses:
+    """A process for each core, which read different files at the same time.
+
+    Args:
+        encoding: Of text files without a byte-order mark.
+        bounds: What bounds the reading of one file.
+    """
+
+    def __init__(self, encoding: str, bounds: Bounds) -> None:
+        self.count = min(cpu_cores(), _MOST_PROCESSES)
+        self._all = [ReadingProcess(encoding, bounds) for _ in range(self.count)]
+        self._idle: queue.SimpleQueue[ReadingProcess] = queue.SimpleQueue()
+        for process in self._all:
+            self._idle.put(process)
+        self._threads = ThreadPoolExecutor(self.count)
+
+    def submit(self, path: Path, name: str) -> Future[list[Item]]:
+        """Have a file read as soon as a process is idle."""
+        return self._threads.submit(self._read, path, name)
+
+    def _read(self, path: Path, name: str) -> list[Item]:
+        process = self._idle.get()
+        try:
+            return list(process.read(path, name))
+        finally:
+            self._idle.put(process)
+
+    def __enter__(self) -> ReadingProcesses:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        for process in self._all:
+            process.close()
 
 
 def _environment() -> dict[str, str]:

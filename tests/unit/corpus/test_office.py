@@ -10,8 +10,9 @@ import office_files as files
 import pytest
 
 from embedlib.contracts import Corpus, Document
+from embedlib.corpus.folder import read_folder
 from embedlib.corpus.markup import unmarked
-from embedlib.corpus.readers import formats
+from embedlib.corpus.readers import apart, formats
 from embedlib.corpus.readers.apart import ReadingProcess
 from embedlib.corpus.readers.file import Bounds, File
 from embedlib.corpus.readers.read import read_file
@@ -325,3 +326,20 @@ def test_what_was_left_out_is_shown_on_the_terminal(mixed: Path, ingest, capsys)
     assert ".pdf (1 damaged, 1 encrypted, 1 scanned)" in " ".join(shown.split())
     assert "bad/bomb.docx: too large" in shown
     assert str(corpus.file("rejected.jsonl")) in shown
+
+
+def test_files_are_read_side_by_side_and_come_in_their_order(tmp_path: Path, monkeypatch) -> None:
+    for number in range(9):
+        (tmp_path / f"{number}.pdf").write_bytes(files.pdf([[f"page {number} {page}"] for page in range(3)]))
+        (tmp_path / f"{number}a.txt").write_text(f"text {number}")
+    (tmp_path / "4b.pdf").write_bytes(b"no PDF at all")
+    found = {}
+    for cores in (1, 3):
+        monkeypatch.setattr(apart, "cpu_cores", lambda cores=cores: cores)
+        found[cores] = list(
+            read_folder(tmp_path, [".pdf", ".txt"], encoding="utf-8", max_bytes=10_000, bounds=BOUNDS)
+        )
+    assert found[1] == found[3]
+    names = [item.where if isinstance(item, Rejected) else item.doc_id for item in found[3]]
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    assert [type(item) for item in found[3]].count(Rejected) == 1
