@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,21 @@ OPERATIONAL: dict[str, Any] = {"operational": True}
 
 #: Name of an environment variable; capitals only, so that a pasted key is not taken for one.
 ENV_NAME = r"^[A-Z_][A-Z0-9_]*$"
+#: What a shell would replace.
+VARIABLE = re.compile(r"\$(\w|\{)|^%\w+%")
+
+
+def _plain_path(value: Any) -> Any:
+    if not isinstance(value, Path):
+        return value
+    if VARIABLE.search(str(value)) and not value.exists():
+        raise PydanticCustomError(
+            "variable", "variables are not replaced here: write the path out, with ~ for the home folder"
+        )
+    try:
+        return value.expanduser()
+    except RuntimeError:  # no such user: the path is told as missing
+        return value
 
 
 class Section(BaseModel):
@@ -41,6 +57,12 @@ class Section(BaseModel):
                     "secret", "an address with a secret, which belongs in the environment"
                 )
         return value
+
+    @field_validator("*")
+    @classmethod
+    def _plain_paths(cls, value: Any) -> Any:
+        """``~`` is the home folder; a variable is refused rather than taken for the name of a folder."""
+        return tuple(map(_plain_path, value)) if type(value) is tuple else _plain_path(value)
 
     def identity(self) -> dict[str, Any]:
         """The options that can change a stage's result, as JSON values."""

@@ -197,7 +197,14 @@ def load_config(
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError([_explain(e) for e in error.errors()], where=str(file or "options")) from None
+        raise ConfigError(_problems(error, merged), where=str(file or "options")) from None
+
+
+def _problems(error: ValidationError, values: Mapping[str, Any]) -> list[str]:
+    """Every mistake; labels that were only looked for beside the documents are not told a second time."""
+    split = values.get("split")
+    beside = not (isinstance(split, dict) and "labels" in split)
+    return [_explain(e) for e in error.errors() if not (beside and e["loc"][:2] == ("split", "labels"))]
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

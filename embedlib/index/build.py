@@ -34,7 +34,7 @@ def create_index(factory: str, dimension: int) -> Any:
         try:
             index = faiss.index_factory(dimension, factory, metric)
         except RuntimeError as error:
-            problem = problem or str(error).strip().splitlines()[-1][-160:]
+            problem = problem or str(error).strip().splitlines()[-1].rpartition(": ")[2][-80:]
             continue
         if isinstance(index, faiss.IndexHNSW):
             index.hnsw.efConstruction = EF_CONSTRUCTION

@@ -19,7 +19,7 @@ from typing import Any
 
 from embedlib.contracts import Corpus, Vectors
 from embedlib.disk import sync
-from embedlib.errors import MismatchError, ReleaseError
+from embedlib.errors import MismatchError, ReleaseError, UserError
 from embedlib.index import catalog
 from embedlib.index.catalog import PENDING, Part, Release, current, releases
 from embedlib.index.history import history, now, record, user_name
@@ -145,7 +145,8 @@ def rollback(
         The release that is live now.
 
     Raises:
-        ReleaseError: There is no such release, or a part of it is gone.
+        UserError: There is no such release.
+        ReleaseError: It cannot be read, or a part of it is gone.
         MismatchError: Another artifact lies in a part's place.
         CorruptArtifact: A part is damaged.
     """
@@ -154,11 +155,18 @@ def rollback(
         live = catalog.live_number(root)
         target = previous(root) if number is None else number
         if target is None:
-            raise ReleaseError(
+            raise UserError(
                 "there is no release to go back to",
                 where=str(catalog.releases_dir(root)),
                 found=f"releases {catalog.numbers(root)}, live {live}",
                 remedy="name one with its number, or publish first",
+            )
+        if target not in catalog.numbers(root):
+            raise UserError(
+                f"there is no release {target}",
+                where=str(catalog.releases_dir(root)),
+                found=f"releases {catalog.numbers(root)}, live {live}",
+                remedy="`embedlib releases` lists them",
             )
         release = catalog.read_release(root, target)
         if target == live:

@@ -92,6 +92,8 @@ def _paths(config: Config, sections: Sequence[str]) -> Iterator[str]:
 def _models(config: Config, sections: Sequence[str], more: Sequence[str]) -> Iterator[str]:
     """Every model that would be looked for on this machine is there."""
     given = dict(_options(config, sections))
+    if given.get("ingest.tokenizer") == given.get("model.name"):
+        given.pop("ingest.tokenizer", None)  # it follows from the model and would be told twice
     for option, name in [*((option, given.get(option)) for option in MODELS), *(("model", n) for n in more)]:
         if option == "distil.student" and name in ("layers", "static"):
             continue

@@ -13,7 +13,7 @@ import pytest
 from index_workspace import Workspace, words
 
 from embedlib.disk import file_lock
-from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError
+from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError, UserError
 from embedlib.index import catalog
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.history import history
@@ -82,13 +82,13 @@ def test_rollback_goes_back_step_by_step_and_says_who_and_why(three):
         "who": "bob",
         "why": "bad answers",
     }
-    with pytest.raises(ReleaseError, match="no release to go back to"):
+    with pytest.raises(UserError, match="no release to go back to"):
         rollback(three.root)
     assert rollback(three.root, 3).number == 3
 
 
 def test_rollback_to_a_release_that_is_not_there_changes_nothing(three):
-    with pytest.raises(ReleaseError, match="release 9"):
+    with pytest.raises(UserError, match="no release 9"):
         rollback(three.root, 9)
     assert current(three.root).number == 3
 

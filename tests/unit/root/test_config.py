@@ -167,3 +167,22 @@ def test_what_a_person_names_first_goes_on_top_of_the_options(tmp_path):
     assert made.model_fields_set == {"workspace", "train", "ingest", "split"}
     assert options.of() is options
     assert options.of(labels=tmp_path / "clicks.csv").split.labels.type == "log"
+
+
+def test_a_path_from_the_home_folder_is_found_and_a_variable_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    values = {
+        "workspace": "~/ws",
+        "ingest": {"source": {"type": "auto", "path": "~/docs"}},
+        "evaluate": {"runs": ["~/a.trec"]},
+    }
+    config = load_config(values=values)
+    assert config.workspace == tmp_path / "ws"
+    assert config.ingest.source.path == config.split.labels.path == tmp_path / "docs"
+    assert config.evaluate.runs == (tmp_path / "a.trec",)
+    for written in ("${HOME}/docs", "$HOME/docs"):
+        with pytest.raises(ConfigError, match="write the path out, with ~ for the home folder") as caught:
+            load_config(values={"ingest": {"source": {"type": "auto", "path": written}}})
+        assert repr(written) in str(caught.value)
+    (tmp_path / "odd$name").mkdir()
+    assert load_config(values={"workspace": str(tmp_path / "odd$name")}).workspace.name == "odd$name"

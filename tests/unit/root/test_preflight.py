@@ -63,7 +63,6 @@ def test_everything_at_once_each_with_its_option(tmp_path, docs, monkeypatch):
         "ingest.source: cannot tell what 'odd.xyz' is",
         "split.labels.path: there is no such",
         "model.name: no model folder './no-model'",
-        "ingest.tokenizer: no model folder",
         "mine.cross_encoder: ",
         "synthesize.llm.key_env: the environment variable NOT_SET is not set",
         "evaluate.measures: measure 'NDGC@10'",
