@@ -61,10 +61,11 @@ def _score(hits: Sequence[SearchHit]) -> str:
 
 def estimate_lines(found: EncodingEstimate) -> list[str]:
     """What encoding will take, in sentences."""
-    lines = [f"{found.pending} of {found.documents} documents have no vector: {found.tokens:,} tokens"]
-    if found.seconds is not None:
+    tokens = "" if found.tokens is None else f": {found.tokens:,} tokens"
+    lines = [f"{found.pending} of {found.documents} documents have no vector{tokens}"]
+    if found.seconds is not None and found.documents_per_s is not None:
         took = timedelta(seconds=round(found.seconds))
-        lines.append(f"about {took} on this machine, at {found.tokens_per_s:,.0f} tokens/s")
+        lines.append(f"about {took} on this machine, at {found.documents_per_s:,.0f} documents/s")
     if found.vector_bytes is not None:
         lines.append(
             f"{found.vector_bytes / 1e6:,.1f} MB of vectors, and as many in float32 for an exact index"

@@ -226,9 +226,9 @@ def _encode_all(store: Store, specs: Sequence[ShardSpec], progress: Progress) ->
         ref = encode_shard(store, spec, progress=told).ref
         made.append(ref)
         done = ref.manifest.summary
-        rate = done["tokens"] / max(done["encode_s"], 1e-9)
+        rate = sizes[number] / max(done["encode_s"], 1e-9)
         logger.info(
-            "shard %d of %d: %d documents, %.0f tokens/s", number + 1, len(specs), sizes[number], rate
+            "shard %d of %d: %d documents, %.0f documents/s", number + 1, len(specs), sizes[number], rate
         )
     return made
 

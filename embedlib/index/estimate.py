@@ -26,8 +26,9 @@ class EncodingEstimate:
     Args:
         documents: Of the corpus.
         pending: Of them, those without a vector: distinct contents that would be encoded.
-        tokens: Of the pending ones, as far as the model reads them; behind an API a cautious count.
-        tokens_per_s: Reached on this machine; None behind an API, which is not asked for an estimate.
+        tokens: Of the pending ones, as far as the model reads them; behind an API a cautious count; None
+            of a model that does not count them, such as a static one.
+        documents_per_s: Reached on this machine; None behind an API, which is not asked for an estimate.
         seconds: To encode the pending ones here; None behind an API.
         vector_bytes: Of all documents' vectors on disk; None behind an API, whose dimension is not known yet.
         dollars: What the pending ones cost at the API's price; None without one.
@@ -35,8 +36,8 @@ class EncodingEstimate:
 
     documents: int
     pending: int
-    tokens: int
-    tokens_per_s: float | None
+    tokens: int | None
+    documents_per_s: float | None
     seconds: float | None
     vector_bytes: int | None
     dollars: float | None
@@ -67,18 +68,18 @@ def estimate_encoding(
     encoder = open_folder(encoding.model, encoding.precision)
     if isinstance(encoder, ApiEncoder):
         return _behind_api(encoder, texts, len(documents), len(pending))
-    tokens = rate = 0.0
+    tokens = seconds = 0.0
     if texts:
         encoder.encode_documents(texts[:WARM_UP])
         done = encode_shard(store, shard_of(corpus.path, encoding, chosen), encoder=encoder).ref
-        tokens = done.manifest.summary["tokens"] / len(texts) * len(pending)
-        rate = done.manifest.summary["tokens"] / max(done.manifest.summary["encode_s"], 1e-9)
+        times = len(pending) / len(texts)
+        tokens, seconds = (done.manifest.summary[name] * times for name in ("tokens", "encode_s"))
     return EncodingEstimate(
         documents=len(documents),
         pending=len(pending),
-        tokens=round(tokens),
-        tokens_per_s=round(rate, 1),
-        seconds=round(tokens / rate, 1) if rate else 0.0,
+        tokens=None if pending.size and not tokens else round(tokens),
+        documents_per_s=round(len(pending) / seconds, 1) if seconds else None,
+        seconds=round(seconds, 1),
         vector_bytes=len(documents) * encoder.dimension * np.dtype(encoding.dtype).itemsize,
         dollars=None,
     )
@@ -91,7 +92,7 @@ def _behind_api(encoder: ApiEncoder, texts: list[str], documents: int, pending: 
         documents=documents,
         pending=pending,
         tokens=tokens,
-        tokens_per_s=None,
+        documents_per_s=None,
         seconds=None,
         vector_bytes=None,
         dollars=None if price is None else round(tokens * price.input_per_million / 1e6, 4),

@@ -69,6 +69,20 @@ def require_weights(missing: Iterable[str], where: str, remedy: str) -> None:
         )
 
 
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Without transformers' bars on loading and saving, which are over in a moment."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
 def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: bool) -> SentenceTransformer:
     """A folder's model on a device in a precision.
 
@@ -79,12 +93,9 @@ def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: 
     """
     import torch
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging as progress_bars
 
-    shows_bars = progress_bars.is_progress_bar_enabled()
-    progress_bars.disable_progress_bar()
     try:
-        with made_up_weights() as missing:
+        with no_progress_bars(), made_up_weights() as missing:
             module = SentenceTransformer(
                 str(folder),
                 device=device,
@@ -101,9 +112,6 @@ def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: 
             remedy="check that weights, config.json and tokenizer are complete"
             + ("" if trust_remote_code else "; models with their own code need trust_remote_code"),
         ) from error
-    finally:
-        if shows_bars:
-            progress_bars.enable_progress_bar()
     used = [name for name in missing if not name.startswith("pooler.")]
     require_weights(used, str(folder), "get the model's files again, or name another model")
     return module

@@ -15,7 +15,13 @@ from embedlib.contracts import Floats
 from embedlib.errors import ModelError, OutOfMemory
 from embedlib.models.encoder import check_texts, check_vectors, unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
-from embedlib.models.loading import effective_max_length, load_module, set_max_length, set_pooling
+from embedlib.models.loading import (
+    effective_max_length,
+    load_module,
+    no_progress_bars,
+    set_max_length,
+    set_pooling,
+)
 from embedlib.models.options import Strategy
 from embedlib.models.prompts import Prompts, choose_prompts
 from embedlib.models.resolve import resolve_model
@@ -127,7 +133,8 @@ class LocalEncoder:
         self.module.prompts.update(query=self.prompts.query, document=self.prompts.document)
         if self.dimension != self.full_dimension:
             self.module.truncate_dim = self.dimension
-        self.module.save(str(path), create_model_card=False)
+        with no_progress_bars():
+            self.module.save(str(path), create_model_card=False)
 
     def _encode(self, texts: Sequence[str], prompt: str, task: str | None, progress: Progress) -> Floats:
         check_texts(texts, self.name)
