@@ -19,12 +19,21 @@ from flows.records import show_records
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
+from tasks.release import live_release
+
+
+class CollectionResult(NamedTuple):
+    """What was reached on one labelled collection, what each way to search costs, and the page of both."""
+
+    evaluation: ArtifactRef
+    choice: ArtifactRef
+    report: ArtifactRef
 
 
 class Evaluations(NamedTuple):
-    """An evaluation for each labelled collection by its name, and what was reached on general sets."""
+    """What was found on each labelled collection by its name, and what was reached on general sets."""
 
-    collections: dict[str, ArtifactRef]
+    collections: dict[str, CollectionResult]
     general: ArtifactRef | None
 
 
@@ -40,7 +49,8 @@ def evaluate(
 
     Args:
         config: Measures, guards, and the documents where ``data`` names none.
-        models: Names or folders; none = the configured base model. The first is the baseline.
+        models: Names or folders; none = the configured base model, and what is live where that is another
+            one. The first is the baseline.
         data: Labelled collections, and similarity sets (TSV with sentence1, sentence2, score).
         mteb: MTEB tasks by name; they need the optional package.
         runs: TREC run files by the name of the collection that they are of.
@@ -53,6 +63,7 @@ def evaluate(
         for model in models or [config.model.name]:
             name = short_name(model, named)
             named[name] = stages.base_model(run, config.model.model_copy(update={"name": model}), label=name)
+        named |= {} if models else live_models(run, named)
         baseline = next(iter(named))
         general = General(
             baseline=baseline,
@@ -73,7 +84,7 @@ def evaluate(
 
 def on_collection(
     run: RunContext, config: Config, models: Mapping[str, ArtifactRef], name: str
-) -> ArtifactRef:
+) -> CollectionResult:
     """Every model on one labelled collection; guards are judged apart from it."""
     corpus = stages.ingest(run, config.ingest, label=name)
     queries = stages.split(run, config.split, label=name, corpus=corpus)
@@ -82,5 +93,23 @@ def on_collection(
         for model, ref in models.items()
     }
     options = config.evaluate.model_copy(update={"guards": (), "baseline": next(iter(models))})
-    inputs = {**models, **vectors}
-    return stages.evaluate(run, options, label=name, corpus=corpus, queries=queries, models=inputs)
+    data = {"corpus": corpus, "queries": queries}
+    found = stages.evaluate(run, options, label=name, **data, models={**models, **vectors})
+    choice = stages.choice(run, options, label=name, evaluation=found)
+    report = stages.report(
+        run, config.report, label=name, evaluation=found, others={**data, "choice": choice}
+    )
+    return CollectionResult(found, choice, report)
+
+
+def live_models(run: RunContext, others: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+    """The live release's model and, of a student, its teacher's, unless they are among the others."""
+    release = live_release(run, optional=True)
+    if release is None:
+        return {}
+    live = release["model"]
+    found = {"live": live}
+    if live.manifest.stage == "distil" and live.parents["model"].exists:
+        found["teacher"] = live.parents["model"]
+    known = {ref.digest for ref in others.values()}
+    return {name: ref for name, ref in found.items() if ref.digest not in known}

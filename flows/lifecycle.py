@@ -20,7 +20,7 @@ from flows.context import flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
 from flows.proof import Data, Encoded, Proof, encoded, measure
 from flows.records import listed, prefect_record, records, show_records
-from flows.student import with_student
+from flows.student import wanted_student
 from tasks import stages
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
@@ -85,14 +85,23 @@ def lifecycle(
         promoted = consent is not None and consent.approve
         chosen = proof.candidate if promoted else incumbent
         why = proof.decision if promoted else live.get("decision", proof.decision)
-        chosen, why = with_student(run, config, data, chosen, why)
+        student = wanted_student(run, config, data, chosen, why)
+        if student is not None and student.verdict == "promote":
+            chosen, why = student.candidate, student.decision
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
+        proven = student.evaluation if student else None
+        choice = stages.choice(run, config.served_evaluation, evaluation=proof.evaluation, student=proven)
+        shown = {
+            "decision": proof.decision,
+            "choice": choice,
+            "candidate": proof.candidate.model,
+            "index": index,
+        }
         report = stages.report(
             run,
             config.report.of_run(records(run)),
             evaluation=proof.evaluation,
-            decision=proof.decision,
-            others={**data._asdict(), **material, "candidate": proof.candidate.model, "index": index},
+            others={**data._asdict(), **material, **shown},
         )
         parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))

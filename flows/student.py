@@ -9,17 +9,13 @@ from tasks import stages
 from tasks.context import RunContext
 
 
-def with_student(
+def wanted_student(
     run: RunContext, config: Config, data: Data, teacher: Encoded, why: ArtifactRef
-) -> tuple[Encoded, ArtifactRef]:
-    """What goes live for ``distil.objective``, and the decision behind it.
-
-    That is the teacher unless a student is wanted and proven; a student has no student of its own.
-    """
+) -> Proof | None:
+    """The student for ``distil.objective`` with its proof, if one is wanted; no student has a student."""
     if config.distil.objective == "quality" or teacher.model.manifest.stage == "distil":
-        return teacher, why
-    proof = distilled(run, config, data, teacher, why)
-    return (proof.candidate, proof.decision) if proof.verdict == "promote" else (teacher, why)
+        return None
+    return distilled(run, config, data, teacher, why)
 
 
 def distilled(

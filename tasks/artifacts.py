@@ -11,7 +11,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from embedlib import escape
 from embedlib.corpus.left_out import left_out_lines
-from embedlib.evaluation.markdown import evaluation_markdown
+from embedlib.evaluation.choice import Choice
+from embedlib.evaluation.markdown import choice_table, evaluation_markdown
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.histogram import histogram_png
 from embedlib.store import ArtifactRef
@@ -53,6 +54,10 @@ def _decision(ref: ArtifactRef) -> str:
 
 def _evaluation(ref: ArtifactRef) -> str:
     return evaluation_markdown(EvaluationRecord.read(ref.path))
+
+
+def _choice(ref: ArtifactRef) -> str:
+    return choice_table(Choice.read(ref.path))
 
 
 def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
@@ -120,6 +125,7 @@ RENDER: dict[str, Callable[[ArtifactRef], str]] = {
     "pairs": _with_samples("report.json"),
     "examples": _examples,
     "evaluation": _evaluation,
+    "choice": _choice,
     "decision": _decision,
     "report": _report,
 }
@@ -131,6 +137,7 @@ KEPT = {
     "examples": ("report.json", "samples.json"),
     "probe": ("probe.json",),
     "evaluation": ("scores.parquet", "comparisons.json", "slices.json", "guards.json"),
+    "choice": ("choice.json",),
     "decision": ("decision.json",),
     "index": ("index.json",),
     "report": ("report.html", "summary.md"),

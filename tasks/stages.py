@@ -12,6 +12,7 @@ from embedlib.config.pairs import Mine, Synthesize
 from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
 from embedlib.stages.adapt import STAGE as ADAPT
 from embedlib.stages.base_model import STAGE as BASE_MODEL
+from embedlib.stages.choice import STAGE as CHOICE
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.distil import STAGE as DISTIL
 from embedlib.stages.encode import STAGE as ENCODE
@@ -180,6 +181,18 @@ def general(
     return run_task(run, GENERAL, config, label, **models)
 
 
+def choice(
+    run: RunContext,
+    config: Evaluate,
+    *,
+    evaluation: ArtifactRef,
+    student: ArtifactRef | None = None,
+    label: str = "",
+) -> ArtifactRef:
+    """What every evaluated way to search costs here, a student's evaluation beside it: a ``choice``."""
+    return run_task(run, CHOICE, config, label, evaluation=evaluation, student=student)
+
+
 def decide(
     run: RunContext,
     config: Decide,
@@ -212,12 +225,11 @@ def report(
     config: Report,
     *,
     evaluation: ArtifactRef,
-    decision: ArtifactRef,
     others: Mapping[str, ArtifactRef],
     label: str = "",
 ) -> ArtifactRef:
     """What happened and why, for people: a ``report``."""
-    return run_task(run, REPORT, config, label, evaluation=evaluation, decision=decision, **others)
+    return run_task(run, REPORT, config, label, evaluation=evaluation, **others)
 
 
 def distil(

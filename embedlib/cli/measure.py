@@ -21,9 +21,11 @@ from embedlib.cli.app import (
     settings,
     start_flow,
 )
+from embedlib.cli.console import say
 from embedlib.errors import UserError
 
 if TYPE_CHECKING:
+    from embedlib.evaluation.choice import Choice
     from embedlib.evaluation.records import EvaluationRecord, GeneralFigure, GuardFigure
 
 
@@ -31,6 +33,8 @@ class MeasuredResult(NamedTuple):
     """Everything that was measured, as ``--json`` prints it."""
 
     collections: Mapping[str, EvaluationRecord]
+    choices: Mapping[str, Choice]
+    reports: Mapping[str, Path]
     general: Sequence[GeneralFigure]
     guards: Sequence[GuardFigure]
 
@@ -46,7 +50,8 @@ def evaluate(
         typer.Option(
             "--model",
             "-m",
-            help="Name, folder, or provider:name behind an API; repeat it. The first is the baseline.",
+            help="Name, folder, or provider:name behind an API; repeat it. The first is the baseline. "
+            "None: the base and the live model.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -77,7 +82,7 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure models on labelled data, alone and fused with BM25, side by side with paired intervals.
+    """Measure models on labelled data, alone and fused with BM25: quality with intervals, and costs here.
 
     Exit code 3: a guard fails, or the first model is below a --fail-under.
 
@@ -155,21 +160,26 @@ def estimate(
 
 
 def _result(measured: Any) -> MeasuredResult:
+    from embedlib.evaluation.choice import Choice
     from embedlib.evaluation.records import EvaluationRecord, read_general, read_guards
 
     general = measured.general
     return MeasuredResult(
-        {name: EvaluationRecord.read(ref.path) for name, ref in measured.collections.items()},
+        {name: EvaluationRecord.read(found.evaluation.path) for name, found in measured.collections.items()},
+        {name: Choice.read(found.choice.path) for name, found in measured.collections.items()},
+        {name: found.report.file("report.html") for name, found in measured.collections.items()},
         read_general(general.path) if general else [],
         read_guards(general.path) if general else [],
     )
 
 
 def _show(result: MeasuredResult) -> None:
-    from embedlib.cli.show import general_table, guards_table, scores_table
+    from embedlib.cli.show import choice_table, general_table, guards_table, scores_table
 
     for name, comparisons in result.collections.items():
         scores_table(comparisons, name)
+        choice_table(result.choices[name])
+        say(f"report  {result.reports[name]}")
     if result.general:
         general_table(result.general)
     if result.guards:
@@ -205,7 +215,8 @@ def _require_writable(target: Path | None) -> None:
 def _write_csv(measured: Any, target: Path) -> None:
     import pandas as pd
 
-    refs = {**measured.collections, **({"": measured.general} if measured.general else {})}
+    refs = {name: found.evaluation for name, found in measured.collections.items()}
+    refs |= {"": measured.general} if measured.general else {}
     tables = {name: pd.read_parquet(ref.file("scores.parquet")) for name, ref in refs.items()}
     pd.concat(tables, names=["collection", None]).reset_index("collection").to_csv(target, index=False)
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from embedlib.cli.console import console, plain, say
 
 if TYPE_CHECKING:
+    from embedlib.evaluation.choice import Choice
     from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigure, GuardFigure
     from embedlib.evaluation.significance import Interval
     from embedlib.index.estimate import EncodingEstimate
@@ -200,6 +201,23 @@ def scores_table(record: EvaluationRecord, collection: str = "") -> None:
         if c.measure == record.primary
     ]
     print_table((f"difference in {record.primary}", "data", "mean", "interval", "p (Holm)", "queries"), rows)
+
+
+def choice_table(choice: Choice) -> None:
+    """Ways to search, best first, with what each costs here and what is dominated."""
+    from embedlib.evaluation.choice import COST_COLUMNS
+
+    rows = [
+        (
+            a.system,
+            f"{a.quality.mean:.4f} ({a.quality.low:.4f} … {a.quality.high:.4f})",
+            *a.costs(),
+            a.dominated_by,
+        )
+        for a in choice.alternatives
+    ]
+    columns = ("system", choice.primary, *COST_COLUMNS, "dominated by")
+    print_table(columns, rows, title="which is best for me, on this machine")
 
 
 def _interval(value: Interval) -> tuple[str, str]:

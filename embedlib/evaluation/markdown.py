@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from embedlib.escape import markdown
+from embedlib.evaluation.choice import COST_COLUMNS, Choice
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_sentences import KINDS
 from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigure, GuardFigure
@@ -59,6 +60,19 @@ def general_table(rows: Sequence[GeneralFigure]) -> str:
     return "\n".join(lines)
 
 
+def choice_table(choice: Choice) -> str:
+    """One row a system, best first: quality with its interval, costs, and what dominates it."""
+    lines = [f"| system | {choice.primary} | " + " | ".join(COST_COLUMNS) + " | |"]
+    lines.append("|---|" + "---:|" * (1 + len(COST_COLUMNS)) + "---|")
+    for row in choice.alternatives:
+        q, worse = row.quality, f"dominated by {markdown(row.dominated_by)}" if row.dominated_by else ""
+        cells = " | ".join(row.costs())
+        lines.append(
+            f"| {markdown(row.system)} | {q.mean:.4f} ({q.low:.4f}–{q.high:.4f}) | {cells} | {worse} |"
+        )
+    return "\n".join(lines)
+
+
 def evaluation_markdown(record: EvaluationRecord) -> str:
     """Each judged set's systems and comparisons on the primary measure."""
     parts = []
@@ -81,12 +95,21 @@ def served_rows(record: EvaluationRecord) -> list[tuple[str, str, str]]:
     return [(name, str(plan), record.chosen[name].why) for name, plan in record.plans.items()]
 
 
-def summary_markdown(decision: Decision, record: EvaluationRecord, guards: Sequence[GuardFigure]) -> str:
-    """The verdict in one sentence, its reasons, and the tables behind them."""
-    parts = [f"## {markdown(decision.headline)}", _items(decision.reasons)]
-    if decision.advice:
-        parts.append("**Advice**\n\n" + _items(decision.advice))
+def summary_markdown(
+    decision: Decision | None,
+    record: EvaluationRecord,
+    guards: Sequence[GuardFigure],
+    choice: Choice | None = None,
+) -> str:
+    """The verdict in one sentence and its reasons, if something was decided, and the tables behind them."""
+    parts = []
+    if decision is not None:
+        parts += [f"## {markdown(decision.headline)}", _items(decision.reasons)]
+        if decision.advice:
+            parts.append("**Advice**\n\n" + _items(decision.advice))
     parts.append(evaluation_markdown(record))
+    if choice and choice.alternatives:
+        parts += ["### Which is best for me", choice_table(choice)]
     if guards:
         parts += ["### Guards", guards_table(guards)]
     return "\n\n".join(parts) + "\n"

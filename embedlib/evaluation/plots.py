@@ -43,6 +43,28 @@ class Line(NamedTuple):
     zero: float | None
 
 
+class ScatterDot(NamedTuple):
+    """One dot in a 0..100 box (y downwards) with the interval of its y."""
+
+    label: str
+    left: float
+    top: float
+    high: float
+    low: float
+    tone: str
+
+
+class Scatter(NamedTuple):
+    """Dots, the line through those that nothing beats in both x and y, and the ends of the axes."""
+
+    dots: list[ScatterDot]
+    front: str
+    x_low: str
+    x_high: str
+    y_low: str
+    y_high: str
+
+
 def forest(
     rows: Sequence[tuple[str, Interval]], *, tones: Mapping[str, str] | None = None, signed: bool = False
 ) -> Forest:
@@ -109,4 +131,40 @@ def line(xs: Sequence[float], ys: Sequence[float], *, log_x: bool = False, digit
         y_high=f"{max(ys):.{digits}f}",
         area=f"0,{base} {path} 100,{base}",
         zero=zero,
+    )
+
+
+def pareto(points: Sequence[tuple[str, float, Interval, str]]) -> Scatter | None:
+    """A cost against what it buys, with the front; None for fewer than two different costs.
+
+    Args:
+        points: Label, cost (above 0, placed by its logarithm), value with its interval, and style class.
+    """
+    costs = [math.log(cost) for _, cost, _, _ in points]
+    if len(set(costs)) < 2:
+        return None
+    left, right = min(costs), max(costs)
+    low, high = min(i.low for _, _, i, _ in points), max(i.high for _, _, i, _ in points)
+    height = (high - low) or 1e-3
+
+    def top(value: float) -> float:
+        return round(100 * (high - value) / height, 2)
+
+    dots = [
+        ScatterDot(
+            label, round(100 * (x - left) / (right - left), 2), top(i.mean), top(i.high), top(i.low), tone
+        )
+        for x, (label, _, i, tone) in zip(costs, points, strict=True)
+    ]
+    front: list[ScatterDot] = []
+    for dot in sorted(dots, key=lambda d: (d.left, d.top)):
+        if not front or dot.top < front[-1].top:
+            front.append(dot)
+    return Scatter(
+        dots,
+        " ".join(f"{d.left},{d.top}" for d in front),
+        f"{math.exp(left):.3g}",
+        f"{math.exp(right):.3g}",
+        f"{low:.3f}",
+        f"{high:.3f}",
     )

@@ -10,10 +10,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from embedlib.evaluation.choice import COST_COLUMNS, Alternative, Choice
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_sentences import KINDS
 from embedlib.evaluation.markdown import served_rows
-from embedlib.evaluation.plots import Forest, Line, forest, line
+from embedlib.evaluation.plots import Forest, Line, Scatter, forest, line, pareto
 from embedlib.evaluation.records import (
     Decision,
     EvaluationRecord,
@@ -44,12 +45,13 @@ class Findings:
     Args:
         title: Heading of the page.
         command: The command that made the run.
-        decision: The verdict with its reasons.
+        decision: The verdict with its reasons, if something was decided.
         uses: Decisions made before on the same test set.
         record: The evaluation behind it.
         guards: How the guards came out.
         slices: Parts of the deciding queries.
         examples: Queries that gained and lost most.
+        choice: What the systems cost, if that was measured.
         curve: Of the candidate's training, if it was trained.
         details: Other artifacts' reports by heading, as JSON values.
         manifests: Every artifact behind the decision, parents first.
@@ -59,12 +61,13 @@ class Findings:
 
     title: str
     command: str
-    decision: Decision
+    decision: Decision | None
     uses: int
     record: EvaluationRecord
     guards: Sequence[GuardFigure]
     slices: Sequence[SliceFigure]
     examples: Gains
+    choice: Choice | None = None
     curve: TrainingCurve | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     manifests: Sequence[Manifest] = ()
@@ -84,15 +87,19 @@ def render_report(findings: Findings) -> str:
 def context(findings: Findings) -> dict[str, Any]:
     """What the template shows, as plain values."""
     record, decision, gains = findings.record, findings.decision, findings.examples
+    alternatives = findings.choice.alternatives if findings.choice else []
     return {
         "title": findings.title,
         "decision": decision,
-        "tone": _verdict_tone(decision),
+        "tone": _verdict_tone(decision) if decision else "",
         "uses": findings.uses,
         "level": f"{100 * record.level:g}%",
         "primary": record.primary,
         "datasets": [_dataset(name, d, record) for name, d in record.datasets.items()],
         "served": served_rows(record),
+        "alternatives": alternatives,
+        "costs": COST_COLUMNS,
+        "choice_plot": _choice_plot(alternatives),
         "guards": findings.guards,
         "guard_plot": _guard_plot(findings.guards),
         "slices": findings.slices,
@@ -134,6 +141,17 @@ def _dataset(name: str, dataset: JudgedFigures, record: EvaluationRecord) -> dic
 def _difference_plot(comparisons: Sequence[Comparison]) -> Forest | None:
     rows = [(f"{c.system}|{c.baseline}", c.difference) for c in comparisons]
     return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
+
+
+def _choice_plot(alternatives: Sequence[Alternative]) -> Scatter | None:
+    """Quality against latency; each dot has its number in the table."""
+    return pareto(
+        [
+            (str(number), a.p50_ms, a.quality, "" if a.dominated_by else "main")
+            for number, a in enumerate(alternatives, 1)
+            if a.p50_ms
+        ]
+    )
 
 
 def _guard_plot(guards: Sequence[GuardFigure]) -> Forest | None:

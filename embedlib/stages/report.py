@@ -8,6 +8,7 @@ from typing import Any
 
 from embedlib.config.evaluation import Report, ReportOfRun
 from embedlib.evaluation import report as page
+from embedlib.evaluation.choice import Choice
 from embedlib.evaluation.lineage import lineage
 from embedlib.evaluation.markdown import summary_markdown
 from embedlib.evaluation.records import (
@@ -36,29 +37,30 @@ DETAILS = {
 }
 
 
-def run(
-    job: Job, config: Report, *, evaluation: ArtifactRef, decision: ArtifactRef, **others: ArtifactRef
-) -> Mapping[str, Any]:
-    """Write ``report.html`` and ``summary.md``; other artifacts of the run are shown when given."""
-    verdict, record = Decision.read(decision.path), EvaluationRecord.read(evaluation.path)
+def run(job: Job, config: Report, *, evaluation: ArtifactRef, **others: ArtifactRef) -> Mapping[str, Any]:
+    """Write ``report.html`` and ``summary.md``; the decision and other artifacts are shown when given."""
+    decision, record = others.get("decision"), EvaluationRecord.read(evaluation.path)
+    verdict = Decision.read(decision.path) if decision else None
+    choice = Choice.read(others["choice"].path) if "choice" in others else None
     guards = read_guards(evaluation.path)
     findings = Findings(
         title=config.title,
         command=config.command,
         decision=verdict,
-        uses=int(decision.manifest.summary.get("test_set_used_before", 0)),
+        uses=int(decision.manifest.summary.get("test_set_used_before", 0)) if decision else 0,
         record=record,
         guards=guards,
         slices=read_slices(evaluation.path),
         examples=Gains.read(evaluation.path),
+        choice=choice,
         curve=_curve(others.get("candidate")),
         details=_details(others),
-        manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation, decision]),
+        manifests=lineage(job.store.artifacts_dir, [*others.values(), evaluation]),
         shown=config.examples,
         records=config.records if isinstance(config, ReportOfRun) else (),
     )
-    write_report(findings, job.out, summary_markdown(verdict, record, guards))
-    return {"verdict": verdict.verdict, "headline": verdict.headline}
+    write_report(findings, job.out, summary_markdown(verdict, record, guards, choice))
+    return {"verdict": verdict.verdict, "headline": verdict.headline} if verdict else {}
 
 
 def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from evaluation_data import DOCUMENTS, write_corpus, write_queries
 
-from embedlib.config.evaluation import Decide, Evaluate, SimilarityGuard
+from embedlib.config.evaluation import Decide, Evaluate, Report, SimilarityGuard
 from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
-from embedlib.evaluation.records import Decision
+from embedlib.evaluation.choice import Choice
+from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
 from embedlib.stages.base import run_stage
+from embedlib.stages.choice import STAGE as CHOICE
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.evaluate import STAGE as EVALUATE
+from embedlib.stages.report import STAGE as REPORT
 from embedlib.store import Recipe
 
 EVALUATION = Evaluate(draws=200, guards=(), measures=("nDCG@10", "R@5"))
@@ -342,3 +345,38 @@ def test_what_is_served_is_evaluated_though_fusion_is_switched_off(store, inputs
     record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.read_json("decision.json")
     assert record["numbers"]["served"]["base"] == "hybrid:base"
     assert record["verdict"] != "promote"
+
+
+def test_every_way_to_search_has_its_costs(store, inputs, monkeypatch, tiny_model):
+    def overlap(pairs):
+        return np.array([len({*q.lower().split()} & {*t.lower().split()}) for q, t in pairs], np.float32)
+
+    for module in ("evaluate", "choice"):
+        monkeypatch.setattr(f"embedlib.stages.{module}.load_cross_encoder", lambda name: overlap)
+    options = EVALUATION.model_copy(update={"rerank": str(tiny_model), "rerank_depth": 4, "dimensions": (8,)})
+    evaluation = run_stage(store, EVALUATE, options, **inputs).ref
+    names = {"teacher": inputs["base"], "student": inputs["base"]}
+    vectors = {f"{name}_vectors": inputs["base_vectors"] for name in names}
+    data = {name: inputs[name] for name in ("corpus", "queries")}
+    student = run_stage(store, EVALUATE, EVALUATION, **data, **names, **vectors).ref
+    choice = run_stage(store, CHOICE, options, evaluation=evaluation, student=student).ref
+    rows = {row.system: row for row in Choice.read(choice.path).alternatives}
+    first = {"base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"}
+    assert set(rows) == first | {f"rerank:{s}" for s in first} | {"student", "hybrid:student"}
+    assert all(row.p50_ms > 0 for row in rows.values())
+    recorded = EvaluationRecord.read(evaluation.path).datasets["human"].systems
+    assert rows["hybrid:base"].quality == recorded["hybrid:base"]["nDCG@10"]
+    assert rows["bm25"].memory_mb < rows["base"].memory_mb == rows["student"].memory_mb
+    for more, less in (("hybrid:base", "base"), ("rerank:base", "base"), ("rerank:bm25", "bm25")):
+        assert rows[more].memory_mb > rows[less].memory_mb
+    both = rows["base"].reencode_s + rows["bm25"].reencode_s
+    assert rows["hybrid:base"].reencode_s == pytest.approx(both)
+    page = run_stage(store, REPORT, Report(), evaluation=evaluation, choice=choice).ref.file("report.html")
+    assert "Which is best for me" in page.read_text(encoding="utf-8")
+
+
+def test_without_a_query_that_decides_there_is_nothing_to_choose_by(store, inputs):
+    dev = artifact(store, "queries", "dev", lambda out: write_queries(out, queries_of(split="dev")))
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **{**inputs, "queries": dev}).ref
+    choice = run_stage(store, CHOICE, EVALUATION, evaluation=evaluation).ref
+    assert Choice.read(choice.path).alternatives == []

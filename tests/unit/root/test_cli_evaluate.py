@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,11 @@ def test_models_runs_and_data_stand_side_by_side(evaluate, material):
     assert sum(r["measure"] == "cosine" and r["dataset"] == "sts/test" for r in rows) == 2 * 30
     code, out, _ = evaluate(*data)
     assert code == 0
-    for shown in ("first human: 10 queries", "second human: 10 queries", "theirs − words", "Spearman"):
+    assert {row["system"] for row in found["choices"]["second"]["alternatives"]} == systems[
+        "first"
+    ]  # no costs of a run
+    assert "Which is best for me" in Path(found["reports"]["second"]).read_text(encoding="utf-8")
+    for shown in ("first human: 10 queries", "theirs − words", "Spearman", "which is best for me", "p50 ms"):
         assert shown in out
 
 
@@ -94,11 +99,18 @@ def test_a_model_behind_an_api_stands_beside_local_ones_and_no_document_is_sent_
             code, out, err = evaluate(*given, models=("words",))
             assert code == 0, err
         sent = server.texts
-    systems = json.loads(out[out.index("{\n") :])["collections"]["first"]["datasets"]["human"]["systems"]
+    found = json.loads(out[out.index("{\n") :])
+    systems = found["collections"]["first"]["datasets"]["human"]["systems"]
+    costs = {row["system"]: row for row in found["choices"]["first"]["alternatives"]}
+    assert costs["v1#toy"]["p50_ms"] > 0
+    assert costs["v1#toy"]["reencode_s"] is None
+    assert costs["words"]["reencode_s"] > 0
     assert set(systems) == {"words", "v1#toy", "bm25", "hybrid:words", "hybrid:v1#toy"}
     assert systems["v1#toy"]["R@100"]["mean"] == 1.0  # of 40 documents
+    queries = Counter(sent) - Counter(set(sent))
     assert len(set(sent)) == 40 + 10
-    assert len(sent) == len(set(sent))
+    assert len(queries) == 10  # asked again for their latency, alone and fused, in the first run only
+    assert sum(queries.values()) == 2 * (10 + 1)
 
 
 def test_another_first_model_is_another_baseline(evaluate):
