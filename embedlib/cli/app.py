@@ -115,9 +115,12 @@ def existing(workspace: Path) -> Path:
     return require_workspace(workspace)
 
 
-def invocation() -> str:
-    """The command line that was given, as it can be given again to a shell."""
-    return shlex.join(["embedlib", *sys.argv[1:]])
+def with_command(config: Config) -> Config:
+    """The configuration with the command line that was given, as it can be given again to a shell."""
+    if "command" in config.report.model_fields_set:
+        return config
+    command = shlex.join(["embedlib", *sys.argv[1:]])
+    return config.model_copy(update={"report": config.report.model_copy(update={"command": command})})
 
 
 def start_flow(name: str, *, verbosity: int = 0, **parameters: Any) -> Any:

@@ -21,9 +21,9 @@ from embedlib.cli.app import (
     app,
     emit_json,
     existing,
-    invocation,
     settings,
     start_flow,
+    with_command,
 )
 from embedlib.cli.show import answers, decision_lines, first_release_line, outcome_table
 
@@ -155,11 +155,8 @@ def _lifecycle(config: Config, as_json: bool, verbosity: int) -> None:
     from embedlib.stages.preflight import LIFECYCLE, preflight
 
     preflight(config, LIFECYCLE)
-    if "command" not in config.report.model_fields_set:
-        report = config.report.model_copy(update={"command": invocation()})
-        config = config.model_copy(update={"report": report})
     started = datetime.now(UTC)
-    outcome = start_flow("lifecycle", config=config, verbosity=verbosity)
+    outcome = start_flow("lifecycle", config=with_command(config), verbosity=verbosity)
     if as_json:
         emit_json(outcome.model_dump(mode="json"))
     else:

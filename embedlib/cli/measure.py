@@ -20,6 +20,7 @@ from embedlib.cli.app import (
     emit_json,
     settings,
     start_flow,
+    with_command,
 )
 from embedlib.cli.console import say
 from embedlib.errors import UserError
@@ -109,7 +110,7 @@ def evaluate(
         preflight(each, EVALUATE, models=model or [])
     measured = start_flow(
         "evaluate",
-        config=options,
+        config=with_command(options),
         models=model or [],
         data=data or [],
         mteb=tasks,
