@@ -199,11 +199,10 @@ def decide(
     *,
     evaluation: ArtifactRef,
     examples: ArtifactRef | None = None,
-    index: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """Promote, or keep what is live, with reasons: a ``decision``."""
-    return run_task(run, DECIDE, config, label, evaluation=evaluation, examples=examples, index=index)
+    return run_task(run, DECIDE, config, label, evaluation=evaluation, examples=examples)
 
 
 def index(

@@ -197,9 +197,6 @@ class Decide(Section):
     slice_queries: int = Field(30, ge=2)
     """Smaller slices are shown and not judged."""
 
-    min_index_recall: float = Field(0.95, ge=0, le=1)
-    """Least measured recall of an index given to the decision."""
-
 
 class Report(Section):
     """The HTML report."""

@@ -14,7 +14,8 @@ class Index(Section):
     """``auto``, ``binary`` (sign bits, then rescoring), or any FAISS factory string such as ``HNSW32``."""
 
     recall_target: float = Field(0.95, gt=0, le=1)
-    """Least recall@recall_k against exact search; search parameters are tuned until it is met."""
+    """Least recall@recall_k against exact search; search parameters are tuned until it is met, and an index
+    that does not reach it is never published."""
 
     recall_k: int = Field(10, ge=1, le=1000)
     """The k of the measured recall."""

@@ -47,7 +47,6 @@ class Policy:
             that a candidate without any gain passes it with probability (1 - level) / 2.
         slice_floor: Most that a slice may lose.
         slice_queries: Smaller slices are shown and not judged.
-        min_index_recall: Least measured recall of an index, where one is given.
     """
 
     min_effect: float = 0.01
@@ -56,7 +55,6 @@ class Policy:
     level: float = 0.965
     slice_floor: float = 0.03
     slice_queries: int = 30
-    min_index_recall: float = 0.95
 
     def effect(self, decides: str | None) -> float:
         """Least gain on queries of a kind."""
@@ -144,11 +142,6 @@ def _judge(figures: GateInputs, policy: Policy) -> tuple[Verdict, list[str]]:
     won = [sentence(main, figures, "candidate", reference), *alone_sentences(figures, reference)]
     lost = _against_base(figures, policy) if reference == "incumbent" else []
     lost += [slice_sentence(s) for s in failing_slices(figures.slices, policy)]
-    recall = figures.index_recall
-    if recall is not None and recall < policy.min_index_recall:
-        lost.append(
-            f"The index finds {recall:.3f} of the true neighbours; {policy.min_index_recall:g} are wanted."
-        )
     forgotten = [guard_sentence(g) for g in figures.guards if not g.passed]
     if lost:
         return "keep", lost + forgotten + won

@@ -35,7 +35,6 @@ class GateInputs:
         leaks: Test data found in training, in words.
         cautions: What weakens the figures without voiding them, in words.
         merged: Whether the candidate is already a merge with the base.
-        index_recall: Measured recall of its index, where there is one.
         plans: How each model is or would be served.
     """
 
@@ -49,7 +48,6 @@ class GateInputs:
     leaks: Sequence[str] = ()
     cautions: Sequence[str] = ()
     merged: bool = False
-    index_recall: float | None = None
     plans: Mapping[str, SearchPlan] = field(default_factory=dict)
 
     def plan(self, model: str) -> SearchPlan:
@@ -79,7 +77,6 @@ def read_gate_inputs(
     *,
     leaks: Sequence[str] = (),
     cautions: Sequence[str] = (),
-    index_recall: float | None = None,
 ) -> GateInputs:
     """Read an evaluation artifact's folder.
 
@@ -87,7 +84,6 @@ def read_gate_inputs(
         folder: The artifact's folder.
         leaks: See ``GateInputs``.
         cautions: See ``GateInputs``.
-        index_recall: See ``GateInputs``.
     """
     record = EvaluationRecord.read(folder)
     primary, deciding = record.primary, record.deciding
@@ -102,6 +98,5 @@ def read_gate_inputs(
         leaks=leaks,
         cautions=cautions,
         merged=record.merged,
-        index_recall=index_recall,
         plans=record.plans,
     )

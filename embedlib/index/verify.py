@@ -101,7 +101,10 @@ def _check_recall(info: IndexInfo) -> list[str]:
     recall = info.recall
     if recall.value >= recall.target:
         return []
-    return [f"recall@{recall.k} is {recall.value:.4f}, below the target {recall.target:g}"]
+    return [
+        f"recall@{recall.k} is {recall.value:.4f}, below the target {recall.target:g} "
+        "(choose another index.factory, or a lower index.recall_target)"
+    ]
 
 
 def _self_check(

@@ -21,9 +21,8 @@ def run(
     *,
     evaluation: ArtifactRef,
     examples: ArtifactRef | None = None,
-    index: ArtifactRef | None = None,
 ) -> Mapping[str, Any]:
-    """Apply the gate; ``examples`` are searched for test data, ``index`` must meet its recall.
+    """Apply the gate; ``examples`` are searched for test data.
 
     Without a candidate among the models evaluated, the base goes live as the first release.
     """
@@ -35,7 +34,6 @@ def run(
         evaluation.path,
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),
-        index_recall=float(index.read_json("index.json")["recall"]["value"]) if index else None,
     )
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans
@@ -69,7 +67,6 @@ def policy_of(config: Decide) -> Policy:
         level=config.level,
         slice_floor=config.slice_floor,
         slice_queries=config.slice_queries,
-        min_index_recall=config.min_index_recall,
     )
 
 

@@ -221,11 +221,6 @@ def test_better_than_a_bad_incumbent_but_worse_than_the_base_is_kept_out():
     assert "not shown to be as good as the base" in decision.reasons[0]
 
 
-def test_an_index_below_its_recall_is_not_released():
-    assert decide(figures(index_recall=0.94), POLICY).verdict == "keep"
-    assert decide(figures(index_recall=0.95), POLICY).verdict == "promote"
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
