@@ -7,7 +7,6 @@ python -m benchmarks.index --million  # 1,000,000 synthetic vectors within --mem
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workspace import WORKSPACE, machine, real_vectors
-from embedlib.contracts import Corpus, Floats, Rows, Vectors
+from embedlib.contracts import Corpus, Floats, Rows, Vectors, VectorsInfo
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index
 from embedlib.index.choose import Demands
@@ -144,8 +143,10 @@ def synthetic(folder: Path, count: int, dimension: int, centres: int = 2000) -> 
         )
         names.append(f"{len(names):05d}.npy")
         np.save(folder / names[-1], (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16))
-    info = {"count": count, "dimension": dimension, "normalized": True, "shards": names}
-    (folder / "vectors.json").write_text(json.dumps(info))
+    VectorsInfo(
+        dimension=dimension, dtype="float16", count=count, normalized=True, model_digest="", encoding={},
+        corpus_digest="", shards=names, rows=[min(50_000, count - s) for s in range(0, count, 50_000)],
+    ).write(folder)  # fmt: skip
     return Vectors(folder)
 
 

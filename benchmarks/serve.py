@@ -35,7 +35,7 @@ from benchmarks.workspace import DATA, WORKSPACE, machine
 from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.index import Index
 from embedlib.config.models import Model
-from embedlib.contracts import CORPUS, Corpus, Floats, write_table
+from embedlib.contracts import CORPUS, Corpus, Floats, VectorsInfo, write_table
 from embedlib.index import Searcher
 from embedlib.index.release import Terms, publish, rollback
 from embedlib.index.verify import Checks
@@ -125,11 +125,10 @@ def write_vectors(corpus: ArtifactRef, model: ArtifactRef, side: int, work: Work
     array /= np.linalg.norm(array, axis=1, keepdims=True)
     (work.out / "shards").mkdir()
     np.save(work.out / "shards/00000.npy", array)
-    info = {
-        "dimension": 384, "dtype": "float32", "count": len(array), "normalized": True,
-        "model_digest": model.digest, "corpus_digest": corpus.digest, "shards": ["shards/00000.npy"],
-    }  # fmt: skip
-    (work.out / "vectors.json").write_text(json.dumps(info))
+    VectorsInfo(
+        dimension=384, dtype="float32", count=len(array), normalized=True, model_digest=model.digest,
+        encoding={}, corpus_digest=corpus.digest, shards=["shards/00000.npy"], rows=[len(array)],
+    ).write(work.out)  # fmt: skip
     ids = ({"doc_id": d.doc_id, "content_hash": d.content_hash} for d in documents.documents())
     schema = CORPUS.empty_table().select(["doc_id", "content_hash"]).schema
     write_table(work.out / "ids.parquet", ids, schema)

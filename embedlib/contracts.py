@@ -7,19 +7,20 @@ hits by (-score, row) is ordering them by (-score, doc_id), and vectors need no 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from embedlib.errors import CorruptArtifact, DataError, MismatchError
+from embedlib.json_file import JsonFile
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -196,12 +197,35 @@ class Corpus:
         return [found[int(row)] for row in wanted]
 
 
+class VectorsInfo(JsonFile):
+    """What made some vectors, and their files in row order with the rows of each."""
+
+    FILE: ClassVar[str] = "vectors.json"
+    dimension: int
+    dtype: str
+    count: int
+    normalized: bool
+    model_digest: str
+    encoding: dict[str, str]
+    corpus_digest: str
+    shards: list[str]
+    rows: list[int]
+
+
+class ShardInfo(JsonFile):
+    """The same of a ``shard`` artifact: vectors of some documents, before they are a corpus's."""
+
+    FILE: ClassVar[str] = VectorsInfo.FILE
+    encoding: dict[str, str]
+    normalized: bool
+    shards: list[str]
+    rows: list[int]
+
+
 class Vectors:
     """A vectors artifact: float16 or float32 shards in corpus row order, and what made them.
 
-    ``vectors.json`` holds ``dimension``, ``dtype``, ``count``, ``normalized``, ``model_digest``,
-    ``corpus_digest``, ``shards`` (file names in row order) with the ``rows`` of each, and encoding
-    measurements; ``ids.parquet`` holds (doc_id, content_hash) in row order.
+    ``ids.parquet`` holds (doc_id, content_hash) in row order.
 
     Raises:
         CorruptArtifact: ``vectors.json`` is missing or damaged.
@@ -209,29 +233,20 @@ class Vectors:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        path = folder / "vectors.json"
-        try:
-            self.info: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise CorruptArtifact(
-                "vectors.json is missing or damaged",
-                where=str(path),
-                found=str(error).splitlines()[0],
-                remedy="`embedlib verify` says what else is; a run encodes anew",
-            ) from error
+        self.info = VectorsInfo.read(folder)
 
     def __len__(self) -> int:
-        return int(self.info["count"])
+        return self.info.count
 
     @property
     def dimension(self) -> int:
         """Components a vector."""
-        return int(self.info["dimension"])
+        return self.info.dimension
 
     @property
     def model_digest(self) -> str:
         """Content digest of the model that made the vectors."""
-        return str(self.info["model_digest"])
+        return self.info.model_digest
 
     @cached_property
     def ids(self) -> list[str]:
@@ -241,7 +256,7 @@ class Vectors:
     def blocks(self, rows: int = 16384) -> Iterator[tuple[int, Floats]]:
         """(first row, float32 [<=rows, dimension]) in row order, one block in memory at a time."""
         start = 0
-        for name in self.info["shards"]:
+        for name in self.info.shards:
             shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
             for offset in range(0, len(shard), rows):
                 block = np.asarray(shard[offset : offset + rows], dtype=np.float32)
@@ -260,7 +275,7 @@ class Vectors:
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.empty((len(wanted), self.dimension), dtype=np.float32)
         start = 0
-        for name in self.info["shards"]:
+        for name in self.info.shards:
             shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
             inside = (wanted >= start) & (wanted < start + len(shard))
             out[inside] = shard[wanted[inside] - start]
@@ -281,6 +296,27 @@ class Vectors:
                 found=f"model {self.model_digest}",
                 remedy="encode the corpus with this model",
             )
+
+
+class OriginProbe(BaseModel):
+    """Dev before and after a short training on some of an origin's pairs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dev_before: float
+    dev_after: float
+    delta: float
+    low: float
+    high: float
+    n: int
+    pairs: int
+
+
+class ProbeResult(JsonFile):
+    """Origins of pairs that are kept, and what was measured of each."""
+
+    FILE: ClassVar[str] = "probe.json"
+    kept: list[str]
+    origins: dict[str, OriginProbe]
 
 
 class Judgements(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from toys import ToyEncoder
 
 from embedlib.config.index import Index
-from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
+from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, VectorsInfo, content_hash, write_table
 from embedlib.evaluation.records import Decision
 from embedlib.index.release import Terms, publish
 from embedlib.index.verify import Checks
@@ -118,11 +118,11 @@ class Workspace:
             for start in range(0, len(array), half):
                 names.append(f"shards/{len(names):05d}.npy")
                 np.save(work.out / names[-1], array[start : start + half].astype(np.float32))
-            info = {
-                "dimension": array.shape[1], "dtype": "float32", "count": len(array), "normalized": True,
-                "model_digest": model.digest, "corpus_digest": corpus.digest, "shards": names,
-            }  # fmt: skip
-            (work.out / "vectors.json").write_text(json.dumps(info))
+            VectorsInfo(
+                dimension=array.shape[1], dtype="float32", count=len(array), normalized=True,
+                model_digest=model.digest, encoding={}, corpus_digest=corpus.digest, shards=names,
+                rows=[min(half, len(array) - start) for start in range(0, len(array), half)],
+            ).write(work.out)  # fmt: skip
             rows = [{"doc_id": d.doc_id, "content_hash": d.content_hash} for d in documents.documents()]
             schema = CORPUS.empty_table().select(["doc_id", "content_hash"]).schema
             write_table(work.out / "ids.parquet", rows, schema)

@@ -10,8 +10,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedlib.contracts import CORPUS, PAIRS, QRELS, QUERIES, Corpus, Vectors, content_hash, write_table
-from embedlib.json_file import write_json
+from embedlib.contracts import (
+    CORPUS,
+    PAIRS,
+    QRELS,
+    QUERIES,
+    Corpus,
+    Vectors,
+    VectorsInfo,
+    content_hash,
+    write_table,
+)
 from embedlib.models.local import load_encoder
 from embedlib.store import ArtifactRef, Recipe, Store
 
@@ -104,16 +113,17 @@ def vectors(store: Store, documents: ArtifactRef, encoder: ArtifactRef) -> Artif
         parts = np.array_split(encoded, 2)
         for i, part in enumerate(parts):
             np.save(out / "shards" / f"{i}.npy", part)
-        info = {
-            "dimension": int(encoded.shape[1]),
-            "dtype": "float32",
-            "count": len(encoded),
-            "normalized": True,
-            "model_digest": encoder.digest,
-            "corpus_digest": documents.digest,
-            "shards": [f"shards/{i}.npy" for i in range(len(parts))],
-        }
-        write_json(out / "vectors.json", info)
+        VectorsInfo(
+            dimension=int(encoded.shape[1]),
+            dtype="float32",
+            count=len(encoded),
+            normalized=True,
+            model_digest=encoder.digest,
+            encoding={},
+            corpus_digest=documents.digest,
+            shards=[f"shards/{i}.npy" for i in range(len(parts))],
+            rows=[len(part) for part in parts],
+        ).write(out)
 
     return _build(store, "vectors", write)
 

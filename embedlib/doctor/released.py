@@ -21,6 +21,7 @@ from embedlib.index.info import read_info
 from embedlib.models.prompts import Prompts, known_prompts
 from embedlib.monitoring.live import LiveRelease
 from embedlib.monitoring.proof import read_proof
+from embedlib.stages.evaluate import precision_of
 
 if TYPE_CHECKING:
     from embedlib.models.local import LocalEncoder
@@ -61,7 +62,7 @@ class ReleaseDoctor:
         """The released model, in the precision that made its vectors."""
         from embedlib.models.local import load_encoder
 
-        return load_encoder(self.parts["model"].path, dtype=self.vectors.info["encoding"]["precision"])
+        return load_encoder(self.parts["model"].path, dtype=precision_of(self.vectors))
 
     @cached_property
     def texts(self) -> list[str]:
@@ -89,7 +90,10 @@ class ReleaseDoctor:
         yield consistency.check_pairing(
             released,
             {
-                "vectors": {n: str(self.vectors.info[f"{n}_digest"]) for n in ("model", "corpus")},
+                "vectors": {
+                    "model": self.vectors.info.model_digest,
+                    "corpus": self.vectors.info.corpus_digest,
+                },
                 "index": {"model": info.model_digest, "corpus": info.corpus_digest},
             },
         )
@@ -98,7 +102,7 @@ class ReleaseDoctor:
         """Norms, metric, anisotropy, collapse."""
         sample = self.vectors.take(self.rows)
         info = read_info(self.parts["index"].path)
-        yield vectors.check_norms(sample, bool(self.vectors.info["normalized"]), info.metric)
+        yield vectors.check_norms(sample, self.vectors.info.normalized, info.metric)
         if len(sample) > 1:
             yield vectors.check_anisotropy(sample, self.rng)
             hashes = [d.content_hash for d in self.corpus.take(self.rows)]

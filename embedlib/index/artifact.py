@@ -51,7 +51,7 @@ def write_index(
         count=int(made.index.ntotal),
         dimension=int(made.index.d),
         vector_dimension=vectors.dimension,
-        normalized=bool(vectors.info["normalized"]),
+        normalized=vectors.info.normalized,
         model_digest=vectors.model_digest,
         corpus_digest=corpus_digest,
         settings=made.tuned.settings,
@@ -71,7 +71,7 @@ def write_index(
 def write_moments(out: Path, vectors: Vectors, settings: SearchSettings, indexed: int) -> None:
     """Write the moments of the vectors as an index of ``indexed`` components scores them."""
     dimension = scored_dimension(settings, indexed, vectors.dimension)
-    normalized = bool(vectors.info["normalized"])
+    normalized = vectors.info.normalized
     blocks = ((start, truncate(block, dimension, normalized)) for start, block in vectors.blocks())
     vector_moments(blocks).save(out / MOMENTS_FILE)
 
@@ -97,12 +97,12 @@ def save_faiss(index: Any, path: Path) -> None:
 
 
 def _check_ids(vectors: Vectors, corpus_digest: str) -> None:
-    if vectors.info["corpus_digest"] != corpus_digest:
+    if vectors.info.corpus_digest != corpus_digest:
         raise MismatchError(
             "these vectors are of another corpus",
             where=str(vectors.folder),
             expected=f"corpus {corpus_digest}",
-            found=f"corpus {vectors.info['corpus_digest']}",
+            found=f"corpus {vectors.info.corpus_digest}",
             remedy="encode this corpus",
         )
     require_sorted_unique(vectors.ids, str(vectors.folder / "ids.parquet"))

@@ -74,7 +74,7 @@ def build_index(
         UserError: The factory string is wrong, or there are too few vectors to train it.
         DataError: A vector is zero, not finite, or of another norm than declared.
     """
-    normalized = bool(vectors.info["normalized"])
+    normalized = vectors.info.normalized
     index = create_index(factory, dimension)
     if not index.is_trained:
         size = min(training_sample, training_need(factory, len(vectors)), len(vectors))
@@ -112,14 +112,14 @@ def check_norms(block: Floats, start: int, vectors: Vectors) -> None:
     """
     norms = np.linalg.norm(block, axis=1)
     bad = ~np.isfinite(norms) | (norms == 0)
-    if vectors.info["normalized"]:
+    if vectors.info.normalized:
         bad |= np.abs(norms - 1) > NORM_TOLERANCE
     if bad.any():
         first = int(np.argmax(bad))
         raise DataError(
             f"the vector of document {vectors.ids[start + first]!r} has norm {norms[first]:g}",
             where=f"{vectors.folder}, row {start + first}",
-            expected="norm 1" if vectors.info["normalized"] else "a finite norm above 0",
+            expected="norm 1" if vectors.info.normalized else "a finite norm above 0",
             found=f"{norms[first]:g}; {int(bad.sum())} such vector(s) in this block",
             remedy="encode the corpus again; check the model's weights and precision",
         )

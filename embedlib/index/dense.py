@@ -33,7 +33,7 @@ class VectorRows:
 
     @cached_property
     def _shards(self) -> list[Any]:
-        folder, names = self.vectors.folder, self.vectors.info["shards"]
+        folder, names = self.vectors.folder, self.vectors.info.shards
         return [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names]
 
     @cached_property
@@ -207,7 +207,7 @@ def check_queries(queries: Floats, dimension: int) -> None:
 def _require_same(info: IndexInfo, index: Any, vectors: Vectors, folder: Path) -> None:
     pairs = {
         "model": (info.model_digest, vectors.model_digest),
-        "corpus": (info.corpus_digest, vectors.info["corpus_digest"]),
+        "corpus": (info.corpus_digest, vectors.info.corpus_digest),
         "number of vectors": (int(index.ntotal), len(vectors)),
         "dimension": (info.vector_dimension, vectors.dimension),
     }

@@ -22,11 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Floats, Rows, document_text
+from embedlib.contracts import Corpus, Floats, Rows, ShardInfo, document_text
 from embedlib.fingerprint import code_digest
 from embedlib.index.vector_cache import Hashes, VectorCache, cached_vectors, of_encoding, read_hashes
 from embedlib.index.vectors import write_vectors
-from embedlib.json_file import write_json
 from embedlib.models.api import ApiEncoder
 from embedlib.models.local import LocalEncoder
 from embedlib.models.opening import open_folder
@@ -187,8 +186,8 @@ def encode_corpus(
     reused = int((before.find(hashes) >= 0).sum())
     specs = plan_shards(store, corpus.path, encoding, shard_size)
     made = _encode_all(store, specs, progress)
-    info = {"model_digest": encoding.model_digest, "encoding": encoding.identity}
-    dimension = write_vectors(corpus, hashes, cached_vectors(store, encoding.identity), out, info)
+    identity = encoding.identity
+    dimension = write_vectors(corpus, hashes, cached_vectors(store, identity), out, identity)
     return {
         "documents": len(hashes),
         "reused": reused,
@@ -257,8 +256,9 @@ def _write_shard(
 ) -> None:
     np.save(out / "vectors.npy", vectors.astype(encoding.dtype), allow_pickle=False)
     pq.write_table(pa.table({"content_hash": list(hashes)}), out / "ids.parquet", compression="zstd")
-    info = {"encoding": encoding.identity, "normalized": normalized}
-    write_json(out / "vectors.json", {**info, "shards": ["vectors.npy"], "rows": [len(hashes)]})
+    ShardInfo(
+        encoding=encoding.identity, normalized=normalized, shards=["vectors.npy"], rows=[len(hashes)]
+    ).write(out)
 
 
 def _dropped(store: Store, encoding: Encoding, hashes: Hashes) -> int:

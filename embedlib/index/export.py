@@ -96,7 +96,7 @@ def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> d
         "dimension": vectors.dimension,
         "dtype": dtype,
         "metric": "inner product",
-        "normalized": bool(vectors.info["normalized"]),
+        "normalized": vectors.info.normalized,
         "format": fmt,
     }
     write_json(out / "export.json", info)

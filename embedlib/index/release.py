@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus, Vectors, VectorsInfo
 from embedlib.disk import sync
 from embedlib.errors import MismatchError, ReleaseError, UserError
 from embedlib.index import catalog
 from embedlib.index.catalog import PENDING, Part, Release, current, releases
 from embedlib.index.history import history, now, record, user_name
-from embedlib.index.info import read_info
+from embedlib.index.info import IndexInfo, read_info
 from embedlib.index.reconcile import publisher_lock, reconcile
 from embedlib.index.release_lock import LOCK_FILE
 from embedlib.index.release_parts import remember, require_whole
@@ -186,18 +186,18 @@ def require_matching(refs: Mapping[str, ArtifactRef]) -> None:
     Raises:
         MismatchError: Naming the two that differ.
     """
-    made = {
+    made: dict[str, VectorsInfo | IndexInfo] = {
         "vectors": Vectors(refs["vectors"].path).info,
-        "index": read_info(refs["index"].path).model_dump(),
+        "index": read_info(refs["index"].path),
     }
-    for source in ("model", "corpus"):
-        for name, info in made.items():
-            if info[f"{source}_digest"] != refs[source].digest:
+    for name, info in made.items():
+        for source, digest in (("model", info.model_digest), ("corpus", info.corpus_digest)):
+            if digest != refs[source].digest:
                 raise MismatchError(
                     f"this {name} artifact was made with another {source}",
                     where=str(refs[name].path),
                     expected=f"{source} {refs[source].digest}",
-                    found=f"{source} {info[f'{source}_digest']}",
+                    found=f"{source} {digest}",
                     remedy="encode and index this corpus with this model, then publish",
                 )
 

@@ -102,7 +102,7 @@ def _attempt(
     rng: np.random.Generator,
     progress: Progress,
 ) -> SelectedIndex:
-    rows, normalized = VectorRows(vectors), bool(vectors.info["normalized"])
+    rows, normalized = VectorRows(vectors), vectors.info.normalized
     started = time.perf_counter()
     with faiss_threads(request.threads):
         index = build_index(

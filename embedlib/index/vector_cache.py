@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Rows
+from embedlib.contracts import Rows, ShardInfo, VectorsInfo
 from embedlib.errors import CorruptArtifact, DataError, StoreError
 from embedlib.integrity import SEEN_HERE
 from embedlib.store import ArtifactRef, Store
@@ -59,10 +59,10 @@ class VectorCache:
         self._checked: set[Path] = set()
         self.normalized = False
         for ref in artifacts:
-            info = ref.read_json("vectors.json")
-            self.normalized = bool(info["normalized"])
+            info = read_info(ref)
+            self.normalized = info.normalized
             hashes, start = read_hashes(ref.file("ids.parquet")), 0
-            for name, rows in zip(info["shards"], info["rows"], strict=True):
+            for name, rows in zip(info.shards, info.rows, strict=True):
                 self._places.append(Place(ref, name, hashes[start : start + rows]))
                 start += rows
         self._sort()
@@ -161,14 +161,23 @@ def of_encoding(
 
 def _is_of(ref: ArtifactRef, encoding: Mapping[str, Any]) -> bool:
     try:
-        ref.require_intact(SEEN_HERE, names=["vectors.json"])
-        if ref.read_json("vectors.json").get("encoding") != dict(encoding):
+        ref.require_intact(SEEN_HERE, names=[VectorsInfo.FILE])
+        if read_info(ref).encoding != dict(encoding):
             return False
         ref.require_intact(SEEN_HERE, names=["ids.parquet"])
     except CorruptArtifact as error:
         logger.warning("left out: %s", error)
         return False
     return True
+
+
+def read_info(ref: ArtifactRef) -> VectorsInfo | ShardInfo:
+    """``vectors.json`` of a ``vectors`` or ``shard`` artifact.
+
+    Raises:
+        CorruptArtifact: It is missing or damaged.
+    """
+    return (ShardInfo if ref.kind == "shard" else VectorsInfo).read(ref.path)
 
 
 def read_hashes(path: Path) -> Hashes:

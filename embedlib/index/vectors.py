@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Floats, Rows
+from embedlib.contracts import Corpus, Floats, Rows, VectorsInfo
 from embedlib.errors import DataError, ModelError
 from embedlib.index.vector_cache import Hashes, VectorCache
-from embedlib.json_file import write_json
 from embedlib.store import ArtifactRef
 
 #: Rows an array file holds.
@@ -20,7 +19,7 @@ FILE_ROWS = 16384
 
 
 def write_vectors(
-    corpus: ArtifactRef, hashes: Hashes, cache: VectorCache, out: Path, info: Mapping[str, Any]
+    corpus: ArtifactRef, hashes: Hashes, cache: VectorCache, out: Path, encoding: Mapping[str, str]
 ) -> int:
     """Write ``shards/*.npy``, ``ids.parquet`` and ``vectors.json``; returns the dimension.
 
@@ -29,7 +28,7 @@ def write_vectors(
         hashes: Its documents' content hashes in row order, S16 [n].
         cache: Holds a vector for each of them.
         out: Folder to write to.
-        info: Entries of ``vectors.json`` that say what made the vectors.
+        encoding: What made the vectors; ``model`` is the model's digest.
 
     Raises:
         DataError: The corpus is empty.
@@ -48,10 +47,19 @@ def write_vectors(
         rows.append(len(block))
         np.save(out / names[-1], block, allow_pickle=False)
     _write_ids(corpus.file("corpus.parquet"), out / "ids.parquet")
-    shape = {"dimension": int(block.shape[1]), "dtype": str(block.dtype), "count": len(hashes)}
-    origin = {"normalized": cache.normalized, **info, "corpus_digest": corpus.digest}
-    write_json(out / "vectors.json", {**shape, **origin, "shards": names, "rows": rows})
-    return int(block.shape[1])
+    info = VectorsInfo(
+        dimension=int(block.shape[1]),
+        dtype=str(block.dtype),
+        count=len(hashes),
+        normalized=cache.normalized,
+        model_digest=encoding["model"],
+        encoding=dict(encoding),
+        corpus_digest=corpus.digest,
+        shards=names,
+        rows=rows,
+    )
+    info.write(out)
+    return info.dimension
 
 
 def unusable(vectors: Floats) -> Rows:

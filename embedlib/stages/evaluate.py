@@ -205,7 +205,7 @@ def _guards(
 
 def precision_of(vectors: Vectors) -> Precision:
     """The arithmetic that made the vectors; queries are encoded in the same."""
-    return "bf16" if vectors.info.get("encoding", {}).get("precision") == "bf16" else "fp32"
+    return "bf16" if vectors.info.encoding.get("precision") == "bf16" else "fp32"
 
 
 def dense_systems(

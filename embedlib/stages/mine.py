@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from embedlib.config.pairs import Mine, Teacher
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus, ProbeResult, Vectors
 from embedlib.evaluation.dev import DevSet
 from embedlib.mining.examples import MiningPlan, mine_examples
 from embedlib.mining.filters import Thresholds
@@ -39,7 +39,7 @@ def run(
     """Write examples.parquet, report.json, samples.json and, for the hybrid, the teacher."""
     documents, stored = Corpus(corpus.path), Vectors(vectors.path)
     stored.require_model(model.digest)
-    kept = None if probe is None else probe.read_json("probe.json")["kept"]
+    kept = None if probe is None else ProbeResult.read(probe.path).kept
     mining = read_pairs(pairs.path, documents, kept)
     known = KnownPositives()
     known.add_judgements(queries.path, documents)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 
 from embedlib.config.training import Probe
-from embedlib.json_file import write_json
+from embedlib.contracts import ProbeResult
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
 from embedlib.training.launch import launch
@@ -32,7 +32,7 @@ def run(
     column = pq.read_table(pairs.file("pairs.parquet"), columns=["origin"]).column(0)
     origins = sorted(column.unique().to_pylist())
     if not config.enabled or len(origins) < 2 or "label" not in origins:
-        write_json(job.out / "probe.json", {"kept": origins, "origins": {}})
+        ProbeResult(kept=origins, origins={}).write(job.out)
         return {"origins": len(origins), "kept": len(origins)}
     training = TrainingJob(
         kind="probe",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import EXAMPLES, read_rows, write_table
+from embedlib.contracts import EXAMPLES, OriginProbe, ProbeResult, read_rows, write_table
 from embedlib.disk import write_atomic
 from embedlib.evaluation.significance import paired_bootstrap
 from embedlib.training.events import report_progress
@@ -38,7 +37,7 @@ def probe(job: TrainingJob) -> dict[str, Any]:
     options = dict(job.options)
     pairs, margin = int(options.pop("pairs")), float(options.pop("margin"))
     groups = sample_pairs(read_rows(Path(job.inputs["pairs"]) / "pairs.parquet"), pairs, job.seed)
-    measured: dict[str, dict[str, float]] = {}
+    measured: dict[str, OriginProbe] = {}
     before = _Before()
     for number, (origin, rows) in enumerate(sorted(groups.items())):
         folder = Path(job.scratch) / f"origin-{number}"
@@ -50,8 +49,8 @@ def probe(job: TrainingJob) -> dict[str, Any]:
     kept = verdict(measured, list(groups), margin=margin)
     out = Path(job.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "probe.json", json.dumps({"kept": kept, "origins": measured}, indent=1) + "\n")
-    changes = {f"delta_{origin}": round(m["delta"], 6) for origin, m in measured.items()}
+    ProbeResult(kept=kept, origins=measured).write(out)
+    changes = {f"delta_{origin}": round(m.delta, 6) for origin, m in measured.items()}
     return {"origins": len(groups), "kept": len(kept), **changes}
 
 
@@ -68,9 +67,7 @@ def sample_pairs(rows: Iterable[Mapping[str, Any]], most: int, seed: int) -> dic
     return chosen
 
 
-def verdict(
-    measured: Mapping[str, Mapping[str, float]], origins: Iterable[str], *, margin: float
-) -> list[str]:
+def verdict(measured: Mapping[str, OriginProbe], origins: Iterable[str], *, margin: float) -> list[str]:
     """Origins to keep: all but those that harm beyond noise.
 
     An origin goes when its interval lies below zero or it loses more than ``margin``. Labels stay,
@@ -78,17 +75,14 @@ def verdict(
     gate to refuse, with figures.
 
     Args:
-        measured: ``delta`` and ``high`` of each origin that was measured.
+        measured: The origins that were measured.
         origins: All origins; one without a figure is kept.
         margin: Largest loss that may be noise.
-
-    >>> verdict({"a": {"delta": -0.05, "high": -0.02}, "b": {"delta": 0.01, "high": 0.03}}, "ab", margin=0.01)
-    ['b']
     """
     everything = sorted(origins)
-    harmful = {o for o, m in measured.items() if m["high"] < 0 or m["delta"] < -margin}
+    harmful = {o for o, m in measured.items() if m.high < 0 or m.delta < -margin}
     kept = [origin for origin in everything if origin == LABEL or origin not in harmful]
-    return kept or [max(everything, key=lambda origin: measured[origin]["delta"])]
+    return kept or [max(everything, key=lambda origin: measured[origin].delta)]
 
 
 class _Before:
@@ -97,11 +91,11 @@ class _Before:
     scores: npt.NDArray[np.float64] | None = None
 
 
-def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> dict[str, float] | None:
+def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> OriginProbe | None:
     """Dev before and after a short training on these pairs; None if there are too few or no dev set."""
     path = Path(job.scratch) / "measured.json"
     if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return OriginProbe.model_validate_json(path.read_bytes())
     if len(rows) < LEAST_PAIRS:
         return None
     options = train_options(job.options)
@@ -125,16 +119,16 @@ def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> di
     train(prepared.encoder.module, recipe, examples, seed=job.seed)
     after = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
     interval = paired_bootstrap(after, before, rng=np.random.default_rng([job.seed, *b"probe"]))
-    result = {
-        "dev_before": float(before.mean()),
-        "dev_after": float(after.mean()),
-        "delta": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "n": interval.n,
-        "pairs": len(rows),
-    }
-    write_atomic(path, json.dumps(result))
+    result = OriginProbe(
+        dev_before=float(before.mean()),
+        dev_after=float(after.mean()),
+        delta=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+        pairs=len(rows),
+    )
+    write_atomic(path, result.model_dump_json())
     return result
 
 

@@ -10,7 +10,7 @@ import pytest
 from evaluation_data import DOCUMENTS, write_corpus, write_queries
 
 from embedlib.config.evaluation import Decide, Evaluate, Report, SimilarityGuard
-from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_table
+from embedlib.contracts import EXAMPLES, Corpus, VectorsInfo, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
 from embedlib.evaluation.choice import Choice
 from embedlib.evaluation.records import Decision, EvaluationRecord
@@ -66,8 +66,10 @@ def inputs(store, tiny_model):
         found = load_encoder(tiny_model).encode_documents(list(corpus_texts))
         (out / "shards").mkdir()
         np.save(out / "shards/00000.npy", found)
-        shape = {"dimension": 32, "dtype": "float32", "count": len(found), "normalized": True}
-        write_json(out / "vectors.json", {**shape, "model_digest": digest, "shards": ["shards/00000.npy"]})
+        VectorsInfo(
+            dimension=32, dtype="float32", count=len(found), normalized=True, model_digest=digest,
+            encoding={}, corpus_digest="c", shards=["shards/00000.npy"], rows=[len(found)],
+        ).write(out)  # fmt: skip
 
     corpus = artifact(store, "corpus", "corpus", write_corpus)
     corpus_texts = list(Corpus(corpus.path).texts())

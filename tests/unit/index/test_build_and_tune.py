@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from index_workspace import Workspace, words
 
-from embedlib.contracts import Vectors, write_table
+from embedlib.contracts import Vectors, VectorsInfo, write_table
 from embedlib.errors import DataError, DiskFull, MismatchError, UserError
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index, checked_blocks, create_index
@@ -40,8 +40,11 @@ def stored(tmp_path):
         for start in range(0, len(array), 700):
             names.append(f"{start:05d}.npy")
             np.save(tmp_path / names[-1], array[start : start + 700])
-        info = {"count": len(array), "dimension": array.shape[1], "shards": names, "normalized": normalized}
-        (tmp_path / "vectors.json").write_text(json.dumps(info))
+        VectorsInfo(
+            dimension=array.shape[1], dtype="float32", count=len(array), normalized=normalized,
+            model_digest="m", encoding={}, corpus_digest="c", shards=names,
+            rows=[len(array[start : start + 700]) for start in range(0, len(array), 700)],
+        ).write(tmp_path)  # fmt: skip
         rows = [{"doc_id": f"d{i:05d}"} for i in range(len(array))]
         write_table(tmp_path / "ids.parquet", rows, pa.schema([("doc_id", pa.string())]))
         return Vectors(tmp_path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embedlib import contracts
-from embedlib.contracts import Corpus, Document, Vectors
+from embedlib.contracts import Corpus, Document, Vectors, VectorsInfo
 from embedlib.errors import CorruptArtifact, DataError, MismatchError
 
 
@@ -44,8 +43,10 @@ def test_vectors_in_blocks_equal_all_at_once(tmp_path: Path) -> None:
     for i, part in enumerate(np.split(all_rows, [4, 9])):
         names.append(f"shards/{i}.npy")
         np.save(tmp_path / names[-1], part)
-    info = {"dimension": 4, "count": 11, "model_digest": "m", "shards": names}
-    (tmp_path / "vectors.json").write_text(json.dumps(info))
+    VectorsInfo(
+        dimension=4, dtype="float32", count=11, normalized=False, model_digest="m", encoding={},
+        corpus_digest="c", shards=names, rows=[4, 5, 2],
+    ).write(tmp_path)  # fmt: skip
     vectors = Vectors(tmp_path)
     assert np.array_equal(vectors.load(), all_rows)
     assert np.array_equal(np.vstack([b for _, b in vectors.blocks(rows=3)]), all_rows)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from embedlib.config.training import Adapt, Distil, Merge, Probe
-from embedlib.contracts import PAIRS, Corpus, write_table
+from embedlib.contracts import PAIRS, Corpus, OriginProbe, VectorsInfo, write_table
 from embedlib.errors import ModelError
 from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
@@ -72,12 +72,16 @@ def test_probe_measures_each_origin_and_keeps_what_it_measured(job, pairs):
     assert json.loads((Path(one.out) / "probe.json").read_text())["kept"] == ["good"]
 
 
+def probed(delta, high):
+    return OriginProbe(dev_before=0.5, dev_after=0.5 + delta, delta=delta, low=-1, high=high, n=9, pairs=99)
+
+
 def test_verdict_keeps_labels_noise_and_at_least_one_origin():
-    harm, noise = {"delta": -0.03, "high": -0.01}, {"delta": -0.005, "high": 0.01}
+    harm, noise = probed(-0.03, -0.01), probed(-0.005, 0.01)
     assert verdict({"a": harm, "b": noise}, "ab", margin=0.01) == ["b"]
-    assert verdict({"a": {"delta": -0.02, "high": 0.01}, "b": noise}, "ab", margin=0.01) == ["b"]
+    assert verdict({"a": probed(-0.02, 0.01), "b": noise}, "ab", margin=0.01) == ["b"]
     assert verdict({"label": harm, "b": harm}, ["label", "b"], margin=0.01) == ["label"]
-    assert verdict({"a": harm, "b": {**harm, "delta": -0.02}}, "ab", margin=0.01) == ["b"]
+    assert verdict({"a": harm, "b": probed(-0.02, harm.high)}, "ab", margin=0.01) == ["b"]
     assert verdict({}, ["x", "y"], margin=0.01) == ["x", "y"]
 
 
@@ -120,13 +124,10 @@ def write_vectors(folder: Path, corpus: Path, model: Path) -> Path:
     vectors = encoder.encode_documents(list(Corpus(corpus).texts()))
     (folder / "shards").mkdir(parents=True)
     np.save(folder / "shards" / "0.npy", vectors)
-    info = {
-        "dimension": vectors.shape[1],
-        "count": len(vectors),
-        "model_digest": "m",
-        "shards": ["shards/0.npy"],
-    }
-    write_json(folder / "vectors.json", info)
+    VectorsInfo(
+        dimension=vectors.shape[1], dtype="float32", count=len(vectors), normalized=True,
+        model_digest="m", encoding={}, corpus_digest="c", shards=["shards/0.npy"], rows=[len(vectors)],
+    ).write(folder)  # fmt: skip
     return folder
 
 
