@@ -59,9 +59,7 @@ class ServedModel:
         """Exact search in memory."""
         dimension = self.vectors.dimension
         flat = build_index("Flat", self.vectors, dimension, rng=np.random.default_rng(0))
-        return DenseIndex(
-            flat, VectorRows(self.vectors), SearchSettings(), bool(self.vectors.info["normalized"])
-        )
+        return DenseIndex(flat, VectorRows(self.vectors), SearchSettings(), self.vectors.info.normalized)
 
     @property
     def vectors_mb(self) -> float:
