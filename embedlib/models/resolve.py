@@ -123,6 +123,15 @@ def is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
+def is_static(folder: Path) -> bool:
+    """Whether a model's files say that it is a table of token vectors, without layers."""
+    try:
+        parts = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        return str(parts[0]["type"]).endswith(".StaticEmbedding")
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
 def dimension_of(folder: Path) -> int | None:
     """Components of a model's vectors as its files say, without loading it; None where they do not."""
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from embedlib.errors import ConfigError, DataError, EmbedlibError
 from embedlib.evaluation.measures import parse_measures
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.opening import open_encoder
-from embedlib.models.resolve import dimension_of, is_offline, looks_like_path, resolve_model
+from embedlib.models.resolve import dimension_of, is_offline, is_static, looks_like_path, resolve_model
 from embedlib.stages.sources import found_at
 
 #: What each flow reads of the configuration.
@@ -65,6 +66,7 @@ def preflight(
         "ingest": _ingest,
         "split": _split,
         "evaluate": lambda c: _evaluate(c.evaluate),
+        "train": _train,
         "index": _index,
         "run": _run,
     }
@@ -157,6 +159,18 @@ def _require_judged(folder: Path, split: str) -> None:
     queries_file(folder)
     if split not in (found := qrels_files(folder)):
         raise DataError(f"no judgements of the split {split!r}", found=", ".join(found) or "no qrels at all")
+
+
+def _train(config: Config) -> Iterator[str]:
+    name = config.model.name
+    if is_api_spec(name) or not _is_looked_for_here(name):
+        return
+    with suppress(EmbedlibError):  # told where the model is named
+        if is_static(resolve_model(name)):
+            yield (
+                "model.name: a static model has no layers to train: name a transformer, and "
+                f"`distil.objective: speed` for a static student of it; found {name!r}"
+            )
 
 
 def _index(config: Config) -> Iterator[str]:

@@ -149,6 +149,17 @@ def test_a_model_behind_an_api_is_evaluated_and_never_tuned(docs, monkeypatch):
     assert any("model.name: " in p and "cannot be tuned" in p for p in problems)
 
 
+def test_a_static_model_is_evaluated_and_never_tuned(docs, tmp_path):
+    static = tmp_path / "static"
+    static.mkdir()
+    kind = "sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding"
+    (static / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": kind}]))
+    values = {"ingest": {"source": {"type": "auto", "path": str(docs)}}, "model": {"name": str(static)}}
+    (problem,) = told(values)
+    assert problem.startswith("model.name: a static model has no layers to train")
+    preflight(load_config(values=values), EVALUATE)
+
+
 def test_no_torch_is_needed(tmp_path, docs):
     code = (
         "import sys; from embedlib.config.root import load_config;"
