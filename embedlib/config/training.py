@@ -85,8 +85,8 @@ class Train(Section):
     positives still count as positives wherever they stand in a batch."""
     share: float | None = Field(default=None, gt=0, le=1)
     """Share of the trained weights in the result; the rest are those that training started from. null: of a
-    quarter, a half, three quarters and all, the best on people's dev queries where most examples are
-    labelled, else the smallest that is as good as the best; without such queries all, or a half."""
+    quarter, a half, three quarters and all, the best on people's dev queries; without such queries all where
+    most examples are labelled, else a half."""
     matryoshka: tuple[int, ...] = ()
     """Smaller dimensions trained besides the full one, for example [192, 96]."""
     lora: Lora | None = None

@@ -19,8 +19,6 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 #: The share without such queries, trained on pairs that nobody judged: over four collections a half kept most
 #: of what the model alone gained and cost its fused ranking least where it lost. Labels are trusted whole.
 UNJUDGED, JUDGED = 0.5, 1.0
-#: Mean dev nDCG@10 that a smaller share may lie behind the best where nobody judged the training pairs.
-TOLERANCE = 0.005
 
 
 def average_with_start(
@@ -37,8 +35,7 @@ def average_with_start(
     Args:
         encoder: The trained model.
         start: The weights it started from.
-        share: Share of the trained weights; None: the best on dev, or without labels the smallest that
-            is as good.
+        share: Share of the trained weights; None: the best on dev.
         dev: People's dev queries, if there are any.
         labelled: Most of what it was trained on was judged by people.
         bf16: Dev figures under bf16 autocast.
@@ -57,9 +54,6 @@ def average_with_start(
             figures[tried] = dev_score(dev, encoder, bf16=bf16)[0]
             emit("share", share=tried, value=figures[tried])
     if share is None:
-        if figures:
-            share = choose_share(figures, tolerance=0.0 if labelled else TOLERANCE)
-        else:
-            share = JUDGED if labelled else UNJUDGED
+        share = choose_share(figures, tolerance=0.0) if figures else JUDGED if labelled else UNJUDGED
     module.load_state_dict(interpolate(start, trained, share))
     return share, figures
