@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from embedlib.config.index import Publish
-from embedlib.contracts import Corpus
+from embedlib.contracts import Corpus, Document
 from embedlib.errors import UserError
 from embedlib.evaluation.records import Decision
 from embedlib.index.cleaning import remove_unused
@@ -21,6 +21,10 @@ from embedlib.store import ArtifactRef, Store
 IDS = ("doc_id", "group_id")
 #: Share of the live release's documents below which others are taken for the wrong collection.
 LEAST_SHARED = 0.1
+#: Shared ids whose texts are compared, at most.
+SAMPLED = 200
+#: Share of the shorter text's words that documents of one id have in common.
+ALIKE = 0.5
 
 
 def publish_release(
@@ -72,6 +76,7 @@ def require_same_collection(config: Publish, live: ArtifactRef, corpus: Artifact
     """Refuse documents that are not those of the live release in another state.
 
     Chunks of one document count as that document, so that another chunk length is no other collection.
+    Ids alone do not tell where they are numbers: of a sample that both have, the texts have to be alike.
 
     Args:
         config: Whether the documents may be replaced.
@@ -84,15 +89,40 @@ def require_same_collection(config: Publish, live: ArtifactRef, corpus: Artifact
     if config.replace_documents or live.digest == corpus.digest:
         return
     before, now = (Corpus(ref.path) for ref in (live, corpus))
-    shared = max(len(set(before.column(n)) & set(now.column(n))) / len(set(before.column(n))) for n in IDS)
+    rows = [(_first_rows(before.column(n)), _first_rows(now.column(n))) for n in IDS]
+    old, new = max(rows, key=lambda pair: len(pair[0].keys() & pair[1]) / len(pair[0]))
+    both = sorted(old.keys() & new)
+    shared = len(both) / len(old)
+    remedy = "check --data and --workspace; to put these in their place, add --replace-documents"
     if shared < LEAST_SHARED:
         raise UserError(
             "these are other documents than the live release's",
             where="ingest.source",
             expected=f"at least {LEAST_SHARED:.0%} of the live release's {len(before)} documents",
             found=f"{shared:.1%} of them among the {len(now)} documents read",
-            remedy="check --data and --workspace; to put these in their place, add --replace-documents",
+            remedy=remedy,
         )
+    ids = both[:: -(-len(both) // SAMPLED)]
+    pairs = zip(before.take([old[i] for i in ids]), now.take([new[i] for i in ids]), strict=True)
+    kept = sum(_same_document(a, b) for a, b in pairs) / len(ids)
+    if kept < LEAST_SHARED:
+        raise UserError(
+            "these are other documents than the live release's, under the same ids",
+            where="ingest.source",
+            expected=f"at least {LEAST_SHARED:.0%} of the shared ids with much the same text as before",
+            found=f"{kept:.1%} of {len(ids)} that were compared",
+            remedy=remedy,
+        )
+
+
+def _first_rows(ids: Sequence[str]) -> dict[str, int]:
+    return {name: row for row, name in reversed(list(enumerate(ids)))}
+
+
+def _same_document(before: Document, now: Document) -> bool:
+    """Whether most words of the shorter text stand in the other: edited, cut or lengthened, it keeps them."""
+    first, second = (set(f"{d.title} {d.text}".lower().split()) for d in (before, now))
+    return len(first & second) >= ALIKE * min(len(first), len(second))
 
 
 def best_search(parts: Mapping[str, ArtifactRef | None]) -> SearchPlan:
