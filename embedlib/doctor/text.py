@@ -80,7 +80,7 @@ def check_truncation(lengths: Ints, max_length: int | None) -> Finding:
         return warning(
             "truncation",
             "the end of many documents is never seen by the model",
-            "embedlib run --set ingest.chunk_tokens=200",
+            "embedlib run --set ingest.chunk.max_tokens=200",
             **evidence,
         )
     return fine("truncation", "the model sees (nearly) whole documents", **evidence)
@@ -115,8 +115,8 @@ def check_padding(lengths: Ints, batch_size: int, rng: np.random.Generator) -> F
         "longest": int(lengths.max()),
         "batch": batch_size,
     }
-    if waste > WASTE:
-        shorter = int(np.quantile(lengths, 0.95))
+    shorter = int(np.quantile(lengths, 0.95))
+    if waste > WASTE and shorter < lengths.max():
         return warning(
             "padding",
             "a few long documents make every batch long: most of a training step is padding",

@@ -94,7 +94,7 @@ def check_collapse(vectors: Floats, content_hashes: list[str]) -> Finding:
         return warning(
             "collapse",
             "different documents have the same vector",
-            "embedlib run --set ingest.chunk_tokens=200 (they may be cut off at a common beginning)",
+            "embedlib run --set ingest.chunk.max_tokens=200 (they may be cut off at a common beginning)",
             share=share,
             documents=len(vectors),
         )

@@ -30,12 +30,12 @@ MADE = {"adapt": "adapted", "train": "tuned", "merge": "tuned, merged with the b
 def model_name(model: ArtifactRef) -> str:
     """What people call a model: the one that it comes from, and what was made of it last.
 
-    The fingerprint's beginning where the artifact cannot be read.
+    Where the artifact cannot be read, that is said.
     """
     try:
         line = [ref.manifest for ref in model_line(model)]
     except CorruptArtifact:
-        return model.fingerprint[:12]
+        return "gone or damaged"
     source = next((str(m.summary["source"]) for m in reversed(line) if "source" in m.summary), "a model")
     base = Path(source).name if Path(source).is_absolute() else source
     return ", ".join(filter(None, [base, MADE.get(line[0].stage, "")]))

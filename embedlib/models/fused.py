@@ -149,6 +149,10 @@ class FusedBert:
         self.layers = [_layer(layer, self.heads) for layer in self._model.encoder.layer]
 
 
+#: PyTorch's own, and not promised: another version may not have them.
+_OPERATORS = ("_reorder_linear_weight", "_linear_pointwise")
+
+
 def supports(model: Any) -> bool:
     """Whether a backbone is of the BERT family in the plain form that ``FusedBert`` computes."""
     config: Any = getattr(model, "config", None)
@@ -156,6 +160,7 @@ def supports(model: Any) -> bool:
         type(model).__name__ in _FAMILY
         and type(model).__module__.startswith("transformers.models.")
         and torch.backends.mkldnn.is_available()
+        and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
         and bool(cpu_flags() & {"amx_bf16", "avx512_bf16"})
         and config.hidden_act == "gelu"
         and not config.is_decoder

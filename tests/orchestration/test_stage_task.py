@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,19 @@ def test_a_machines_failure_is_tried_again(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="broken"):
         toys(tmp_path, fail="machine")
     assert CALLS == ["abc", "de", "de"]
+
+
+def test_a_damaged_live_release_does_not_stop_the_run_that_replaces_it(released: Path, caplog) -> None:
+    from prefect.logging import disable_run_logger
+
+    from embedlib.errors import ReleaseError
+    from embedlib.index.catalog import current
+    from tasks.release import live_release
+
+    run = RunContext(workspace=released, key="k")
+    with disable_run_logger():
+        assert live_release.fn(run, optional=True) is not None
+        shutil.rmtree(current(released).ref(released, "model").path)
+        assert live_release.fn(run, optional=True) is None
+        with pytest.raises(ReleaseError, match="model artifact of release 1 is gone"):
+            live_release.fn(run)

@@ -38,6 +38,7 @@ CASES = [
     Case("score is infinite", "no whole number", "test.tsv:4", qrels=QRELS + "q1\td2\tinf\n"),
     Case("score is negative", "no whole number of at least 0", "test.tsv:4", qrels=QRELS + "q1\td2\t-1\n"),
     Case("score is a fraction", "no whole number", "test.tsv:4", qrels=QRELS + "q1\td2\t0.5\n"),
+    Case("score is a million", "below 1000", "test.tsv:4", qrels=QRELS + "q1\td2\t1000000\n"),
     Case("score is empty", "3 columns", "test.tsv:4", qrels=QRELS + "q1\td2\t\n"),
     Case("two columns", "2 columns", "test.tsv:4", qrels=QRELS + "q1\td2\n"),
     Case("five columns", "5 columns", "test.tsv:4", qrels=QRELS + "q1\t0\td2\t1\t7\n"),

@@ -56,3 +56,17 @@ def test_links_within_the_folder_are_followed_and_the_folder_may_be_one(folder: 
     (folder / "b.txt").symlink_to(folder / "inner" / "a.txt")
     (folder.parent / "named").symlink_to(folder)
     assert Corpus(ingest(folder.parent / "named").path).ids == ["b.txt", "inner/a.txt"]
+
+
+def test_an_empty_file_is_named_and_is_no_document(folder: Path, ingest) -> None:
+    (folder / "empty.txt").write_text("")
+    (folder / "blank.md").write_text(" \n")
+    for name in ("b.txt", "c.txt"):
+        (folder / name).write_text(f"the text of {name}")
+    corpus = ingest(folder)
+    assert Corpus(corpus.path).ids == ["b.txt", "c.txt", "inner/a.txt"]
+    named = corpus.read_json("profile.json")["left_out"]["named"]
+    assert {(n["where"], n["reason"]) for n in named} == {
+        ("empty.txt", "empty: it holds nothing"),
+        ("blank.md", "empty: it holds nothing"),
+    }

@@ -66,6 +66,8 @@ def test_a_few_long_texts_waste_every_batch():
     assert found.severity == Severity.WARNING
     assert "model.max_length=" in found.command
     assert check_padding(np.full(1000, 100), 64, RNG(1)).severity == Severity.OK
+    many = np.array([20] * 900 + [256] * 100)
+    assert check_padding(many, 64, RNG(1)).severity == Severity.OK, "no length would be shorter and fit"
 
 
 @pytest.mark.parametrize(

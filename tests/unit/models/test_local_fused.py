@@ -120,6 +120,13 @@ def test_a_model_it_does_not_compute_is_declined(fast):
     assert not supports(None)
 
 
+def test_a_pytorch_without_the_operators_is_not_asked_for_them(fast, monkeypatch):
+    backbone = fast.module[0].auto_model
+    assert supports(backbone)
+    monkeypatch.setattr("embedlib.models.fused._OPERATORS", ("_linear_pointwise", "_no_longer_there"))
+    assert not supports(backbone)
+
+
 def test_the_probe_detects_a_wrong_pass(fast):
     backbone = fast.module[0].auto_model
     assert agrees(fast._fused, backbone)

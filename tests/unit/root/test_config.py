@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +14,7 @@ import embedlib.cli.main  # noqa: F401 (registers the commands)
 from embedlib.cli.app import app, settings
 from embedlib.config.base import Section
 from embedlib.config.example import annotated_example
-from embedlib.config.root import Config, load_config
+from embedlib.config.root import Config, _models_in, load_config
 from embedlib.errors import ConfigError, UserError
 
 
@@ -186,3 +188,18 @@ def test_a_path_from_the_home_folder_is_found_and_a_variable_is_refused(tmp_path
         assert repr(written) in str(caught.value)
     (tmp_path / "odd$name").mkdir()
     assert load_config(values={"workspace": str(tmp_path / "odd$name")}).workspace.name == "odd$name"
+
+
+def test_remedies_name_options_that_there_are() -> None:
+    root = Path(__file__).resolve().parents[3]
+    texts = [
+        path.read_text() for name in ("embedlib", "flows", "tasks") for path in (root / name).rglob("*.py")
+    ]
+    named = {option for text in texts for option in re.findall(r"--set ((?:[a-z_]+\.)+[a-z_]+)", text)}
+    assert len(named) > 5
+    for option in sorted(named):
+        section: Any = Config
+        for part in option.split("."):
+            members = [m for m in _models_in(section) if part in m.model_fields]
+            assert members, f"{option}: no option of that name"
+            section = members[0].model_fields[part].annotation

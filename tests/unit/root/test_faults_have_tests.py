@@ -215,7 +215,34 @@ FAULTS = {
     "a word or a list in place of a section was a traceback": (
         "unit/root/test_config.py::test_something_else_in_place_of_a_section_is_named"
     ),
+    "a path with ~ or a variable was the name of a folder": (
+        "unit/root/test_config.py::test_a_path_from_the_home_folder_is_found_and_a_variable_is_refused"
+    ),
+    "integer ids that two collections share made them one": (
+        "unit/index/test_same_collection.py::"
+        "test_numbers_that_two_collections_share_make_them_no_one_collection"
+    ),
+    "remedies named options that there are not, or the command that was given": (
+        "unit/root/test_config.py::test_remedies_name_options_that_there_are, "
+        "unit/index/test_release.py::test_rollback_to_a_release_that_is_not_there_changes_nothing"
+    ),
+    "a message filled the screen": (
+        "unit/root/test_short_messages.py::test_a_mistake_is_told_in_a_few_lines"
+    ),
     # labels and leftovers
+    "empty files were documents named after themselves": (
+        "unit/corpus/test_nothing_lost.py::test_an_empty_file_is_named_and_is_no_document"
+    ),
+    "a grade of a million took all gain to itself": (
+        "unit/corpus/test_bad_labels.py::test_bad_label_ends_the_run"
+    ),
+    "PyTorch's private operators were called without a look whether they are there": (
+        "unit/models/test_local_fused.py::test_a_pytorch_without_the_operators_is_not_asked_for_them, "
+        "unit/models/test_local_fused.py::test_a_model_it_does_not_compute_is_declined"
+    ),
+    "a damaged live release stopped the run that would have replaced it": (
+        "orchestration/test_stage_task.py::test_a_damaged_live_release_does_not_stop_the_run_that_replaces_it"
+    ),
     "a BEIR folder without labels fell back to derived queries without a word": (
         "unit/corpus/test_bad_labels.py::test_a_beir_folder_without_labels_says_so"
     ),
