@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import field_validator, model_validator
 
 from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.evaluation.statistics import Policy, Statistics
 from embedlib.retrieval.plan import DEFAULT_WEIGHT, Feedback, SearchPlan
 
 
@@ -69,7 +70,7 @@ class Evaluate(Section):
     measures: tuple[str, ...] = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
     """Measures by their ir-measures names."""
 
-    primary: str = "nDCG@10"
+    primary: str = Statistics.primary
     """The measure that decides."""
 
     depth: int = Field(100, ge=1, le=10_000)
@@ -115,10 +116,10 @@ class Evaluate(Section):
     dimensions: tuple[int, ...] = ()
     """Shortened vectors (Matryoshka) that the models are also evaluated at."""
 
-    level: float = Field(0.95, gt=0.5, lt=1)
+    level: float = Field(Statistics.level, gt=0.5, lt=1)
     """Two-sided confidence of all intervals."""
 
-    draws: int = Field(10_000, ge=100, le=1_000_000)
+    draws: int = Field(Statistics.draws, ge=100, le=1_000_000)
     """Resamples of the bootstrap and of the randomization test."""
 
     @property
@@ -162,10 +163,10 @@ class General(Section):
     guards: tuple[Guard, ...] = ()
     """Sets on which no model may lose more than the margin against the baseline."""
 
-    level: float = Field(0.95, gt=0.5, lt=1)
+    level: float = Field(Statistics.level, gt=0.5, lt=1)
     """Two-sided confidence of all intervals."""
 
-    draws: int = Field(10_000, ge=100, le=1_000_000)
+    draws: int = Field(Statistics.draws, ge=100, le=1_000_000)
     """Resamples of the bootstrap."""
 
 
@@ -178,23 +179,23 @@ class Decide(Section):
     approval_timeout_s: int = Field(7 * 86_400, ge=60, json_schema_extra=OPERATIONAL)
     """How long it waits; then the run fails and nothing is published."""
 
-    min_effect: float = Field(0.01, ge=0, le=1)
+    min_effect: float = Field(Policy.min_effect, ge=0, le=1)
     """Least gain of the primary measure over the base (and over the incumbent: above 0)."""
 
-    derived_effect: float = Field(0.02, ge=0, le=1)
+    derived_effect: float = Field(Policy.derived_effect, ge=0, le=1)
     """The same where queries derived from documents decide: they overstate what training brings."""
 
-    min_queries: int = Field(20, ge=2)
+    min_queries: int = Field(Policy.min_queries, ge=2)
     """Fewer answerable test queries than this decide nothing."""
 
-    level: float = Field(0.965, gt=0.5, lt=1)
+    level: float = Field(Policy.level, gt=0.5, lt=1)
     """Two-sided confidence: the randomization test must give p at most 1 - level. A little above the
     intervals' 95%, so that at most 2.5% of candidates without any gain are promoted, with room."""
 
-    slice_floor: float = Field(0.03, ge=0, le=1)
+    slice_floor: float = Field(Policy.slice_floor, ge=0, le=1)
     """Most that a slice of the test queries may lose."""
 
-    slice_queries: int = Field(30, ge=2)
+    slice_queries: int = Field(Policy.slice_queries, ge=2)
     """Smaller slices are shown and not judged."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.index.choose import Demands
 
 
 class Index(Section):
@@ -20,13 +21,13 @@ class Index(Section):
     recall_k: int = Field(10, ge=1, le=1000)
     """The k of the measured recall."""
 
-    memory_mb: float | None = Field(None, gt=0)
+    memory_mb: float | None = Field(Demands.memory_mb, gt=0)
     """Most memory the index may take when searched, in MiB; no limit when empty."""
 
-    latency_ms: float | None = Field(None, gt=0)
+    latency_ms: float | None = Field(Demands.latency_ms, gt=0)
     """Most time one search may take on one thread, in milliseconds; no limit when empty."""
 
-    flat_limit: int = Field(100_000, ge=0)
+    flat_limit: int = Field(Demands.flat_limit, ge=0)
     """Up to this many vectors ``auto`` prefers exact search."""
 
     dimension: int | None = Field(None, ge=1)

@@ -5,33 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from embedlib.config.base import OPERATIONAL, Field, Section
-
-Loss = Literal[
-    "auto",
-    "mnrl",
-    "symmetric-mnrl",
-    "cached-mnrl",
-    "gist",
-    "cached-gist",
-    "triplet",
-    "contrastive",
-    "online-contrastive",
-    "cosine",
-    "cosent",
-    "angle",
-    "margin-mse",
-    "kl",
-]
+from embedlib.training.options import LoraOptions, LossName, TrainOptions
 
 
 class Lora(Section):
     """Low-rank adapters instead of all weights."""
 
-    rank: int = Field(default=16, ge=1, le=512)
+    rank: int = Field(LoraOptions.rank, ge=1, le=512)
     """Rank of the adapters."""
-    alpha: int = Field(default=32, ge=1, le=1024)
+    alpha: int = Field(LoraOptions.alpha, ge=1, le=1024)
     """Scaling numerator; the adapters' output is multiplied by alpha / rank."""
-    dropout: float = Field(default=0.05, ge=0, lt=1)
+    dropout: float = Field(LoraOptions.dropout, ge=0, lt=1)
     """Dropout on the adapters' input."""
 
 
@@ -40,67 +24,67 @@ class Train(Section):
 
     start: Literal["base", "incumbent"] = Field(default="base", json_schema_extra=OPERATIONAL)
     """Which weights training starts from: the base model's, or the live release's (warm start)."""
-    loss: Loss = "auto"
+    loss: LossName = TrainOptions.loss
     """Loss; auto: KL to the teacher when the examples come with one, else in-batch ranking."""
-    scale: float | None = Field(default=None, gt=0, le=1000)
+    scale: float | None = Field(TrainOptions.scale, gt=0, le=1000)
     """Inverse temperature of similarities (20 is a temperature of 0.05); null: the loss's default."""
-    margin: float | None = Field(default=None, gt=0)
+    margin: float | None = Field(TrainOptions.margin, gt=0)
     """Margin of triplet and contrastive losses; null: the loss's default."""
-    distance: Literal["cosine", "euclidean"] = "cosine"
+    distance: Literal["cosine", "euclidean"] = TrainOptions.distance
     """Distance of the triplet loss."""
-    guide: str | None = None
+    guide: str | None = TrainOptions.guide
     """Model that filters false negatives of the GIST losses; null: the model itself before training."""
-    epochs: float | None = Field(default=None, gt=0, le=100)
+    epochs: float | None = Field(TrainOptions.epochs, gt=0, le=100)
     """Passes over the examples; null: 1 where a teacher teaches, else 3 under 1,000 examples, 2 under
     10,000, and 1 otherwise."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(TrainOptions.max_steps, ge=1)
     """Upper bound of optimiser steps; null: 40 where a teacher teaches, else none."""
-    max_tokens: int | None = Field(default=None, ge=1000)
+    max_tokens: int | None = Field(TrainOptions.max_tokens, ge=1000)
     """Upper bound of the tokens of all steps; null: 400,000 where a teacher teaches, which is minutes on
     two cores, else 3,000,000 on a CPU, three quarters of an hour there, and none on a GPU."""
-    max_length: int | None = Field(default=None, ge=8, le=8192)
+    max_length: int | None = Field(TrainOptions.max_length, ge=8, le=8192)
     """Tokens of a text that training reads; null: 128 where a teacher teaches, else what the model reads."""
-    batch_size: int | None = Field(default=None, ge=2, le=65536)
+    batch_size: int | None = Field(TrainOptions.batch_size, ge=2, le=65536)
     """Queries a step over all processes; all documents of the batch are candidates of each. null: 16
     with a teacher, where each query brings four of its own, else 64."""
-    mini_batch_tokens: int | None = Field(default=None, ge=64)
+    mini_batch_tokens: int | None = Field(TrainOptions.mini_batch_tokens, ge=64)
     """Tokens embedded at once; null: what fits the memory."""
-    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    learning_rate: float | None = Field(TrainOptions.learning_rate, gt=0, le=1)
     """Peak learning rate; null: 2e-5 for distillation and for models of 50 million weights or more,
     5e-5 for smaller ones, 2e-4 with LoRA."""
-    warmup: float = Field(default=0.1, ge=0, le=0.9)
+    warmup: float = Field(TrainOptions.warmup, ge=0, le=0.9)
     """Share of the steps in which the learning rate rises."""
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    weight_decay: float = Field(TrainOptions.weight_decay, ge=0, le=1)
     """AdamW weight decay."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(TrainOptions.dropout, ge=0, lt=1)
     """Dropout in training; 0 keeps attention in fused kernels, several times as fast on a CPU."""
-    max_grad_norm: float = Field(default=1.0, ge=0)
+    max_grad_norm: float = Field(TrainOptions.max_grad_norm, ge=0)
     """Gradient clipping norm; 0 is off."""
-    negatives: int | None = Field(default=None, ge=0, le=64)
+    negatives: int | None = Field(TrainOptions.negatives, ge=0, le=64)
     """Hard negatives an example, at most; null: 3 with a teacher, whose scores say how relevant they
     are, else 1: labels are rarely complete, and a false negative costs more than a true one brings; none
     for derived pairs, which nobody judged."""
-    per_query: int | None = Field(default=8, ge=1)
+    per_query: int | None = Field(TrainOptions.per_query, ge=1)
     """Examples of one query an epoch, at most, chosen anew in each epoch; null: all. Its other known
     positives still count as positives wherever they stand in a batch."""
-    share: float | None = Field(default=None, gt=0, le=1)
+    share: float | None = Field(TrainOptions.share, gt=0, le=1)
     """Share of the trained weights in the result; the rest are those that training started from. null: of a
     quarter, a half, three quarters and all, the best on people's dev queries; without such queries all where
     most examples are labelled, else a half."""
-    matryoshka: tuple[int, ...] = ()
+    matryoshka: tuple[int, ...] = TrainOptions.matryoshka
     """Smaller dimensions trained besides the full one, for example [192, 96]."""
     lora: Lora | None = None
     """Train low-rank adapters and merge them into the weights at the end; null: train all weights."""
-    evaluations: int = Field(default=5, ge=1, le=30)
+    evaluations: int = Field(TrainOptions.evaluations, ge=1, le=30)
     """Evaluations on people's dev queries: after the last step, half of the steps, a quarter and so on; the
     best is kept. Without such queries, and with a teacher, the weights at the end are."""
-    patience: int = Field(default=3, ge=0)
+    patience: int = Field(TrainOptions.patience, ge=0)
     """Stop after this many evaluations without a better one; 0: never."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = TrainOptions.precision
     """bf16: bf16 autocast over fp32 weights; auto: where the hardware is faster at it."""
-    dev_documents: int = Field(default=2000, ge=10)
+    dev_documents: int = Field(TrainOptions.dev_documents, ge=10)
     """Documents searched in on dev: the judged ones, filled up with others."""
-    dev_queries: int = Field(default=300, ge=10)
+    dev_queries: int = Field(TrainOptions.dev_queries, ge=10)
     """Dev queries used to choose the checkpoint, at most."""
     checkpoint_s: float = Field(default=60.0, ge=0, json_schema_extra=OPERATIONAL)
     """Seconds between checkpoints; a killed run goes on from the last one."""

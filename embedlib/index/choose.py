@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from embedlib.errors import UserError
@@ -24,7 +25,8 @@ class IndexCandidate(NamedTuple):
     reason: str
 
 
-class Demands(NamedTuple):
+@dataclass(frozen=True)
+class Demands:
     """What is asked of the index; None is no limit."""
 
     flat_limit: int = 100_000

@@ -7,9 +7,10 @@ from typing import Any
 
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows
-from embedlib.evaluation.gate import Policy, decide, first_release
+from embedlib.evaluation.gate import decide, first_release
 from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
+from embedlib.evaluation.statistics import Policy
 from embedlib.fingerprint import digest
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef, Store

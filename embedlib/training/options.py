@@ -41,36 +41,7 @@ class LoraOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to fine-tune.
-
-    Args:
-        loss: Loss name; "auto" is "kl" when the examples come with a teacher, else in-batch ranking.
-        scale: Inverse temperature of similarities; None is 20, or 50 with hard negatives as scores allow.
-        margin: Margin of triplet and contrastive losses; None is the loss's own default.
-        distance: Distance of the triplet loss.
-        guide: Model that filters false negatives of the GIST losses; None is the model itself.
-        epochs: Passes over the examples; None chooses by their number.
-        max_steps: Upper bound of optimiser steps; None is no bound.
-        max_tokens: Upper bound of the tokens of all steps; None chooses by the loss and the device.
-        max_length: Tokens of a text that training reads; None chooses by the loss.
-        batch_size: Queries a step, over all processes; None chooses by the loss.
-        mini_batch_tokens: Tokens embedded at once; None fits memory.
-        learning_rate: Peak rate; None chooses by model size and loss.
-        warmup: Share of the steps with rising rate.
-        weight_decay: AdamW's decay of weight matrices.
-        dropout: Share of activations dropped in training.
-        max_grad_norm: Gradient clipping norm; 0 is off.
-        negatives: Hard negatives an example, at most; None chooses by the loss.
-        per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
-        share: Share of the trained weights in the result; None chooses by the loss.
-        matryoshka: Dimensions trained besides the full one.
-        lora: Train adapters instead of all weights.
-        evaluations: Dev evaluations during the run.
-        patience: Stop after this many evaluations without a better one; 0 never stops early.
-        precision: "bf16" is bf16 autocast over fp32 weights.
-        dev_documents: Documents searched in on dev.
-        dev_queries: Dev queries, at most.
-    """
+    """How to fine-tune; the ``train`` options say what each means."""
 
     loss: LossName = "auto"
     scale: float | None = None
@@ -96,7 +67,7 @@ class TrainOptions:
     evaluations: int = 5
     patience: int = 3
     precision: Precision = "auto"
-    dev_documents: int = 3000
+    dev_documents: int = 2000
     dev_queries: int = 300
 
 

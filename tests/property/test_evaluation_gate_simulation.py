@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from embedlib.evaluation.compare import compare, means
-from embedlib.evaluation.gate import Policy, decide
+from embedlib.evaluation.gate import decide
 from embedlib.evaluation.gate_inputs import GateInputs
+from embedlib.evaluation.statistics import Policy
 from embedlib.retrieval.plan import HYBRID
 
 MEASURE = "nDCG@10"

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.gate import Decision, Policy, decide, first_release
+from embedlib.evaluation.gate import Decision, decide, first_release
 from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.records import GuardFigure, SliceFigure
 from embedlib.evaluation.significance import Interval
+from embedlib.evaluation.statistics import Policy
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID
 
 POLICY = Policy()
