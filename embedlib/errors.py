@@ -75,7 +75,7 @@ class ConfigError(UserError):
         super().__init__(
             head + "".join(f"\n  - {p}" for p in self.problems),
             where=where,
-            remedy=remedy or "`embedlib config` prints every option with an example",
+            remedy=remedy or "`embedlib config --all` prints every option with an example",
         )
 
 

@@ -26,17 +26,18 @@ from embedlib.cli.app import (
 
 @app.command("config")
 def config_(
+    everything: Annotated[bool, typer.Option("--all", help="Print every option.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema instead.")] = False,
     check: Annotated[
         Path | None,
         typer.Option(help="Check this file and all that it names, and print it with every default."),
     ] = None,
 ) -> None:
-    """Print an annotated example of every option, or the JSON schema, or check a file.
+    """Print the first options to know or all of them, annotated, or the JSON schema, or check a file.
 
-    Example: embedlib config > embedlib.yaml
+    Example: embedlib config --all > embedlib.yaml
     """
-    from embedlib.config.example import annotated_example
+    from embedlib.config.example import FIRST, annotated_example
     from embedlib.config.root import Config, load_config
     from embedlib.stages.preflight import preflight
 
@@ -47,7 +48,7 @@ def config_(
         preflight(checked)
         emit_json(checked.model_dump(mode="json"))
     else:
-        typer.echo(annotated_example(Config))
+        typer.echo(annotated_example(Config, None if everything else FIRST))
 
 
 @app.command()

@@ -13,7 +13,7 @@ import yaml
 import embedlib.cli.main  # noqa: F401 (registers the commands)
 from embedlib.cli.app import app, settings
 from embedlib.config.base import Section
-from embedlib.config.example import annotated_example
+from embedlib.config.example import FIRST, annotated_example
 from embedlib.config.root import Config, _models_in, load_config
 from embedlib.errors import ConfigError, UserError
 
@@ -135,6 +135,20 @@ def test_a_workspace_named_in_the_file_is_used_by_every_command_that_reads_one(t
 def test_the_printed_example_is_the_default_configuration() -> None:
     example = yaml.safe_load(annotated_example(Config))
     assert Config.model_validate(example) == Config()
+
+
+def test_the_first_page_is_about_twenty_options_that_exist() -> None:
+    page = annotated_example(Config, FIRST)
+    assert Config.model_validate(yaml.safe_load(page)) == Config()
+    whole = Config().model_dump()
+    for path in FIRST:
+        part = whole
+        for name in path.split("."):
+            assert name in part, path
+            part = part[name]
+    options = re.findall(r"^ *[a-z_]+: ", page, re.M)
+    assert 15 <= len(options) <= 25
+    assert len(options) == len(FIRST)
 
 
 def sections(model: type[Section]) -> list[type[Section]]:
