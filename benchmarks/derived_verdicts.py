@@ -149,7 +149,6 @@ class Judged:
             HYBRID,
             bm25=lambda: self._bm25(dev),
             measure=MEASURE,
-            least_queries=50,
             rng=np.random.default_rng(0),
         ).plan
 

@@ -92,9 +92,6 @@ class Evaluate(Section):
     feedback: bool = False
     """Search a second time with the query moved towards the first documents; ``auto`` may switch it on."""
 
-    plan_queries: int = Field(50, ge=2)
-    """Answerable development queries labelled by people from which ``auto`` chooses."""
-
     rerank: str | None = None
     """Cross-encoder (name or folder) that re-ranks every system's hits; none when empty."""
 
@@ -194,9 +191,6 @@ class Decide(Section):
 
     slice_floor: float = Field(Policy.slice_floor, ge=0, le=1)
     """Most that a slice of the test queries may lose."""
-
-    slice_queries: int = Field(Policy.slice_queries, ge=2)
-    """Smaller slices are shown and not judged."""
 
 
 class Report(Section):

@@ -62,9 +62,6 @@ class Publish(Section):
     canaries: tuple[CanaryQuery, ...] = ()
     """Queries that must find their document before anything is published."""
 
-    canary_k: int = Field(10, ge=1, le=1000)
-    """A canary's document must be among this many hits."""
-
     self_checks: int = Field(20, ge=0, le=1000)
     """Documents that are encoded again and must find themselves and match their stored vectors."""
 

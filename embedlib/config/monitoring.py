@@ -16,8 +16,6 @@ class Monitor(Section):
 
     canaries: int = Field(default=50, ge=1, le=2000, json_schema_extra=OPERATIONAL)
     """Judged queries asked of the live release at each check."""
-    canary_k: int = Field(default=10, ge=1, le=100, json_schema_extra=OPERATIONAL)
-    """A canary is found when an expected document is among so many hits."""
     canary_drop: float = Field(default=0.05, gt=0, le=1, json_schema_extra=OPERATIONAL)
     """Loss of found canaries, as a share, against the baseline taken at publish that counts as degraded."""
     labels: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
@@ -29,10 +27,6 @@ class Monitor(Section):
     query_log: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """Log of real queries (one a line, JSON lines, CSV or TSV, or a folder of JSON lines); null = those that
     `embedlib serve` logged (serve.log_share)."""
-    drift_sample: int = Field(default=500, ge=20, le=5000, json_schema_extra=OPERATIONAL)
-    """Training queries and latest logged queries compared."""
-    drift_alpha: float = Field(default=0.01, gt=0, lt=1, json_schema_extra=OPERATIONAL)
-    """Significance level of the permutation test on the energy distance."""
     drift_effect: float = Field(default=0.05, gt=0, lt=1, json_schema_extra=OPERATIONAL)
     """Energy coefficient (0 = same distribution, 1 = far apart) below which drift does not matter."""
     vocabulary_rise: float = Field(default=0.05, gt=0, lt=1, json_schema_extra=OPERATIONAL)
@@ -53,8 +47,6 @@ class Monitor(Section):
     """Time in which a run that took an event up has to end."""
     attempts: int = Field(default=3, ge=1, le=20, json_schema_extra=OPERATIONAL)
     """How often one event is emitted in all."""
-    history_days: int = Field(default=400, ge=1, json_schema_extra=OPERATIONAL)
-    """Checks older than this are dropped; events and what became of them are kept."""
 
     @model_validator(mode="after")
     def _window_holds_votes(self) -> Monitor:

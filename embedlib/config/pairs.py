@@ -33,12 +33,6 @@ class Seq2Seq(Section):
     """Text set before each document."""
     queries_per_document: int = Field(3, ge=1, le=50)
     """Queries sampled for a document."""
-    top_k: int = Field(25, ge=1)
-    """Tokens that sampling chooses from."""
-    top_p: float = Field(0.95, gt=0, le=1)
-    """Probability mass that sampling chooses from."""
-    max_input_tokens: int = Field(350, ge=16, le=8192)
-    """Tokens of a document that the model reads."""
     max_query_tokens: int = Field(64, ge=4, le=512)
     """Tokens a query may have."""
     max_documents: int = Field(100_000, ge=1)
@@ -65,14 +59,10 @@ class Synthesize(Section):
     of them. A longer training, or one on pairs that a model writes (GPL: 250,000), wants more."""
     sentences_per_document: int = Field(1, ge=1, le=100)
     """Sentences of a document used as queries."""
-    keyword_terms: int = Field(5, ge=1, le=50)
-    """Terms of a keyword query: those of highest BM25 weight in the document."""
     round_trip_k: int = Field(10, ge=0, le=1000)
     """A query stays if its document is among the first so many of BM25 or of the base model; 0: all stay."""
     near_identical: float = Field(0.9, gt=0, le=1)
     """Cosine above which one of two queries is dropped, measured from the mean cosine of unrelated ones."""
-    leak_similarity: float = Field(0.8, gt=0, le=1)
-    """Jaccard similarity of character trigrams with a dev or test query from which a query is dropped."""
     seq2seq: Seq2Seq | None = None
     """Query generation by a seq2seq model."""
     llm: Llm | None = None

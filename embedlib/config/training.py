@@ -109,18 +109,10 @@ class Adapt(Section):
     """Documents a step."""
     learning_rate: float = Field(default=3e-5, gt=0, le=1)
     """Peak learning rate."""
-    mask_probability: float = Field(default=0.15, gt=0, lt=1)
-    """Share of tokens masked (mlm)."""
-    deletion: float = Field(default=0.6, gt=0, lt=1)
-    """Share of words deleted (tsdae)."""
     max_length: int = Field(default=128, ge=8, le=8192)
     """Tokens of a document that are used."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16: bf16 autocast over fp32 weights."""
-    dev_documents: int = Field(default=3000, ge=10)
-    """Documents searched in on dev."""
-    dev_queries: int = Field(default=300, ge=10)
-    """Dev queries of the gate, at most."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
     """Longest run in seconds; null: no limit."""
     stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
@@ -134,10 +126,6 @@ class Merge(Section):
     """Shares of the tuned model that are tried."""
     tolerance: float = Field(default=0.005, ge=0, le=1)
     """How far below the best share's dev nDCG@10 the chosen share may lie: the smallest such share wins."""
-    dev_documents: int = Field(default=3000, ge=10)
-    """Documents searched in on dev."""
-    dev_queries: int = Field(default=300, ge=10)
-    """Dev queries, at most."""
 
 
 class Distil(Section):
@@ -165,10 +153,6 @@ class Distil(Section):
     """Peak learning rate; null: 1e-4, of a static student 3e-3."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16: bf16 autocast over fp32 weights."""
-    dev_documents: int = Field(default=3000, ge=10)
-    """Documents searched in on dev."""
-    dev_queries: int = Field(default=300, ge=10)
-    """Dev queries, at most."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
     """Longest run in seconds; null: no limit."""
     stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
@@ -203,10 +187,6 @@ class Probe(Section):
     """Peak learning rate."""
     margin: float = Field(default=0.01, ge=0, le=1)
     """An origin that loses more than this on dev is dropped, whatever its interval."""
-    dev_documents: int = Field(default=1000, ge=10)
-    """Documents searched in on dev."""
-    dev_queries: int = Field(default=200, ge=10)
-    """Dev queries, at most."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
     """Longest training of one origin in seconds; null: no limit."""
     stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)

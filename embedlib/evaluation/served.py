@@ -21,6 +21,8 @@ from embedlib.retrieval.plan import BM25, DENSE, Feedback, SearchPlan
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
 #: Standard errors of the paired difference by which dev must favour another plan than the prior.
 CLEARLY = 2.0
+#: Answerable dev queries from which a plan is chosen.
+LEAST_QUERIES = 50
 #: Dev queries beyond this number are left out at random.
 MOST_QUERIES = 500
 DEPTH = 100
@@ -52,7 +54,7 @@ def choose_plan(
     *,
     bm25: Callable[[], BM25Index],
     measure: str,
-    least_queries: int,
+    least_queries: int = LEAST_QUERIES,
     rng: np.random.Generator,
 ) -> ChosenPlan:
     """Mode, BM25's weight and feedback of one model, chosen on development queries written by people.

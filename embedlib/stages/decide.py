@@ -67,7 +67,6 @@ def policy_of(config: Decide) -> Policy:
         min_queries=config.min_queries,
         level=config.level,
         slice_floor=config.slice_floor,
-        slice_queries=config.slice_queries,
     )
 
 

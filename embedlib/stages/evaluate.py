@@ -126,7 +126,6 @@ def _plans(
                 config.plan,
                 bm25=bm25,
                 measure=config.primary,
-                least_queries=config.plan_queries,
                 rng=job.generator("plan"),
             )
     return found

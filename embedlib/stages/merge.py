@@ -24,8 +24,6 @@ def run(
     dev = read_dev(
         str(corpus.path),
         str(queries.path),
-        documents=config.dev_documents,
-        most_queries=config.dev_queries,
         seed=job.seed,
     )
     figures: dict[float, float] = {}

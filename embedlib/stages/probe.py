@@ -12,7 +12,7 @@ from embedlib.training.launch import launch
 from embedlib.training.options import TrainingJob
 
 #: Options of the probe that are options of training too.
-SHARED = ("batch_size", "learning_rate", "dev_documents", "dev_queries")
+SHARED = ("batch_size", "learning_rate")
 
 
 def run(
@@ -46,6 +46,8 @@ def run(
             "margin": config.margin,
             "loss": "mnrl",
             "epochs": 1.0,
+            "dev_documents": 1000,
+            "dev_queries": 200,
             **{name: getattr(config, name) for name in SHARED},
         },
     )

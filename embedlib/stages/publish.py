@@ -52,7 +52,6 @@ def publish_release(
     """
     checks = Checks(
         canaries=tuple((c.query, c.doc_id) for c in config.canaries),
-        k=config.canary_k,
         self_checks=config.self_checks,
     )
     terms = Terms(

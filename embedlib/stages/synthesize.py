@@ -109,7 +109,7 @@ class _Making:
     def candidates(self, bm25: BM25Index) -> Iterator[CandidatePair]:
         """Pairs of every origin, as yet unfiltered."""
         config = self.config
-        settings = StructuralSettings(self.origins, config.sentences_per_document, config.keyword_terms)
+        settings = StructuralSettings(self.origins, config.sentences_per_document)
         documents, rng = self.usable(config.max_pairs), self.job.generator("crops")
         for count, pair in enumerate(structural_pairs(documents, settings, bm25.idf, rng), start=1):
             self.job.progress(count, None, "structural pairs")
@@ -123,14 +123,11 @@ class _Making:
         from embedlib.pairs.seq2seq import QueryWriter, Sampling, generated_pairs
 
         sampling = Sampling(
-            options.queries_per_document,
-            options.top_k,
-            options.top_p,
-            options.max_input_tokens,
-            options.max_query_tokens,
-            options.batch_size,
-            options.prompt,
-            self.job.seed,
+            count=options.queries_per_document,
+            max_query_tokens=options.max_query_tokens,
+            batch_size=options.batch_size,
+            prompt=options.prompt,
+            seed=self.job.seed,
         )
         scratch = self.job.scratch / "seq2seq"
         writer = QueryWriter(options.model)
@@ -191,7 +188,7 @@ def _select(making: _Making, queries: Path, model: Path, stored: Vectors) -> Sel
         encode=lambda texts: encoder.encode_queries(texts, progress=making.job.progress),
         bm25=bm25,
         blocks=stored.blocks,
-        limits=FilterThresholds(config.round_trip_k, config.near_identical, config.leak_similarity),
+        limits=FilterThresholds(config.round_trip_k, config.near_identical),
     )
 
 

@@ -41,8 +41,6 @@ def adapt(job: TrainingJob) -> dict[str, Any]:
     dev = read_dev(
         job.inputs["corpus"],
         job.inputs["queries"],
-        documents=options["dev_documents"],
-        most_queries=options["dev_queries"],
         seed=job.seed,
     )
     if dev is None:
@@ -72,10 +70,10 @@ def _train(job: TrainingJob, encoder: LocalEncoder, bf16: bool) -> dict[str, Any
     module.max_seq_length = min(options["max_length"], length or options["max_length"])
     loss: torch.nn.Module
     if options["method"] == "mlm":
-        collate: Any = MaskingCollator(texts, module, share=options["mask_probability"], seed=job.seed)
+        collate: Any = MaskingCollator(texts, module, seed=job.seed)
         loss = MaskedTokens(module, bf16=bf16)
     else:
-        collate = DamagingCollator(texts, module, deletion=options["deletion"], seed=job.seed)
+        collate = DamagingCollator(texts, module, seed=job.seed)
         loss = Denoising(module, int(module.tokenizer.pad_token_id), bf16=bf16)
     sampler = ExampleBatches(
         [(i,) for i in range(len(texts))], batch_size=options["batch_size"], seed=job.seed

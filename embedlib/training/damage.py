@@ -69,7 +69,9 @@ class MaskingCollator:
 
     valid_label_columns: tuple[str, ...] = ()
 
-    def __init__(self, texts: Sequence[str], model: SentenceTransformer, *, share: float, seed: int) -> None:
+    def __init__(
+        self, texts: Sequence[str], model: SentenceTransformer, *, share: float = 0.15, seed: int
+    ) -> None:
         self.texts, self.model, self.share, self.seed = texts, model, share, seed
         tokenizer = model.tokenizer
         if tokenizer.mask_token_id is None:
@@ -107,7 +109,7 @@ class DamagingCollator:
     valid_label_columns: tuple[str, ...] = ()
 
     def __init__(
-        self, texts: Sequence[str], model: SentenceTransformer, *, deletion: float, seed: int
+        self, texts: Sequence[str], model: SentenceTransformer, *, deletion: float = 0.6, seed: int
     ) -> None:
         self.texts, self.model, self.deletion, self.seed = texts, model, deletion, seed
 

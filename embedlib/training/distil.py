@@ -60,8 +60,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     )
     steps = count_steps(sampler.count, options["epochs"] or default_epochs(static=static), None)
     emit("plan", text=f"distillation: {len(texts)} texts, {steps} steps")
-    sizes = {"documents": options["dev_documents"], "most_queries": options["dev_queries"]}
-    dev = read_dev(job.inputs["corpus"], job.inputs["queries"], **sizes, seed=job.seed)
+    dev = read_dev(job.inputs["corpus"], job.inputs["queries"], seed=job.seed)
     numbers: dict[str, Any] = {"texts": len(texts), "steps": steps}
     if dev is not None:
         numbers["dev_teacher"] = dev_score(dev, teacher, bf16=bf16)[0]

@@ -155,7 +155,13 @@ def _arguments(
     )
 
 
-def read_dev(corpus: str, queries: str, *, documents: int, most_queries: int, seed: int) -> DevSet | None:
+#: Documents and queries of a dev set that no option asks for otherwise.
+DEV_DOCUMENTS, DEV_QUERIES = 3000, 300
+
+
+def read_dev(
+    corpus: str, queries: str, *, documents: int = DEV_DOCUMENTS, most_queries: int = DEV_QUERIES, seed: int
+) -> DevSet | None:
     """The dev set of a run: the same choice for the same seed, whatever is trained.
 
     Args:

@@ -95,7 +95,7 @@ def test_probe_stage_does_nothing_when_off_or_with_one_origin(store, refs, pairs
 @pytest.mark.parametrize("method", ["mlm", "tsdae"])
 @pytest.mark.parametrize("helps", [True, False])
 def test_adaptation_is_kept_only_if_dev_does_not_fall(job, tiny_model, method, helps, monkeypatch):
-    config = Adapt(method=method, batch_size=16, learning_rate=1e-3, precision="fp32", dev_documents=60)
+    config = Adapt(method=method, batch_size=16, learning_rate=1e-3, precision="fp32")
     scores = iter([np.full(4, 0.5), np.full(4, 0.6 if helps else 0.4)])
     monkeypatch.setattr(adapting, "dev_score", lambda *args, **kwargs: (0.0, next(scores)))
     one = job("adapt", config.identity())
@@ -112,9 +112,7 @@ def test_adaptation_is_kept_only_if_dev_does_not_fall(job, tiny_model, method, h
 
 
 def test_adaptation_lowers_its_own_loss(job):
-    config = Adapt(
-        method="mlm", epochs=12, batch_size=16, learning_rate=3e-3, precision="fp32", dev_documents=60
-    )
+    config = Adapt(method="mlm", epochs=12, batch_size=16, learning_rate=3e-3, precision="fp32")
     summary = adapt(job("adapt", config.identity()))
     assert summary["loss_last"] < 5.0 < np.log(30522)
 
@@ -138,7 +136,7 @@ def test_a_student_learns_its_teachers_vectors(job, collection, tiny_model, tmp_
     with torch.no_grad():
         other.module.transformers_model.get_input_embeddings().weight.normal_(std=0.02, generator=draws)
     other.save(tmp_path / "other")
-    options = {"epochs": 8, "batch_size": 32, "learning_rate": 5e-3, "precision": "fp32", "dev_documents": 60}
+    options = {"epochs": 8, "batch_size": 32, "learning_rate": 5e-3, "precision": "fp32"}
     config = Distil(student=str(tmp_path / "other"), **options)
     one = job("distil", config.identity() | {"student": config.kind}, vectors=str(vectors))
     summary = distil(one)
@@ -214,7 +212,7 @@ def test_the_smallest_share_within_tolerance_is_chosen():
 
 def test_merge_stage_takes_the_smallest_share_that_is_as_good(store, refs):
     inputs = {name: refs[name] for name in ("corpus", "queries")}
-    config = Merge(dev_documents=100)
+    config = Merge()
     built = run_stage(store, merge.STAGE, config, **inputs, base=refs["model"], tuned=refs["model"])
     found = built.ref.read_json("merge.json")
     assert found["chosen"] == 0.25

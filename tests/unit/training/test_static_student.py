@@ -45,7 +45,7 @@ def test_a_trained_static_student_is_nearer_and_opens_as_a_plain_model(collectio
 
     vectors = write_vectors(tmp_path / "vectors", collection["corpus"], tiny_model)
     (tmp_path / "scratch").mkdir()
-    options = Distil(objective="speed", batch_size=16, precision="fp32", dev_documents=60)
+    options = Distil(objective="speed", batch_size=16, precision="fp32")
     inputs = {**{k: str(v) for k, v in collection.items()}, "vectors": str(vectors)}
     out = tmp_path / "out"
     job = TrainingJob(
