@@ -60,5 +60,5 @@ $(VENV)/.runtime: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,office,dask,ray,postgres]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,office,dask,ray,postgres,qdrant,milvus,lancedb]"
 	touch $@

@@ -15,7 +15,7 @@ from flows.proof import Data, Encoded
 from flows.records import show_records
 from flows.student import distilled
 from tasks import stages
-from tasks.release import emit_event, live_release, publish, register
+from tasks.release import emit_event, live_release, publish, push_index, register
 
 
 @flow(name="distil", flow_run_name=run_name, persist_result=False)
@@ -50,5 +50,7 @@ def distil(config: Config, event: Trigger | None = None) -> str:
             release = publish(run, config, parts, event=as_json(event))
             register(run, config, proof.candidate.model)
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})
+            if config.publish.target:
+                push_index(run, config)
         show_records(run)
     return proof.decision.fingerprint

@@ -24,7 +24,7 @@ from flows.student import wanted_student
 from tasks import stages
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
-from tasks.release import check_documents, emit_event, live_release, publish, register
+from tasks.release import check_documents, emit_event, live_release, publish, push_index, register
 
 
 class Rivals(NamedTuple):
@@ -108,6 +108,8 @@ def lifecycle(
         register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted)
         conclude(run, event, outcome, consent)
+        if config.publish.target:
+            push_index(run, config)
     return Completed(message=f"{outcome.verdict}: {outcome.headline}", data=outcome)
 
 
@@ -171,4 +173,6 @@ def go_live(
     release = publish(run, config, parts, event=as_json(event))
     register(run, config, base.model)
     emit_event(run, "embedlib.release.first", {"release": release.number, "search": str(release.search)})
+    if config.publish.target:
+        push_index(run, config)
     return parts

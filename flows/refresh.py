@@ -15,7 +15,7 @@ from flows.records import show_records
 from tasks import stages
 from tasks.encode import encode
 from tasks.monitor import note_outcome
-from tasks.release import check_documents, emit_event, live_release, publish
+from tasks.release import check_documents, emit_event, live_release, publish, push_index
 
 
 @flow(name="refresh", flow_run_name=run_name, persist_result=False)
@@ -50,4 +50,6 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         show_records(run)
         note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
+        if config.publish.target:
+            push_index(run, config)
     return release.number

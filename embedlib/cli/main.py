@@ -16,7 +16,7 @@ INTERRUPTED = 130
 #: The groups of `embedlib --help`, in their order.
 PANELS = {
     "Make a release": ("demo", "run", "refresh", "distil"),
-    "Use it": ("search", "serve", "releases", "rollback", "verify", "export", "push-model"),
+    "Use it": ("search", "serve", "releases", "rollback", "verify", "export", "push-index", "push-model"),
     "Measure and choose": ("evaluate", "estimate", "recommend"),
     "Keep it running": ("config", "monitor", "doctor", "automations", "deploy", "ui"),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import field_validator
 
-from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.config.base import ENV_NAME, OPERATIONAL, Field, Section
 from embedlib.index.choose import Demands
 
 
@@ -56,11 +59,45 @@ class CanaryQuery(Section):
     """The document that must be among the hits."""
 
 
+class Target(Section):
+    """A vector store that the live release is brought into after every publish."""
+
+    type: Literal["postgres", "qdrant", "milvus", "lancedb"]
+    """The store; its client is an extra of the same name, as in `pip install 'embedlib[qdrant]'`."""
+
+    address: str | None = None
+    """Its URL, without a secret; what holds no `://` is a file or folder. Empty: read from `address_env`."""
+
+    address_env: str = Field("EMBEDLIB_STORE_ADDRESS", pattern=ENV_NAME)
+    """Environment variable that the address is read from, such as one with a database's password."""
+
+    key_env: str | None = Field(None, pattern=ENV_NAME)
+    """Environment variable with the API key of Qdrant or the token of Milvus; null = none."""
+
+    collection: str = Field("embedlib", pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """Name that applications search: an alias, a view or a pointer to the collection that is live."""
+
+    index: Literal["hnsw", "exact"] = "hnsw"
+    """The store's graph index, or none: every vector is compared."""
+
+    batch: int = Field(500, ge=1, le=10_000)
+    """Rows sent at once; fewer where they come to 8 MB before."""
+
+    @field_validator("address")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        """A release remembers it for runs from other folders."""
+        return value if not value or "://" in value else str(Path(value).expanduser().absolute())
+
+
 class Publish(Section):
     """What a release must pass, and how long old ones are kept."""
 
     canaries: tuple[CanaryQuery, ...] = ()
     """Queries that must find their document before anything is published."""
+
+    target: Target | None = None
+    """Vector store to publish into; null = none."""
 
     self_checks: int = Field(20, ge=0, le=1000)
     """Documents that are encoded again and must find themselves and match their stored vectors."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,10 @@ from embedlib.json_file import write_json
 
 FORMATS = ("parquet", "numpy")
 BLOCK = 8192
+#: Most bytes of a Parquet file; a single row may be more.
+FILE_BYTES = 512_000_000
+#: Of which the footer gets this share.
+FOOTER = 0.01
 Dtype = Literal["float32", "float16"]
 
 
@@ -34,8 +39,9 @@ def export_release(
 ) -> dict[str, Any]:
     """Write vectors, ids and, for Parquet, the documents of a release.
 
-    Parquet: ``vectors.parquet`` with doc_id, vector (fixed-size list), title, text, source, group_id,
-    metadata. NumPy: ``vectors.npy`` [n, d] and ``ids.npy`` [n] (fixed-width unicode, no pickle).
+    Parquet: ``vectors-00000.parquet`` and so on, of at most ``FILE_BYTES`` each, with doc_id, vector
+    (fixed-size list), title, text, source, group_id, metadata. NumPy: ``vectors.npy`` [n, d] and
+    ``ids.npy`` [n] (fixed-width unicode, no pickle).
     Both: ``export.json`` with count, dimension, dtype, metric, release and model.
 
     Args:
@@ -98,13 +104,13 @@ def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> d
         "metric": "inner product",
         "normalized": vectors.info.normalized,
         "format": fmt,
+        "files": sorted(path.name for path in out.iterdir()),
     }
     write_json(out / "export.json", info)
     return info
 
 
 def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:
-    path = out / "vectors.parquet"
     item = pa.float32() if dtype == np.float32 else pa.float16()
     texts = ("title", "text", "source", "group_id", "metadata")
     schema = pa.schema(
@@ -112,15 +118,57 @@ def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[
         + [(name, pa.string()) for name in texts]
     )
     rows, start = VectorRows(vectors), 0
-    with pq.ParquetFile(corpus.path) as source, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetFile(corpus.path) as source, _Files(out, schema) as files:
         for documents in source.iter_batches(batch_size=BLOCK):
             block = rows.take(np.arange(start, start + len(documents)))
             flat = pa.array(block.astype(dtype).ravel(), type=item)
             columns = [documents.column("doc_id"), pa.FixedSizeListArray.from_arrays(flat, vectors.dimension)]
             columns += [documents.column(name) for name in texts]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            files.write(pa.RecordBatch.from_arrays(columns, schema=schema))
             start += len(documents)
-    return int(pq.read_metadata(path).num_rows)
+    return sum(pq.read_metadata(path).num_rows for path in out.glob("*.parquet"))
+
+
+class _Files:
+    """Parquet files of at most ``FILE_BYTES``, one open at a time, a row group each ``write``.
+
+    Args:
+        out: Their folder.
+        schema: Of every file.
+    """
+
+    def __init__(self, out: Path, schema: pa.Schema) -> None:
+        self.out, self.schema = out, schema
+        self._open = ExitStack()
+        self._count = 0
+        self._next()
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows, to another file where they might not fit; halved until they fit into one."""
+        room = FILE_BYTES * (1 - FOOTER)
+        if batch.nbytes > room and len(batch) > 1:
+            half = len(batch) // 2
+            self.write(batch.slice(0, half))
+            self.write(batch.slice(half))
+            return
+        if self._sink.tell() + batch.nbytes > room and self._rows:
+            self._next()
+        self._writer.write_batch(batch)
+        self._rows += len(batch)
+
+    def _next(self) -> None:
+        self._open.close()
+        self._sink = self._open.enter_context(
+            pa.OSFile(str(self.out / f"vectors-{self._count:05d}.parquet"), "wb")
+        )
+        self._writer = self._open.enter_context(pq.ParquetWriter(self._sink, self.schema, compression="zstd"))
+        self._count, self._rows = self._count + 1, 0
 
 
 def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:

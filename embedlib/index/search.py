@@ -17,7 +17,7 @@ from embedlib.index.catalog import Release, current_number
 from embedlib.index.dense import truncate
 from embedlib.index.filters import Filters
 from embedlib.index.release_lock import ReleaseLock, lock_current
-from embedlib.index.snapshot import Encoders, Snapshot
+from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot
 from embedlib.index.snippets import snippet
 from embedlib.models.encoder import Encoder, check_texts
 from embedlib.retrieval.hits import NO_ROW, Hits
@@ -279,9 +279,9 @@ class Searcher:
             )
         return self._opened(hold)
 
-    def _opened(self, hold: ReleaseLock) -> Snapshot:
+    def _opened(self, hold: ReleaseLock, dense: DenseSearch | None = None) -> Snapshot:
         try:
-            snapshot = Snapshot(self.root, hold, self._encoders)
+            snapshot = Snapshot(self.root, hold, self._encoders, dense)
             return snapshot if self._on_demand else snapshot.open_all()
         except BaseException:
             hold.close()

@@ -30,6 +30,9 @@ from embedlib.retrieval.moments import VectorMoments
 from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.store import ArtifactRef
 
+#: Hits of query vectors [q, d], k a query.
+DenseSearch = Callable[[Floats, int], Hits]
+
 #: A filter that leaves at most this many documents is answered exactly, over their vectors alone.
 EXACT_FILTER = 20_000
 
@@ -41,13 +44,17 @@ class Snapshot:
         root: The workspace.
         hold: A hold on the release; the snapshot keeps it until nothing refers to the snapshot.
         encoders: Loaded models by content digest, shared with other snapshots.
+        dense: Who answers the dense ranking, given query vectors [q, d] and k; the release's own index
+            when None.
 
     Raises:
         MismatchError: Model and index do not belong together, or are not those of the release.
         CorruptArtifact: A file is missing or damaged.
     """
 
-    def __init__(self, root: Path, hold: ReleaseLock, encoders: Encoders) -> None:
+    def __init__(
+        self, root: Path, hold: ReleaseLock, encoders: Encoders, dense: DenseSearch | None = None
+    ) -> None:
         self._hold = hold
         self.number = hold.number
         self.release = read_release(root, hold.number)
@@ -55,6 +62,7 @@ class Snapshot:
         model, index, vectors = (self.release.ref(root, name) for name in ("model", "index", "vectors"))
         self.info = _require_pair(self.release, model, index)
         self._encoders, self._model, self._vectors = encoders, model, vectors
+        self._dense_search = dense
         self.documents = Documents(index.path)
         _require_count(self.documents, self.info, index)
         self.filter = MetadataFilter(self.documents)
@@ -123,11 +131,12 @@ class Snapshot:
         )
 
     def _dense(self, vectors: Floats, k: int, allowed: Rows | None) -> Hits:
+        search = self._dense_search or self.dense_index.search
         if allowed is None:
-            return self.dense_index.search(vectors, k)
+            return search(vectors, k)
         if len(allowed) <= EXACT_FILTER:
             return _exact_among(self.dense_index, vectors, allowed, k)
-        return _oversampled(self.dense_index, vectors, allowed, k)
+        return _oversampled(search, len(self), vectors, allowed, k)
 
     def _lexical(self, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None) -> Lexical:
         return lexical_scores(self._open_bm25(), queries, k, rows, allowed)
@@ -207,16 +216,16 @@ def _exact_among(index: DenseIndex, queries: Floats, allowed: Rows, k: int) -> H
     return Hits(np.where(hits.rows == NO_ROW, NO_ROW, allowed[hits.rows]), hits.scores)
 
 
-def _oversampled(index: DenseIndex, queries: Floats, allowed: Rows, k: int) -> Hits:
-    """Ask the index for more than k, drop what is not allowed, and ask for more while k are not reached."""
+def _oversampled(search: DenseSearch, count: int, queries: Floats, allowed: Rows, k: int) -> Hits:
+    """Ask for more than k of ``count``, drop what is not allowed, and ask on while k are not reached."""
     wanted = min(k, len(allowed))
-    is_allowed = np.zeros(len(index), dtype=bool)
+    is_allowed = np.zeros(count, dtype=bool)
     is_allowed[allowed] = True
-    depth = 2 * wanted * len(index) // len(allowed)
+    depth = 2 * wanted * count // len(allowed)
     while True:
-        hits = index.search(queries, depth)
+        hits = search(queries, depth)
         keep = (hits.rows != NO_ROW) & is_allowed[hits.rows]
-        if (keep.sum(axis=1) >= wanted).all() or depth >= len(index):
+        if (keep.sum(axis=1) >= wanted).all() or depth >= count:
             return _compact(hits, keep, wanted)
         depth *= 4
 

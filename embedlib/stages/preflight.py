@@ -24,7 +24,9 @@ from embedlib.evaluation.measures import parse_measures
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.opening import open_encoder
 from embedlib.models.resolve import dimension_of, is_offline, is_static, looks_like_path, resolve_model
+from embedlib.stages.push import address_of
 from embedlib.stages.sources import found_at
+from embedlib.stores.connect import CLIENTS
 
 #: What each flow reads of the configuration.
 LIFECYCLE = tuple(name for name in Config.model_fields if name not in ("monitor", "serve"))
@@ -68,6 +70,7 @@ def preflight(
         "evaluate": lambda c: _evaluate(c.evaluate),
         "train": _train,
         "index": _index,
+        "publish": _publish,
         "run": _run,
     }
     problems = [
@@ -193,6 +196,14 @@ def _run(config: Config) -> Iterator[str]:
     if package and find_spec(package) is None:
         engine = config.run.task_runner
         yield f"run.task_runner: {engine!r} needs: pip install 'embedlib[{engine}]'"
+
+
+def _publish(config: Config) -> Iterator[str]:
+    target = config.publish.target
+    if target is not None:
+        yield from _told("publish.target", address_of, target)
+        if find_spec(CLIENTS[target.type]) is None:
+            yield f"publish.target.type: {target.type!r} needs: pip install 'embedlib[{target.type}]'"
 
 
 def _told(option: str, check: Callable[..., Any], *arguments: Any) -> Iterator[str]:

@@ -50,12 +50,8 @@ def publish_release(
         configuration: Options that later runs in this workspace start from.
         why: For the audit trail.
     """
-    checks = Checks(
-        canaries=tuple((c.query, c.doc_id) for c in config.canaries),
-        self_checks=config.self_checks,
-    )
     terms = Terms(
-        checks=checks,
+        checks=checks_of(config),
         approval=approval,
         figures=figures or {},
         search=best_search(parts),
@@ -69,6 +65,14 @@ def publish_release(
     if config.artifact_days is not None:
         remove_unused(Store(root), older_than_days=config.artifact_days)
     return release
+
+
+def checks_of(config: Publish) -> Checks:
+    """What an index must pass."""
+    return Checks(
+        canaries=tuple((c.query, c.doc_id) for c in config.canaries),
+        self_checks=config.self_checks,
+    )
 
 
 def require_same_collection(config: Publish, live: ArtifactRef, corpus: ArtifactRef) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[st
         "train": {"epochs": 1, "batch_size": 16},
         "evaluate": {"guards": []},
     }
+    if find_spec("lancedb") is not None:
+        values["publish"] = {"target": {"type": "lancedb", "address": str(folder / "lance")}}
     config = load_config(values=values)
     return {"config": config, "folder": folder, "outcome": lifecycle(config=config)}
 
@@ -89,6 +92,7 @@ def stage_states(flow_name: str) -> dict[str, str]:
         "check documents",
         "live release",
         "publish",
+        "push index",
         "register",
         "emit event",
         "check release",
@@ -242,6 +246,25 @@ def test_other_documents_take_no_release_s_place_unless_told_to(world: dict[str,
     assert refresh(remembered) == number
     with pytest.raises(UserError, match="other documents"):
         refresh(world["config"])
+
+
+def test_the_vector_store_has_followed_every_publish_and_follows_a_rollback(world: dict[str, Any]) -> None:
+    from embedlib.cli.live import rollback
+    from embedlib.index.catalog import current
+    from embedlib.stages.push import open_target
+    from embedlib.stores.searcher import live_collection
+
+    pytest.importorskip("lancedb")
+    root, target = world["config"].workspace, world["config"].publish.target
+    for _ in range(2):
+        release = current(root)
+        with open_target(target) as store:
+            _, info = live_collection(store)
+            known = store.collections()
+        assert (info.release, info.search) == (release.number, release.search)
+        assert info.model_digest == release.model.digest
+        assert sorted(other.release for other in known.values())[-1] >= info.release
+        rollback(workspace=root)
 
 
 def test_mlflow_has_the_run(world: dict[str, Any]) -> None:

@@ -242,7 +242,7 @@ def _comparable(hits: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 def _exported(folder: Path) -> np.ndarray:
-    return np.stack(pq.read_table(folder / "vectors.parquet")["vector"].to_pylist())
+    return np.stack(pq.read_table(sorted(folder.glob("*.parquet")))["vector"].to_pylist())
 
 
 def _look(path: Path) -> object:

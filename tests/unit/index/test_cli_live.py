@@ -126,7 +126,7 @@ def test_an_export_into_an_empty_folder_or_a_link_to_one(two, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("empty")
     assert call(two, "export", str(tmp_path / "link")).exit_code == 0
-    assert (tmp_path / "empty" / "vectors.parquet").is_file()
+    assert (tmp_path / "empty" / "vectors-00000.parquet").is_file()
     assert call(two, "export", str(tmp_path / "new" / "deep")).exit_code == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from index_workspace import Workspace, words
@@ -26,7 +27,7 @@ def parts(workspace: Workspace):
 def test_parquet_holds_ids_vectors_and_texts_in_corpus_order(workspace, parts, tmp_path, dtype, monkeypatch):
     monkeypatch.setattr(export, "BLOCK", 7)
     info = export_release(workspace.root, tmp_path / "out", dtype=dtype)
-    table = pq.read_table(tmp_path / "out" / "vectors.parquet")
+    table = pq.read_table(tmp_path / "out" / "vectors-00000.parquet")
     corpus = Corpus(parts["corpus"].path)
     assert table["doc_id"].to_pylist() == corpus.ids
     assert table["text"].to_pylist() == corpus.column("text")
@@ -38,6 +39,28 @@ def test_parquet_holds_ids_vectors_and_texts_in_corpus_order(workspace, parts, t
     np.testing.assert_allclose(vectors, Vectors(parts["vectors"].path).load(), atol=1e-3)
     assert info == json.loads((tmp_path / "out" / "export.json").read_text())
     assert (info["count"], info["dimension"], info["release"]) == (50, 27, 1)
+
+
+@pytest.mark.parametrize("limit", [60_000, 150_000])
+def test_no_parquet_file_is_larger_than_the_limit(workspace, tmp_path, monkeypatch, limit):
+    rng = np.random.default_rng(0)
+    texts = {f"d{i:03d}": bytes(rng.integers(97, 123, int(size), np.uint8)).decode() for i, size in
+             enumerate(rng.integers(1, 9_000, 60))}  # fmt: skip
+    workspace.publish(workspace.parts(texts))
+    monkeypatch.setattr(export, "FILE_BYTES", limit)
+    monkeypatch.setattr(export, "FOOTER", 3_000 / limit)
+    info = export_release(workspace.root, tmp_path / "out")
+    files = sorted((tmp_path / "out").glob("*.parquet"))
+    assert (
+        [path.name for path in files]
+        == info["files"]
+        == [f"vectors-{i:05d}.parquet" for i in range(len(files))]
+    )
+    sizes = [path.stat().st_size for path in files]
+    assert max(sizes) <= limit
+    assert len(files) <= 2 + 2 * sum(sizes) // limit
+    table = pa.concat_tables(pq.read_table(path) for path in files)
+    assert dict(zip(table["doc_id"].to_pylist(), table["text"].to_pylist(), strict=True)) == texts
 
 
 def test_numpy_needs_no_pickle(workspace, parts, tmp_path):

@@ -38,6 +38,11 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "rollback": (["-w", "WORKSPACE", "--to", "1"], {0}, ["release 1 is live"]),
     "verify": (["-w", "WORKSPACE"], {0}, ["artifacts", "0 damaged"]),
     "export": (["OUT", "-w", "WORKSPACE"], {0}, ["160 vectors in"]),
+    "push-index": (
+        ["-w", "WORKSPACE", "-s", "publish.target.type=lancedb", "-s", "publish.target.address=OUT"],
+        {0},
+        ["release 1 answers as embedlib_0001: 160 rows sent, 0 deleted"],
+    ),
     "push-model": (["acme/m", "-w", "WORKSPACE", "--dry-run"], {0}, ["acme/m", "README.md"]),
     "serve": (["-w", "WORKSPACE"], {0}, ["serving"]),
     "estimate": (["-w", "WORKSPACE"], {0}, ["documents have no vector", "MB of vectors"]),
