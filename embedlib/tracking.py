@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 from embedlib.disk import file_lock, write_atomic
 from embedlib.errors import ServiceError
 from embedlib.redact import redact
-from embedlib.tracking_store import default_uri, follow_moved_workspace, ui_address
+from embedlib.tracking_store import TRAINING_VIEW, default_uri, follow_moved_workspace, ui_address
 
 logger = logging.getLogger(__name__)
 
@@ -91,20 +91,21 @@ class Tracker:
         experiment = (self.outbox / "experiment_id").read_text()
         ui = self.uri if self.uri.startswith("http") else ui_address(self.root)
         if ui:
-            return f"{redact(ui).rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
-        return f"{self.run_id} in the experiment {self.experiment}; `embedlib ui` shows it"
+            return f"{redact(ui).rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}?{TRAINING_VIEW}"
+        return f"{self.run_id} in the experiment {self.experiment}, which embedlib ui shows"
 
     def start(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Open the run with its parameters (nested values are flattened with dots) and tags."""
         self._put({"do": "start", "name": name, "params": _flatten(params), "tags": dict(tags)})
 
     def figures(self, prefix: str, values: Mapping[str, Any]) -> None:
-        """Record every finite number in ``values`` as a metric ``prefix.path``, every text as a parameter.
+        """Record every finite number in ``values`` as a metric ``prefix/path``, every text as a parameter.
 
-        Tags are for what a person filters by, see ``describe``; texts and digests would crowd them out.
+        MLflow shows the metrics of one prefix as a section of their own. Tags are for what a person
+        filters by, see ``describe``; texts and digests would crowd them out.
         """
         flat = _flatten(values)
-        metrics = {f"{prefix}.{k}": float(v) for k, v in flat.items() if _is_number(v)}
+        metrics = {f"{prefix}/{k}": float(v) for k, v in flat.items() if _is_number(v)}
         texts = {f"{prefix}.{k}": str(v)[:500] for k, v in flat.items() if isinstance(v, str | bool)}
         self._put({"do": "figures", "metrics": metrics, "texts": texts})
 
@@ -124,11 +125,14 @@ class Tracker:
         """Record files under the artifact path ``folder``; they must stay where they are until sent."""
         self._put({"do": "files", "folder": folder, "paths": [str(p) for p in paths]})
 
-    def model(self, path: Path, *, name: str, digest: str, alias: str = "champion") -> None:
+    def model(
+        self, path: Path, *, name: str, digest: str, description: str = "", alias: str = "champion"
+    ) -> None:
         """Register a sentence-transformers folder as a new version and point the alias to it."""
         import mlflow.sentence_transformers  # noqa: F401 - not in a thread, see ``flush_soon``
 
-        self._put({"do": "model", "path": str(path), "name": name, "digest": digest, "alias": alias})
+        version = {"path": str(path), "name": name, "digest": digest, "description": description}
+        self._put({"do": "model", **version, "alias": alias})
 
     def finish(self, status: Status = "FINISHED") -> Flushed:
         """Close the run and send everything that waits, of earlier runs too."""
@@ -263,12 +267,13 @@ class Tracker:
             else:
                 logger.warning("MLflow: %s is gone and was not recorded", path)
 
-    def _send_model(self, path: str, name: str, digest: str, alias: str) -> None:
+    def _send_model(self, path: str, name: str, digest: str, description: str, alias: str) -> None:
         client = self._client()
-        version = _registered_version(client, name, digest) or self._register(path, name, digest)
+        known = _registered_version(client, name, digest)
+        version = known or self._register(path, name, digest, description)
         client.set_registered_model_alias(name, alias, version)
 
-    def _register(self, path: str, name: str, digest: str) -> str:
+    def _register(self, path: str, name: str, digest: str, description: str) -> str:
         import mlflow
         import numpy as np
         from mlflow.models import infer_signature
@@ -285,7 +290,7 @@ class Tracker:
                 pip_requirements=["sentence-transformers", "torch"],
                 signature=infer_signature(["text"], vector),
             )
-        return _new_version(self._client(), name, info.model_id, {"embedlib.digest": digest})
+        return _new_version(self._client(), name, info.model_id, digest, description)
 
     def _send_finish(self, status: Status) -> None:
         self._client().set_terminated(self._open_run(), status)
@@ -347,7 +352,7 @@ def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None
     return version is not None
 
 
-def _new_version(client: Any, name: str, model_id: str, tags: Mapping[str, str]) -> str:
+def _new_version(client: Any, name: str, model_id: str, digest: str, description: str) -> str:
     """Register a logged model, without what MLflow's own function prints on the terminal meanwhile."""
     from mlflow.exceptions import MlflowException
 
@@ -358,7 +363,13 @@ def _new_version(client: Any, name: str, model_id: str, tags: Mapping[str, str])
             raise
     model = client.get_logged_model(model_id)
     made = client.create_model_version(
-        name, f"models:/{model_id}", model.source_run_id, dict(tags), await_creation_for=0, model_id=model_id
+        name,
+        f"models:/{model_id}",
+        model.source_run_id,
+        {"embedlib.digest": digest},
+        description=description or None,
+        await_creation_for=0,
+        model_id=model_id,
     )
     return str(made.version)
 

@@ -13,6 +13,8 @@ from embedlib.errors import UserError
 logger = logging.getLogger(__name__)
 
 _UI = Path("tracking") / "ui-address"
+#: Lets MLflow's pages open as those of trainings; without it they are about prompts and traces.
+TRAINING_VIEW = "workflowType=machine_learning"
 #: Where MLflow's own database keeps addresses of files.
 PLACES = (
     ("experiments", "artifact_location"),

@@ -110,7 +110,7 @@ def lifecycle(
         conclude(run, event, outcome, consent)
         if config.publish.target:
             push_index(run, config)
-    return Completed(message=f"{outcome.verdict}: {outcome.headline}", data=outcome)
+    return Completed(message=outcome.headline, data=outcome)
 
 
 def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consent: Approval | None) -> None:

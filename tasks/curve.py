@@ -21,7 +21,7 @@ def tracked_curve(tracker: Tracker, stage: str) -> Curve:
     def tell(name: str, step: int, value: float) -> None:
         nonlocal sent
         try:
-            tracker.point(f"{stage}.{name}", step, value)
+            tracker.point(f"{stage}/{name}", step, value)
             if time.monotonic() - sent >= EVERY_S:
                 sent = time.monotonic()
                 tracker.flush_soon()

@@ -101,7 +101,8 @@ def push_index(run: RunContext, config: Config) -> None:
 def register(run: RunContext, config: Config, model: ArtifactRef) -> None:
     """Make the published model the registry's ``champion``, while the run goes on."""
     if config.tracking.register_model:
-        run.tracker.model(model.path, name=config.tracking.model_name, digest=model.digest)
+        name, digest = config.tracking.model_name, model.digest
+        run.tracker.model(model.path, name=name, digest=digest, description=model_name(model))
         run.tracker.flush_soon()
 
 

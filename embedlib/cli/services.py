@@ -18,7 +18,7 @@ from embedlib.config.live import live_values
 from embedlib.errors import ServiceError
 from embedlib.loopback import HOST, own_origins, server_command
 from embedlib.process import child_environment, module_command
-from embedlib.tracking_store import default_uri, note_ui
+from embedlib.tracking_store import TRAINING_VIEW, default_uri, note_ui
 
 #: The work pool of the deployments.
 POOL = "embedlib"
@@ -50,7 +50,9 @@ def serve(workspace: Path, *, prefect_port: int, mlflow_port: int, pool: str) ->
         if pool:
             team = {"MLFLOW_TRACKING_URI": mlflow} if "MLFLOW_BACKEND_STORE_URI" in os.environ else {}
             running["worker"] = _start(worker_command(pool), env | team, logs / "worker.log")
-        typer.echo(f"Prefect  http://{HOST}:{prefect_port}\nMLflow   {mlflow}\nlogs     {logs}")
+        typer.echo(
+            f"Prefect  http://{HOST}:{prefect_port}\nMLflow   {mlflow}/#/?{TRAINING_VIEW}\nlogs     {logs}"
+        )
         if pool == POOL:
             os.environ["PREFECT_API_URL"] = api
             deploy_own(root)

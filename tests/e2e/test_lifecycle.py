@@ -279,16 +279,16 @@ def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
     first = runs[0]
     assert first.info.status == "FINISHED"
     assert first.data.params["train.batch_size"] == "16"
-    assert any(name.startswith("train.") for name in first.data.metrics)
+    assert any(name.startswith("train/") for name in first.data.metrics)
     files = {f.path for f in client.list_artifacts(first.info.run_id)}
     assert {"report", "decide tuned"} <= files
     assert first.data.tags["verdict"] == world["outcome"].verdict
     assert first.data.tags["mlflow.note.content"].startswith("**")
     assert first.data.tags["summary"] == world["outcome"].headline
-    curve = client.get_metric_history(first.info.run_id, "train.loss")
+    curve = client.get_metric_history(first.info.run_id, "train/loss")
     assert len({point.step for point in curve}) == len(curve) > 1
     written = {point.timestamp for point in curve}
-    ended = client.get_metric_history(first.info.run_id, "train.seconds")[0].timestamp
+    ended = client.get_metric_history(first.info.run_id, "train/seconds")[0].timestamp
     assert min(written) < ended, "they came while it trained"
     live = client.get_model_version_by_alias("embedlib", "champion")
     assert live.tags["embedlib.digest"] == current(world["config"].workspace).parts["model"].digest

@@ -46,7 +46,7 @@ def test_a_run_is_recorded_and_closed(tmp_path: Path) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params == {"train.epochs": "2", "evaluate.note": "fine"}
     assert run.data.tags.keys() == {"flow", "mlflow.runName"}
-    assert run.data.metrics == {"evaluate.nDCG_at_10": 0.5, "evaluate.nested.p": 0.01}
+    assert run.data.metrics == {"evaluate/nDCG_at_10": 0.5, "evaluate/nested.p": 0.01}
     assert list((tmp_path / "mlartifacts").rglob("report.html"))
 
 
@@ -59,7 +59,7 @@ def test_in_the_background_everything_is_sent_once_and_in_order(tmp_path: Path) 
         tracker.figures("stage", {"value": value})
         tracker.flush_soon()
     assert tracker.finish().waiting == 0
-    history = MlflowClient(default_uri(tmp_path)).get_metric_history(tracker.run_id, "stage.value")
+    history = MlflowClient(default_uri(tmp_path)).get_metric_history(tracker.run_id, "stage/value")
     assert [metric.value for metric in history] == [0, 1, 2, 3, 4]
 
 
@@ -106,7 +106,7 @@ def test_an_absent_server_costs_nothing_and_is_told_later(tmp_path: Path) -> Non
     later = Tracker(tmp_path, "run-2")
     later.start("second", params={}, tags={})
     later.finish()
-    assert read(tmp_path, Tracker(tmp_path, "run-1")).data.metrics == {"x.y": 1.0}
+    assert read(tmp_path, Tracker(tmp_path, "run-1")).data.metrics == {"x/y": 1.0}
     assert Tracker(tmp_path, "run-1").flush() == (0, 0, "")
 
 
@@ -118,7 +118,9 @@ def test_a_run_has_a_page_where_a_ui_is_known(tmp_path: Path) -> None:
     assert tracker.address.startswith(f"{tracker.run_id} in the experiment embedlib")
     note_ui(tmp_path, "http://127.0.0.1:5000")
     experiment = read(tmp_path, tracker).info.experiment_id
-    assert tracker.address == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{tracker.run_id}"
+    page, _, view = tracker.address.partition("?")
+    assert page == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{tracker.run_id}"
+    assert view == "workflowType=machine_learning"
 
 
 def test_a_stage_tried_again_holds_nothing_up(tmp_path: Path) -> None:
@@ -138,12 +140,13 @@ def test_a_model_is_registered_once_and_the_alias_follows(
     for key in ("one", "two"):
         tracker = Tracker(tmp_path, key)
         tracker.start(key, params={}, tags={})
-        tracker.model(tiny_model, name="embedlib", digest="d1")
+        tracker.model(tiny_model, name="embedlib", digest="d1", description="small, tuned")
         assert tracker.finish().waiting == 0
     client = MlflowClient(default_uri(tmp_path))
     assert len(client.search_model_versions("name = 'embedlib'")) == 1
     version = client.get_model_version_by_alias("embedlib", "champion")
     assert version.tags["embedlib.digest"] == "d1"
+    assert version.description == "small, tuned"
     assert version.run_id == Tracker(tmp_path, "one").run_id
     assert capfd.readouterr() == ("", ""), "a terminal shows nothing of it"
 
