@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -23,7 +24,9 @@ FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 QUIET_S = 30.0
 STARTING = "starting"
 #: How many of a curve's last values a person wants to see.
-SHOWN = {"dev.nDCG@10": 5, "loss": 1}
+SHOWN = {"dev.nDCG@10": 4, "loss": 1}
+#: Columns from which on there is room for bars.
+WIDE = 100
 STYLES = {"done": "green", "reused": "cyan", "failed": "red"}
 
 
@@ -84,14 +87,14 @@ def _of_prefect(record: logging.LogRecord) -> bool:
 class _Bars:
     """A line a stage: its state, bar, rate and time left; redrawn in place."""
 
-    def __init__(self, screen: object) -> None:
+    def __init__(self, screen: Console) -> None:
         self._bars = Progress(
             TextColumn("{task.fields[state]:>8}", style="dim", markup=False),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            *([BarColumn(bar_width=24)] if screen.width >= WIDE else []),
             TextColumn("{task.fields[what]}{task.fields[curves]}", style="dim", markup=False),
             TimeElapsedColumn(),
-            console=screen,  # type: ignore[arg-type]
+            console=screen,
             refresh_per_second=4,
         )
         self._stages: dict[str, TaskID] = {}
@@ -140,10 +143,9 @@ class _Bars:
         curves = self._curves.setdefault(stage, {})
         curves.setdefault(name, []).append(value)
         if stage in self._stages:
-            shown = [
-                f", {n} {' '.join(f'{v:.3f}' for v in c[-SHOWN.get(n, 1) :])}" for n, c in curves.items()
-            ]
-            self._bars.update(self._stages[stage], curves="".join(shown))
+            last = {n.partition(".")[0]: points[-SHOWN.get(n, 1) :] for n, points in curves.items()}
+            shown = ", ".join(f"{n} {' '.join(f'{v:.3f}' for v in points)}" for n, points in last.items())
+            self._bars.update(self._stages[stage], curves=f"\n{shown}")
 
     def _end_starting(self) -> None:
         if STARTING in self._stages:

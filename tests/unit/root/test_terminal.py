@@ -71,7 +71,7 @@ def test_a_terminal_shows_stages_with_their_state_and_what_matters(monkeypatch, 
         "done",
         "train",
         "failed",
-        "dev.nDCG@10 0.481 0.493, loss 0.507",
+        "dev 0.481 0.493, loss 0.507",
     ):
         assert part in screen
     assert "warning: bad id \\x1b[31m :x: [b]" in screen
