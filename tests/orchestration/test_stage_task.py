@@ -97,3 +97,26 @@ def test_a_damaged_live_release_does_not_stop_the_run_that_replaces_it(released:
         assert live_release.fn(run, optional=True) is None
         with pytest.raises(ReleaseError, match="model artifact of release 1 is gone"):
             live_release.fn(run)
+
+
+def test_a_curve_goes_to_mlflow_as_it_comes_and_fails_no_training(tmp_path: Path, monkeypatch) -> None:
+    from prefect.logging import disable_run_logger
+
+    from embedlib.tracking import Tracker
+    from tasks.curve import tracked_curve
+
+    sent = []
+    monkeypatch.setattr(
+        Tracker, "flush_soon", lambda tracker: sent.append(len(list(tracker.outbox.glob("*.json"))))
+    )
+    tracker = Tracker(tmp_path, "k")
+    curve = tracked_curve(tracker, "train")
+    for step in range(5):
+        curve("loss", step, 1.0 / (step + 1))
+    assert sent[0] == 1, "the first point does not wait for the next"
+    assert len(list(tracker.outbox.glob("*.json"))) == 5
+    monkeypatch.setattr(
+        "embedlib.tracking.write_atomic", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with disable_run_logger():
+        curve("loss", 6, 0.1)
