@@ -10,7 +10,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from embedlib import escape
-from embedlib.corpus.left_out import left_out_lines
+from embedlib.corpus.rejects import left_out_lines
 from embedlib.evaluation.choice import Choice
 from embedlib.evaluation.markdown import choice_table, evaluation_markdown
 from embedlib.evaluation.records import Decision, EvaluationRecord

@@ -135,7 +135,7 @@ def first_release_line(workspace: Path, started: datetime) -> None:
 
 def left_out(corpus: ArtifactRef) -> None:
     """Files of a folder that were not read, with the reasons."""
-    from embedlib.corpus.left_out import left_out_lines
+    from embedlib.corpus.rejects import left_out_lines
 
     files = corpus.read_json("profile.json").get("left_out", {})
     for number, line in enumerate(lines := left_out_lines(files)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embedlib.doctor.findings import Finding, failure, fine, warning
-from embedlib.training.events import parse
+from embedlib.training.options import parse_event
 
 #: Bytes a parameter in fp32 training with AdamW: weight, gradient and two moments.
 BYTES_A_PARAMETER = 16
@@ -107,7 +107,9 @@ def check_training_log(log: Path, available: float) -> Finding:
         log: ``training.log`` in the scratch folder of a training that did not finish.
         available: Memory to be had now, in MiB.
     """
-    events = [e for e in map(parse, log.read_text(encoding="utf-8", errors="replace").splitlines()) if e]
+    events = [
+        e for e in map(parse_event, log.read_text(encoding="utf-8", errors="replace").splitlines()) if e
+    ]
     plan = next((e for e in reversed(events) if e["event"] == "plan"), None)
     error = next((e for e in reversed(events) if e["event"] == "error"), None)
     if plan is None:

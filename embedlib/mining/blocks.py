@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.mining.candidates import ORIGINS
-from embedlib.mining.miner import Mined
+from embedlib.mining.miner import ORIGINS, Mined
 from embedlib.mining.sampling import Sampling, sample
 from embedlib.retrieval.hits import NO_ROW, Bits
 

@@ -12,9 +12,8 @@ import numpy as np
 from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_table
 from embedlib.json_file import write_json
 from embedlib.mining.blocks import Block, Draw, draw_block
-from embedlib.mining.candidates import ORIGINS
 from embedlib.mining.known_positives import KnownPositives, text_classes
-from embedlib.mining.miner import Rules, Sources, mine
+from embedlib.mining.miner import ORIGINS, Rules, Sources, mine
 from embedlib.mining.pairs import MiningPairs, QueryBlock
 from embedlib.mining.report import MiningReport, example_samples
 from embedlib.mining.sampling import Sampling

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedlib.contracts import Corpus, Rows, document_text
 from embedlib.mining.blocks import Block, add_counts
-from embedlib.mining.candidates import ORIGINS
+from embedlib.mining.miner import ORIGINS
 from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.render import positive_text
 from embedlib.retrieval.hits import NO_ROW

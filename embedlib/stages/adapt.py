@@ -7,7 +7,7 @@ import shutil
 from embedlib.config.training import Adapt
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import MANIFEST, ArtifactRef
-from embedlib.training.launch import launch
+from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 
 

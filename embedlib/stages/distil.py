@@ -9,7 +9,7 @@ from embedlib.contracts import Vectors
 from embedlib.models.resolve import model_digest, resolve_model
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
-from embedlib.training.launch import launch
+from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 
 

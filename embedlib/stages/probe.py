@@ -8,7 +8,7 @@ from embedlib.config.training import Probe
 from embedlib.contracts import ProbeResult
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
-from embedlib.training.launch import launch
+from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 
 #: Options of the probe that are options of training too.

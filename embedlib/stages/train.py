@@ -8,7 +8,7 @@ from embedlib.config.training import Train
 from embedlib.models.resolve import model_digests
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
-from embedlib.training.launch import launch
+from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 
 

@@ -15,11 +15,10 @@ from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
 from embedlib.training.damage import DamagingCollator, MaskingCollator
-from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.heads import Denoising, MaskedTokens
 from embedlib.training.loop import TrainingRecipe, dev_score, read_dev, train
-from embedlib.training.options import TrainingJob
+from embedlib.training.options import TrainingJob, emit
 from embedlib.training.plan import count_steps
 from embedlib.training.sampler import ExampleBatches
 

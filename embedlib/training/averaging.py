@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from embedlib.evaluation.dev import DevSet
 from embedlib.models.local import LocalEncoder
-from embedlib.training.events import emit
 from embedlib.training.loop import dev_score
 from embedlib.training.merge import choose_share, interpolate
+from embedlib.training.options import emit
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,8 @@ from embedlib.training.collate import (
 )
 from embedlib.training.data import TrainingSet
 from embedlib.training.losses import LOSSES, negative_columns
+from embedlib.training.options import World
 from embedlib.training.sampler import ExampleBatches
-from embedlib.training.world import World
 
 
 @dataclass(frozen=True)

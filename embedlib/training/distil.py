@@ -22,10 +22,9 @@ from embedlib.errors import ModelError
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
-from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.loop import TrainingRecipe, dev_score, dev_watch, read_dev, train
-from embedlib.training.options import TrainingJob
+from embedlib.training.options import TrainingJob, emit
 from embedlib.training.plan import count_steps
 from embedlib.training.sampler import ExampleBatches
 from embedlib.training.static import static_student

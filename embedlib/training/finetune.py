@@ -23,12 +23,11 @@ from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import DistillationTeacher
 from embedlib.training.data import TrainingSet, labelled_share, load_training_set
 from embedlib.training.dev import DevWatch
-from embedlib.training.events import emit
 from embedlib.training.folder import save_model
 from embedlib.training.loop import TrainingRecipe, dev_watch, read_dev, train
 from embedlib.training.lora import add_adapters, merge_adapters
 from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
-from embedlib.training.options import TrainingJob, TrainOptions, train_options
+from embedlib.training.options import TrainingJob, TrainOptions, World, emit, train_options
 from embedlib.training.plan import (
     TrainingPlan,
     count_steps,
@@ -52,7 +51,6 @@ from embedlib.training.sizing import (
     trial_flops,
 )
 from embedlib.training.trainer import Watch
-from embedlib.training.world import World
 
 #: Share of a plain matrix product's speed that a training step reaches, for the estimate of time.
 EFFICIENCY = 0.25

@@ -17,12 +17,10 @@ from transformers import PrinterCallback, TrainerCallback
 from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
 from embedlib.models.local import LocalEncoder
-from embedlib.training.checkpoints import latest_sound
 from embedlib.training.dev import DevWatch, evaluation_steps
-from embedlib.training.events import emit, report_progress
+from embedlib.training.options import World, emit, report_progress
 from embedlib.training.sampler import ExampleBatches
-from embedlib.training.trainer import Checkpoints, EmbeddingTrainer, Watch
-from embedlib.training.world import World
+from embedlib.training.trainer import Checkpoints, EmbeddingTrainer, Watch, latest_sound
 
 #: Logged losses a run.
 LOGS = 50

@@ -1,16 +1,23 @@
-"""What a training run is told: plain values, written to ``job.json`` and read by the child process."""
+"""What passes between a stage and its training process: options, the job, and the events that come back.
+
+The job is ``job.json``; an event is one JSON object a line on the process's standard output.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from embedlib.errors import TrainingError
+from embedlib import errors
+from embedlib.errors import EmbedlibError, TrainingError
 
-#: Losses by the shape of the data they need; see ``embedlib.training.shapes``.
+#: Losses by the shape of the data they need; see ``embedlib.training.losses``.
 LossName = Literal[
     "auto",
     "mnrl",
@@ -127,3 +134,82 @@ def train_options(values: dict[str, Any]) -> TrainOptions:
             "lora": LoraOptions(**lora) if lora else None,
         }
     )
+
+
+class World(NamedTuple):
+    """Set by ``torchrun`` or ``accelerate launch`` through the environment.
+
+    Args:
+        rank: This process's number among all.
+        size: Number of processes.
+        local_rank: This process's number on its machine, which is its GPU's.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def main(self) -> bool:
+        """Whether this process evaluates, saves and reports."""
+        return self.rank == 0
+
+    @classmethod
+    def from_environment(cls) -> World:
+        """RANK, WORLD_SIZE and LOCAL_RANK; a single process when they are not set."""
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        rank, size, local = (
+            int(os.environ.get(name, default)) for name, default in zip(names, "010", strict=True)
+        )
+        return cls(rank, size, local)
+
+
+PREFIX = '{"event": '
+EVERY_S = 0.5
+_told: dict[str, float] = {}
+
+
+def emit(event: str, **values: Any) -> None:
+    """Write one event."""
+    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+    sys.stdout.flush()
+
+
+def parse_event(line: str) -> dict[str, Any] | None:
+    """The event on a line of output; None for any other line."""
+    if not line.startswith(PREFIX):
+        return None
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def emit_error(error: EmbedlibError) -> None:
+    """Tell the parent which typed error ended the run."""
+    aspects = {name: getattr(error, name) for name in ("what", "where", "expected", "found", "remedy")}
+    emit("error", type=type(error).__name__, problems=getattr(error, "problems", None), **aspects)
+
+
+def error_of(event: dict[str, Any]) -> EmbedlibError:
+    """The typed error that an error event tells of."""
+    kind = getattr(errors, str(event.get("type")), TrainingError)
+    where, remedy = str(event.get("where", "")), str(event.get("remedy", ""))
+    if kind is errors.ConfigError:
+        return errors.ConfigError(event.get("problems") or [], where=where, remedy=remedy)
+    return kind(
+        str(event["what"]),
+        where=where,
+        expected=str(event.get("expected", "")),
+        found=str(event.get("found", "")),
+        remedy=remedy,
+    )
+
+
+def report_progress(done: int, total: int | None, what: str) -> None:
+    """Progress (see ``embedlib.progress``) told to the parent, at most twice a second."""
+    now = time.monotonic()
+    if done == total or now - _told.get(what, 0.0) >= EVERY_S:
+        _told[what] = now
+        emit("progress", done=done, total=total, what=what)

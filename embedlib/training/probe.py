@@ -13,11 +13,9 @@ import numpy.typing as npt
 from embedlib.contracts import EXAMPLES, OriginProbe, ProbeResult, read_rows, write_table
 from embedlib.disk import write_atomic
 from embedlib.evaluation.significance import paired_bootstrap
-from embedlib.training.events import report_progress
 from embedlib.training.finetune import prepare, recipe_of
 from embedlib.training.loop import dev_score, read_dev, train
-from embedlib.training.options import TrainingJob, train_options
-from embedlib.training.world import World
+from embedlib.training.options import TrainingJob, World, report_progress, train_options
 
 #: Origin of labelled pairs: what people said is kept whatever a short probe says.
 LABEL = "label"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedlib.mining.candidates import MINERS
 from embedlib.mining.filters import (
     Thresholds,
     first_ranks,
@@ -12,6 +11,7 @@ from embedlib.mining.filters import (
     same_row_or_text,
     score_limits,
 )
+from embedlib.mining.miner import MINERS
 from embedlib.mining.sampling import sample
 from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import Hits, unite

@@ -11,7 +11,7 @@ import pytest
 from embedlib.cli.services import environment, mlflow_command, worker_command
 from embedlib.loopback import server_command
 from embedlib.process import child_environment, module_command, run_supervised, supervised_command
-from embedlib.training.launch import _command
+from embedlib.training.child import _command
 
 TRAPS = (
     "queue", "random", "statistics", "uvicorn", "prefect", "mlflow", "torch", "embedlib", "flows", "sitecustomize",

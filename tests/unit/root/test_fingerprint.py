@@ -42,3 +42,16 @@ def test_imports_are_followed_wherever_they_stand(package) -> None:
     found = fingerprint._closure("probe_mod")
     assert "embedlib.contracts" in found
     assert not found & fingerprint.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize("stage", ["train", "adapt", "distil", "probe"])
+def test_what_the_training_process_runs_counts_to_the_stage_that_launches_it(stage: str) -> None:
+    counted = fingerprint._closure(f"embedlib.stages.{stage}")
+    kinds = {f"embedlib.training.{name}" for name in ("adapt", "distil", "finetune", "probe")}
+    assert kinds | {"embedlib.training.losses", "embedlib.training.trainer"} <= counted
+
+
+def test_a_merge_is_not_made_anew_for_another_training() -> None:
+    counted = fingerprint._closure("embedlib.stages.merge")
+    assert "embedlib.training.merge" in counted
+    assert not {f"embedlib.training.{name}" for name in ("child", "finetune", "distil")} & counted

@@ -9,12 +9,12 @@ import time
 import torch
 
 from embedlib.disk import file_lock
-from embedlib.training.launch import device_file, device_lock
+from embedlib.training.child import device_file, device_lock
 
 HOLDER = """
 import sys, time, torch
 torch.cuda.is_available = lambda: True  # the lock is what is tested, not the device
-from embedlib.training.launch import device_lock
+from embedlib.training.child import device_lock
 with device_lock():
     print("held", flush=True)
     time.sleep(600)

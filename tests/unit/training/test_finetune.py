@@ -15,10 +15,10 @@ from embedlib.contracts import EXAMPLES, QUERIES, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, DiskFull, NonFiniteLoss
 from embedlib.models.local import load_encoder
 from embedlib.training import finetune, plan, trainer
-from embedlib.training.checkpoints import latest_sound, step_of
+from embedlib.training.child import run_job
 from embedlib.training.losses import LOSSES
 from embedlib.training.options import TrainingJob
-from embedlib.training.run import run_job
+from embedlib.training.trainer import latest_sound, step_of
 
 FAST = {
     "batch_size": 16,
@@ -164,7 +164,7 @@ def test_a_full_disk_while_saving_is_typed_and_leaves_no_half_checkpoint(job, mo
     monkeypatch.setattr(trainer, "seal", full)
     broken.write(tmp_path / "job.json")
     lines: list[dict] = []
-    monkeypatch.setattr("embedlib.training.run.emit_error", lines.append)
+    monkeypatch.setattr("embedlib.training.child.emit_error", lines.append)
     assert run_job(tmp_path / "job.json") == 1
     assert isinstance(lines[0], DiskFull)
     assert [p.name for p in Path(broken.scratch).glob("checkpoint-*")] == ["checkpoint-1"]

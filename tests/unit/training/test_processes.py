@@ -15,7 +15,7 @@ from embedlib.errors import DataError, OutOfMemory
 from embedlib.models.local import load_encoder
 from embedlib.stages.base import run_stage
 from embedlib.stages.train import STAGE
-from embedlib.training.launch import launch
+from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 
 OPTIONS = {"batch_size": 16, "learning_rate": 1e-3, "max_steps": 8, "precision": "fp32", "dev_documents": 60}

@@ -12,15 +12,14 @@ import torch
 from embedlib import errors
 from embedlib.contracts import EXAMPLES, write_table
 from embedlib.errors import ConfigError, DiskFull, OutOfMemory, TrainingError
-from embedlib.training import events, sizing
-from embedlib.training.checkpoints import is_sound, latest_sound, seal
+from embedlib.training import options, sizing
+from embedlib.training.child import _Listener, typed
 from embedlib.training.damage import UNCOUNTED, delete_words, mask_tokens
 from embedlib.training.data import labelled_share
 from embedlib.training.dev import evaluation_steps
-from embedlib.training.launch import _Listener
 from embedlib.training.options import TrainingJob
 from embedlib.training.plan import count_steps, default_negatives, estimated_seconds
-from embedlib.training.run import typed
+from embedlib.training.trainer import is_sound, latest_sound, seal
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove", "unsealed"])
@@ -56,16 +55,16 @@ def test_a_checkpoint_is_sound_only_as_it_was_sealed(tmp_path, harm):
     ],
 )
 def test_typed_errors_cross_the_process_border_whole(error, capsys):
-    events.emit_error(error)
-    event = events.parse(capsys.readouterr().out.strip())
-    again = events.error_of(event)
+    options.emit_error(error)
+    event = options.parse_event(capsys.readouterr().out.strip())
+    again = options.error_of(event)
     assert type(again) is type(error)
     assert str(again) == str(error)
 
 
 def test_lines_that_are_no_event_are_no_event():
-    assert events.parse("INFO training") is None
-    assert events.parse('{"event": broken') is None
+    assert options.parse_event("INFO training") is None
+    assert options.parse_event('{"event": broken') is None
 
 
 def test_the_listener_hands_on_progress_summary_and_error(capsys):

@@ -1,24 +1,25 @@
-"""Starts training processes and hands on what they tell."""
+"""The training process: ``launch`` starts it, and it calls ``run_job``.
+
+All that ``kinds`` imports counts to the code digest of a stage that launches.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedlib.disk import file_lock
-from embedlib.errors import EmbedlibError, TrainingError
+from embedlib.errors import DiskFull, EmbedlibError, OutOfMemory, TrainingError
 from embedlib.process import cpu_cores, module_command, run_supervised
 from embedlib.progress import Curve, Progress, no_curve, silent
-from embedlib.training.events import error_of, parse
-from embedlib.training.options import TrainingJob
-
-if TYPE_CHECKING:
-    from embedlib.training import run  # noqa: F401 (what the child runs counts to the stage's code digest)
+from embedlib.training.options import TrainingJob, emit, emit_error, error_of, parse_event
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class _Listener:
         self.summary: dict[str, Any] | None = None
 
     def __call__(self, line: str) -> None:
-        event = parse(line)
+        event = parse_event(line)
         match event:
             case None:
                 if line.startswith(("WARNING", "ERROR")):
@@ -144,3 +145,70 @@ def _threads(processes: int) -> dict[str, str]:
     if processes == 1:
         return {}
     return {"OMP_NUM_THREADS": str(max(1, cpu_cores() // processes))}
+
+
+#: How libraries word a failed allocation and a full disk (PyTorch's CPU allocator; safetensors, which
+#: is Rust and gives its error as text).
+MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator")
+DISK_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
+
+
+def run_job(path: Path) -> int:
+    """Run the job in ``path``; returns the exit code. The last event is "done" or "error"."""
+    try:
+        job = TrainingJob.read(path)
+        summary = kinds()[job.kind](job)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the parent gets one typed error)
+        traceback.print_exc()
+        emit_error(typed(error, path))
+        return 1
+    if os.environ.get("RANK", "0") == "0":
+        emit("done", **summary)
+    return 0
+
+
+def kinds() -> dict[str, Callable[[TrainingJob], dict[str, Any]]]:
+    """What each kind of job runs."""
+    from embedlib.training.adapt import adapt
+    from embedlib.training.distil import distil
+    from embedlib.training.finetune import fine_tune
+    from embedlib.training.probe import probe
+
+    return {"fine-tune": fine_tune, "probe": probe, "adapt": adapt, "distil": distil}
+
+
+def typed(error: BaseException, where: Path) -> EmbedlibError:
+    """The typed error for an exception of any library."""
+    text = str(error)
+    if isinstance(error, EmbedlibError):
+        return error
+    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or _says(
+        text, DISK_WORDS
+    ):
+        return DiskFull(
+            "the disk is full",
+            where=str(where.parent),
+            found=text,
+            remedy="free space and give the same command again; training resumes from its last checkpoint",
+        )
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or _says(text, MEMORY_WORDS)
+    ):
+        return OutOfMemory(
+            "training ran out of memory",
+            where=str(where.parent),
+            found=text.splitlines()[0] if text else type(error).__name__,
+            remedy="lower train.batch_size or train.mini_batch_tokens, or choose train.loss=cached-mnrl",
+        )
+    return TrainingError(
+        "training failed",
+        where=str(where.parent),
+        found=f"{type(error).__name__}: {text}",
+        remedy="the log beside the job has the traceback",
+    )
+
+
+def _says(text: str, words: tuple[str, ...]) -> bool:
+    return any(word.lower() in text.lower() for word in words)
