@@ -240,7 +240,7 @@ class Vectors:
 
     @property
     def dimension(self) -> int:
-        """Components a vector."""
+        """Components per vector."""
         return self.info.dimension
 
     @property

@@ -10,7 +10,7 @@ def histogram_png(labels: Sequence[str], counts: Sequence[int], what: str) -> by
     """Bars with a label each, as a PNG of about ten kilobytes.
 
     Args:
-        labels: One a bar.
+        labels: One per bar.
         counts: Height of each bar.
         what: Label of the axis below.
     """

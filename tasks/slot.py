@@ -1,4 +1,4 @@
-"""A slot of one of Prefect's global concurrency limits, such as one a GPU."""
+"""A slot of one of Prefect's global concurrency limits, such as one per GPU."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class _Lines:
             self.line(plain(f"{stage:<20} {what} {_of(done, total)}{_rate(first, done, total)}"))
 
     def point(self, stage: str, name: str, step: int, value: float) -> None:
-        """Print dev figures; a line a loss would be too many."""
+        """Print dev figures; a line per loss would be too many."""
         if self._screen and SHOWN.get(name, 1) > 1:
             self.line(plain(f"{stage:<20} {name} {value:.4f} after {step:,} steps"))
 

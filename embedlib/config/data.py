@@ -138,7 +138,7 @@ class SqlSource(_Table):
     url_env: str = Field(default="EMBEDLIB_SQL_URL", pattern=ENV_NAME)
     """Environment variable that holds the database's URL; the URL itself is written nowhere."""
     query: str = Field(min_length=1)
-    """SELECT statement that gives a row a document."""
+    """SELECT statement that gives one row per document."""
     version_query: str = ""
     """Cheap SELECT whose answer changes when the documents do (a count and the newest change); without it
     every row is read to see whether anything changed."""

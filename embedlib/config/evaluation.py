@@ -96,7 +96,7 @@ class Evaluate(Section):
     """Cross-encoder (name or folder) that re-ranks every system's hits; none when empty."""
 
     rerank_depth: int = Field(100, ge=1, le=1000)
-    """Hits a query that are re-ranked."""
+    """Hits per query that are re-ranked."""
 
     baseline: str = ""
     """Model that the others are compared with where there is no candidate; empty: the first."""

@@ -85,9 +85,9 @@ class Mine(Section):
     miners: tuple[Literal["dense", "bm25"], ...] = Field(("dense", "bm25"), min_length=1)
     """Who proposes candidates; their proposals are united."""
     depth: int = Field(100, ge=1, le=2000)
-    """Candidates of each miner a query."""
+    """Candidates of each miner per query."""
     negatives: int = Field(7, ge=1, le=1000)
-    """Negatives a pair at most."""
+    """Maximum negatives per pair."""
     minimum: int = Field(1, ge=0)
     """A pair left with fewer negatives counts as having too few (it is kept, and reported)."""
     skip_ranks: int = Field(0, ge=0)

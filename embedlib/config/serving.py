@@ -21,7 +21,7 @@ class Serve(Section):
     rerank: str | None = None
     """Cross-encoder (name or folder) for `rerank` in searches and for /v1/rerank; null = none."""
     max_k: int = Field(1_000, ge=1)
-    """Largest number of hits a query."""
+    """Largest number of hits per query."""
     max_queries: int = Field(64, ge=1)
     """Most queries in one search."""
     max_query_chars: int = Field(8_192, ge=1)

@@ -61,11 +61,11 @@ class Train(Section):
     max_grad_norm: float = Field(TrainOptions.max_grad_norm, ge=0)
     """Gradient clipping norm; 0 is off."""
     negatives: int | None = Field(TrainOptions.negatives, ge=0, le=64)
-    """Hard negatives an example, at most; null: 3 with a teacher, whose scores say how relevant they
+    """Hard negatives per example, at most; null: 3 with a teacher, whose scores say how relevant they
     are, else 1: labels are rarely complete, and a false negative costs more than a true one brings; none
     for derived pairs, which nobody judged."""
     per_query: int | None = Field(TrainOptions.per_query, ge=1)
-    """Examples of one query an epoch, at most, chosen anew in each epoch; null: all. Its other known
+    """Maximum examples of one query per epoch, chosen anew in each epoch; null: all. Its other known
     positives still count as positives wherever they stand in a batch."""
     share: float | None = Field(TrainOptions.share, gt=0, le=1)
     """Share of the trained weights in the result; the rest are those that training started from. null: of a
@@ -89,7 +89,7 @@ class Train(Section):
     checkpoint_s: float = Field(default=60.0, ge=0, json_schema_extra=OPERATIONAL)
     """Seconds between checkpoints; a killed run goes on from the last one."""
     processes: int = Field(default=1, ge=1, le=64, json_schema_extra=OPERATIONAL)
-    """Training processes on this machine (torchrun), one a GPU."""
+    """Training processes on this machine (torchrun), one per GPU."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
     """Longest run in seconds; null: no limit."""
     stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
@@ -106,7 +106,7 @@ class Adapt(Section):
     max_documents: int = Field(default=20000, ge=10)
     """Documents trained on, at most; a random choice."""
     batch_size: int = Field(default=32, ge=2, le=4096)
-    """Documents a step."""
+    """Documents per step."""
     learning_rate: float = Field(default=3e-5, gt=0, le=1)
     """Peak learning rate."""
     max_length: int = Field(default=128, ge=8, le=8192)
@@ -146,7 +146,7 @@ class Distil(Section):
     max_documents: int = Field(default=50000, ge=10)
     """Documents trained on, at most; a random choice."""
     batch_size: int = Field(default=64, ge=2, le=4096)
-    """Texts a step."""
+    """Texts per step."""
     ranking: float = Field(default=1.0, ge=0, le=100)
     """Weight of the teacher's ranking of a batch's texts beside the distance to its vectors."""
     learning_rate: float | None = Field(default=None, gt=0, le=1)
@@ -182,7 +182,7 @@ class Probe(Section):
     pairs: int = Field(default=512, ge=16, le=100_000)
     """Pairs of an origin that are trained on, at most."""
     batch_size: int = Field(default=32, ge=2, le=4096)
-    """Pairs a step."""
+    """Pairs per step."""
     learning_rate: float = Field(default=2e-5, gt=0, le=1)
     """Peak learning rate."""
     margin: float = Field(default=0.01, ge=0, le=1)

@@ -88,7 +88,7 @@ def build_corpus(
             become aliases of it, which labels follow.
         cut: Cuts a document (title, text) into pieces; None keeps documents whole.
         max_characters: Longer texts are rejected.
-        progress: Told of rows read and written.
+        progress: Progress callback: rows read and written.
 
     Returns:
         Counts of what was read and what became of it.

@@ -47,7 +47,7 @@ def near_duplicate_pairs(
     Args:
         corpus: The corpus.
         threshold: Smallest Jaccard similarity of the three-word shingles.
-        progress: Told of documents compared.
+        progress: Progress callback: documents compared.
     """
     from datasketch import MinHash, MinHashLSH
 
@@ -88,7 +88,7 @@ def near_duplicates(
         threshold: Smallest Jaccard similarity of the three-word shingles.
         action: What to do.
         max_documents: ``report`` does not look at larger corpora.
-        progress: Told of documents compared.
+        progress: Progress callback: documents compared.
 
     Returns:
         For the profile: documents that nearly repeat an earlier one, clusters, examples.

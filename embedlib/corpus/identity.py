@@ -71,7 +71,7 @@ class Claims:
         """Refuse every record that wants an id already taken, then find equal contents among the others.
 
         Args:
-            rejects: Told of each refused record, unless the id was made from the very same content.
+            rejects: Callback for each refused record, unless the id was made from the very same content.
             drop_duplicates: Keep the first id only of documents with equal content.
 
         Raises:

@@ -64,7 +64,7 @@ def read_queries(path: Path, reject: Reject) -> dict[str, LabelledQuery]:
 
     Args:
         path: The file, ``.gz`` or not.
-        reject: Told of each query that cannot be used: no id, no text, an id given twice.
+        reject: Callback for each query that cannot be used: no id, no text, an id given twice.
     """
     queries: dict[str, LabelledQuery] = {}
     for where, row in rows_of(path):
@@ -107,7 +107,7 @@ def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
 
     Args:
         path: The file, ``.gz`` or not.
-        reject: Told of each line that is no judgement: too few columns, a score that is no whole number
+        reject: Callback for each line that is no judgement: too few columns, a score that is no whole number
             of at least 0, a document judged twice with different scores.
     """
     found: dict[tuple[str, str], Judgement] = {}
@@ -194,7 +194,7 @@ def read_log(
 
     Args:
         path: JSONL, CSV or TSV.
-        reject: Told of each row that cannot be used.
+        reject: Callback for each row that cannot be used.
         query: Column of the query's text.
         document: Column of the document's id.
         count: Column of the count; without it a row counts one.

@@ -32,7 +32,7 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
         labels: Changed in place.
         path: The marks.
         known: Finds a document in the corpus; None for one that is not there.
-        reject: Told of each line that is no mark.
+        reject: Callback for each line that is no mark.
 
     Returns:
         How many marks are used, are of documents that are gone, or cannot be read.

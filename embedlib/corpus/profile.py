@@ -38,7 +38,7 @@ def profile_corpus(
         corpus: The corpus.
         counter: The model's tokenizer and limit.
         documents: Documents looked at; larger corpora are sampled evenly.
-        progress: Told of documents counted.
+        progress: Progress callback: documents counted.
 
     Returns:
         JSON values; ``sampled`` says how many documents the figures come from.

@@ -60,7 +60,7 @@ def resolve(
         judgements: One split's judgements.
         queries: Known queries.
         resolver: Of the corpus.
-        reject: Told of judgements that name an unknown query or document.
+        reject: Callback for judgements that name an unknown query or document.
 
     Returns:
         The judgements, and how many named documents without text.
@@ -98,7 +98,7 @@ def make_splits(
     Args:
         labels: Queries and judgements.
         resolver: Of the corpus.
-        reject: Told of judgements that cannot be used.
+        reject: Callback for judgements that cannot be used.
         rng: Chooses.
         sizes: Largest ``test`` and ``dev``.
         threshold: Similarity of character trigrams at which two queries are one.

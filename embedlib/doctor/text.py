@@ -91,7 +91,7 @@ def padding_waste(lengths: Ints, batch_size: int, rng: np.random.Generator) -> f
 
     Args:
         lengths: Word pieces of each text, cut at the model's limit, [n].
-        batch_size: Texts a batch.
+        batch_size: Texts per batch.
         rng: Order of the texts.
     """
     order = rng.permutation(lengths)

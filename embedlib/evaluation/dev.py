@@ -10,33 +10,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Judgements, Rows, document_text
+from embedlib.contracts import Corpus, Rows, document_text
 from embedlib.errors import DataError
-from embedlib.evaluation.judged import CHUNKS_READ, JudgedSet, primary_set, project, read_judged
+from embedlib.evaluation.judged import CHUNKS_READ, JudgedSet, primary_set, read_judged
 from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.dense import block_of, exact_search
 from embedlib.retrieval.hits import Hits
 
 
-def dev_corpus(corpus: Corpus, judgements: Judgements, *, size: int, rng: np.random.Generator) -> Rows:
-    """Rows to search in on dev: every judged document, filled up to ``size`` with random others.
-
-    Args:
-        corpus: The corpus artifact.
-        judgements: Queries and qrels of the dev split.
-        size: Rows wanted; judged documents are kept even when they are more.
-        rng: Source of randomness.
-
-    Returns:
-        Sorted rows.
-    """
-    labels, qrels = project(judgements.qrels, corpus)
-    judged = {d for documents in qrels.values() for d in documents}
-    return _rows_of(labels, judged, size, rng)
-
-
 def _rows_of(labels: Sequence[str], judged: set[str], size: int, rng: np.random.Generator) -> Rows:
+    """Sorted rows to search in: every judged document, filled up to ``size`` with random others."""
     inside = np.array([label in judged for label in labels], dtype=np.bool_)
     rest = np.flatnonzero(~inside)
     more = min(len(rest), max(0, size - int(inside.sum())))
@@ -83,7 +67,7 @@ class DevSet:
             corpus: The corpus artifact.
             queries: Folder of the queries artifact.
             split: Which split to read.
-            size: Documents to search in, see ``dev_corpus``.
+            size: Documents to search in: every judged one, filled up with random others.
             most_queries: Queries beyond this number are left out at random.
             rng: Source of randomness.
         """

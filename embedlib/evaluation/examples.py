@@ -30,7 +30,7 @@ def gains(
         measure: By which measure.
         system: The system in question.
         baseline: What it is compared with.
-        count: Queries an end.
+        count: Queries at each end.
         top: Hits shown of each system.
     """
     judged = evaluated.judged

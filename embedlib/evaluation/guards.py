@@ -152,7 +152,7 @@ def default_guard(corpus: Corpus, margin: float) -> GuardSet | None:
 
     Args:
         corpus: What the candidate was trained on.
-        margin: Most nDCG@10 that may be lost.
+        margin: Maximum nDCG@10 that may be lost.
     """
     hashes = set(corpus.column("content_hash"))
     records = [

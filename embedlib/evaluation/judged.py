@@ -35,7 +35,7 @@ class JudgedSet:
         labels: Id of each row as the judgements name it: its doc_id, or the id of the document
             that it is a chunk of, [n].
         withheld: Row and what is to be seen of it instead of its text, because the rest is a query.
-        chunks: Most rows that carry one id.
+        chunks: Maximum rows that carry one id.
         origins: Origin of each query.
         tags: A user's label of each query, where there is one.
     """

@@ -13,7 +13,7 @@ from embedlib.evaluation.significance import Interval
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
-    """One row a comparison: difference with interval, p, and queries better and worse."""
+    """One row per comparison: difference with interval, p, and queries better and worse."""
     lines = [
         "| system | against | measure | difference | 95% interval | p (Holm) | better / worse / n |",
         "|---|---|---|---:|---:|---:|---:|",
@@ -28,7 +28,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def systems_table(systems: Mapping[str, Mapping[str, Interval]], measures: Sequence[str]) -> str:
-    """One row a system, one column a measure, each mean with its interval."""
+    """One row per system, one column per measure, each mean with its interval."""
     lines = ["| system | " + " | ".join(measures) + " |", "|---|" + "---:|" * len(measures)]
     for name, row in systems.items():
         cells = [f"{row[m].mean:.4f} ({row[m].low:.4f}–{row[m].high:.4f})" for m in measures]
@@ -37,7 +37,7 @@ def systems_table(systems: Mapping[str, Mapping[str, Interval]], measures: Seque
 
 
 def guards_table(guards: Sequence[GuardFigure]) -> str:
-    """One row a guard: both values, the difference with its interval, the margin, held or not."""
+    """One row per guard: both values, the difference with its interval, the margin, held or not."""
     lines = [
         "| guard | measure | base | candidate | difference | interval | margin | |",
         "|---|---|---:|---:|---:|---:|---:|---|",
@@ -61,7 +61,7 @@ def general_table(rows: Sequence[GeneralFigure]) -> str:
 
 
 def choice_table(choice: Choice) -> str:
-    """One row a system, best first: quality with its interval, costs, and what dominates it."""
+    """One row per system, best first: quality with its interval, costs, and what dominates it."""
     lines = [f"| system | {choice.primary} | " + " | ".join(COST_COLUMNS) + " | |"]
     lines.append("|---|" + "---:|" * (1 + len(COST_COLUMNS)) + "---|")
     for row in choice.alternatives:

@@ -1,4 +1,4 @@
-"""Retrieval measures a query: hits to runs, runs to scores, in parity with trec_eval.
+"""Retrieval measures per query: hits to runs, runs to scores, in parity with trec_eval.
 
 A *run* maps each query to its retrieved documents and their scores. Rankings are ordered by
 (-score, doc_id); trec_eval would break ties by descending doc_id, so the order is fixed here and
@@ -44,7 +44,7 @@ def hits_to_run(
         query_texts: Text of each query, [q]; with ``doc_texts_of`` own-text hits are dropped.
         doc_texts_of: Texts of the given rows, in order.
         excluded: Rows never to be returned for a query, by query id (see ``own_rows``).
-        depth: Most documents kept a query; all when None.
+        depth: Maximum documents kept per query; all when None.
 
     Returns:
         For each query (those without a hit too) its documents and scores, best first.
@@ -107,8 +107,8 @@ def score_run(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Se
     Computed by trec_eval through ir-measures; queries without judgements are left out.
 
     Args:
-        run: Documents and scores a query.
-        qrels: Relevance (0 and up) of the judged documents a query.
+        run: Documents and scores per query.
+        qrels: Relevance (0 and up) of the judged documents per query.
         measures: Names that ir-measures knows, such as ``nDCG@10``.
 
     Returns:

@@ -28,7 +28,7 @@ class BlockVectors(Protocol):
 
     @property
     def dimension(self) -> int:
-        """Components a vector."""
+        """Components per vector."""
         ...
 
     def blocks(self) -> Iterator[tuple[int, Floats]]:

@@ -44,7 +44,7 @@ def run_evaluation(
     """Evaluate on each judged set and write what was found.
 
     Writes ``scores.parquet`` (one row for every query, measure and system), ``scores_wide.csv``
-    (one row a query, the primary measure), ``judged.parquet`` (the queries and their documents),
+    (one row per query, the primary measure), ``judged.parquet`` (the queries and their documents),
     ``comparisons.json``, ``slices.json`` and ``examples.json``.
 
     Args:
@@ -56,7 +56,7 @@ def run_evaluation(
         statistics: How sure.
         out: Folder to write to.
         rng: Source of randomness.
-        progress: Told of systems done.
+        progress: Progress callback: systems done.
 
     Returns:
         What ``comparisons.json`` holds.

@@ -66,7 +66,7 @@ def bootstrap_means(
     """Expanded percentile intervals of the mean of each column, on the same resamples of rows.
 
     Args:
-        values: One row a query, one column a system or a difference, [n, m].
+        values: One row per query, one column per system or a difference, [n, m].
         rng: Source of randomness.
         draws: Number of resamples.
         level: Two-sided confidence.
@@ -107,21 +107,21 @@ def resamples(n: int, rng: np.random.Generator, draws: int) -> Iterator[npt.NDAr
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def randomization_test(a: Values, b: Values, *, rng: np.random.Generator, draws: int = 10_000) -> float:
-    """Two-sided p-value of the paired randomization test: (1 + hits) / (1 + draws).
+def randomization_tests(values: Values, *, rng: np.random.Generator, draws: int = 10_000) -> list[float]:
+    """Two-sided p-values of the paired randomization test: (1 + hits) / (1 + draws).
 
     Under the null hypothesis the two systems' values may be swapped query by query, so that each
     difference's sign is a fair coin. The observed labelling counts as one draw, without which p
     could be 0 (Phipson and Smyth, 2010).
 
+    Args:
+        values: One column per difference of two systems, [n, m]; rows are swapped in all at once.
+        rng: Source of randomness.
+        draws: Number of swaps.
+
     Raises:
-        DataError: Lengths differ, there is no query, or a value is not finite.
+        DataError: There is no row, or a value is not finite.
     """
-    return randomization_tests(_differences(a, b)[:, None], rng=rng, draws=draws)[0]
-
-
-def randomization_tests(values: Values, *, rng: np.random.Generator, draws: int = 10_000) -> list[float]:
-    """The test on each column of differences, [n, m], with the same swaps of rows."""
     d = _finite_columns(values)
     total = d.sum(axis=0)
     observed = np.abs(total) - 1e-9 * np.abs(d).sum(axis=0)  # the same sum in another order is no less

@@ -25,7 +25,7 @@ class Policy:
     """What a candidate must show.
 
     Args:
-        min_effect: Least gain of the primary measure over what it replaces.
+        min_effect: Minimum gain of the primary measure over what it replaces.
         derived_effect: The same where derived queries decide: they have one answer each, made of the same
             documents in the same way as the training pairs, and show gains that people's queries do not.
         min_queries: Fewer answerable queries decide nothing.

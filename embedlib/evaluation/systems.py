@@ -1,7 +1,7 @@
 """Retrieve with each system and score its hits, a block of queries at a time.
 
 Memory: a system's hits are two arrays [q, k]; corpora are read in blocks; runs exist for one
-block of queries at a time. (Letters: q queries, n rows, d components, k hits a query.)
+block of queries at a time. (Letters: q queries, n rows, d components, k hits per query.)
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Options:
 
     Args:
         measures: ir-measures names.
-        depth: Documents a query.
+        depth: Documents per query.
         bm25: Evaluate BM25.
         hybrid: Fuse BM25 with each dense system.
         plans: How each dense system would be served; a ``hybrid`` one says how it is fused.
         fusion: How the others are fused.
         reranker: Scores (query, text) pairs; every system is then re-ranked too.
-        rerank_depth: Hits a query that are re-ranked.
+        rerank_depth: Hits per query that are re-ranked.
         runs: Other systems' runs by name.
         folder: Where TREC run files are written; nowhere when None.
         split: Name of the split, for the tables.
@@ -95,7 +95,7 @@ def evaluate_systems(
         judged: Queries of one kind.
         systems: Dense systems.
         options: What else, how deep, by which measures.
-        progress: Told of systems done.
+        progress: Progress callback: systems done.
 
     Returns:
         Scores and hits: the dense systems first, then BM25, hybrids, re-ranked, runs.

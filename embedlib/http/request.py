@@ -32,7 +32,7 @@ class ApiSettings:
     Args:
         base_url: Without a trailing slash; holds no key and no password.
         key_env: Environment variable that holds the key; None when the server needs none.
-        max_concurrency: Requests in flight at most.
+        max_concurrency: Maximum requests in flight.
         timeout_s: Seconds a request may take in all, slow answers included.
         retries: Further attempts after a failure that may pass; rate limits do not count.
         backoff_s: First wait between attempts; doubles each time, with as much jitter.

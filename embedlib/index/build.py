@@ -64,8 +64,8 @@ def build_index(
         vectors: What is indexed; row i becomes id i.
         dimension: Components that are indexed (the first ones).
         rng: Chooses the training sample.
-        training_sample: Most vectors to train on.
-        progress: Told of vectors added.
+        training_sample: Maximum vectors to train on.
+        progress: Progress callback: vectors added.
 
     Returns:
         The FAISS index.

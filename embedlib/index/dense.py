@@ -141,7 +141,7 @@ class DenseIndex:
 
         Args:
             queries: [q, dimension].
-            k: Hits a query; the corpus size when it is larger.
+            k: Hits per query; the corpus size when it is larger.
             complete: Answer a query exactly where the lists or the beam held fewer than k; tuning
                 measures without, or too little effort would look perfect.
 

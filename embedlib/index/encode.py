@@ -131,7 +131,7 @@ def encode_shard(
         store: Where the shard goes.
         spec: From ``plan_shards``.
         encoder: The model of ``spec.encoding``, if it is loaded already.
-        progress: Told of documents done.
+        progress: Progress callback: documents done.
     """
     documents = Corpus(spec.corpus).take(_expand(spec.rows))
     hashes = [d.content_hash for d in documents]
@@ -174,7 +174,7 @@ def encode_corpus(
         encoding: How to encode.
         out: Folder for ``shards/*.npy``, ``ids.parquet`` and ``vectors.json``.
         shard_size: Documents a unit of work.
-        progress: Told of documents done.
+        progress: Progress callback: documents done.
 
     Returns:
         Counts of reused, encoded and dropped documents, and the speed of what was encoded here.

@@ -55,7 +55,7 @@ def estimate_encoding(
         store: Where earlier vectors lie, and where the sample's go.
         corpus: The corpus artifact.
         encoding: How its documents become vectors.
-        sample: Documents that are measured, at most.
+        sample: Maximum documents that are measured.
         seed: Which ones.
 
     Raises:

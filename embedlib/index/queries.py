@@ -32,7 +32,7 @@ def sample_queries(
     Args:
         folder: A queries artifact; None when there is none.
         corpus: Where stand-ins are taken from.
-        limit: How many at most.
+        limit: Maximum number.
         rng: Chooses among more than ``limit``.
     """
     texts: list[str] = []

@@ -149,7 +149,7 @@ class Searcher:
 
         Args:
             query: A text, or several. What is longer than the model's limit is cut by the model.
-            k: Hits a query; all documents when it is more than there are.
+            k: Hits per query; all documents when it is more than there are.
             mode: ``auto``: as the release's decision chose; ``dense``; ``bm25``; ``hybrid``: both fused,
                 with the release's weight where it is hybrid itself; or a plan of one's own.
             filters: Metadata fields that must equal a value or be one of several.

@@ -59,7 +59,7 @@ def select_index(
         queries: float32 [q, d]: real queries that recall is measured with.
         request: Type and limits.
         rng: Randomness of the training sample.
-        progress: Told of vectors added.
+        progress: Progress callback: vectors added.
 
     Raises:
         UserError: A wrong factory string, too few vectors to train it, or too small a memory budget.

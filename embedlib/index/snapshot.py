@@ -108,7 +108,7 @@ class Snapshot:
 
         Args:
             queries: Texts.
-            k: Hits a query, at most the corpus's size.
+            k: Hits per query, at most the corpus's size.
             plan: How they are answered.
             filters: Metadata that hits must have.
         """

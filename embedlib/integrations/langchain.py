@@ -22,7 +22,7 @@ class EmbedlibRetriever(BaseRetriever):
     searcher: Searcher
     """Of the workspace."""
     k: int = 4
-    """Documents a query."""
+    """Documents per query."""
     mode: str = "auto"
     """``dense``, ``bm25``, ``hybrid``, or ``auto``: what the release's decision proved best."""
     filters: dict[str, Any] | None = None

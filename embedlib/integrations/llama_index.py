@@ -15,7 +15,7 @@ class EmbedlibRetriever(BaseRetriever):
 
     Args:
         searcher: Of the workspace.
-        k: Documents a query.
+        k: Documents per query.
         mode: ``dense``, ``bm25``, ``hybrid``, or ``auto``: what the release's decision proved best.
         filters: Metadata fields that must equal a value or be one of several.
     """

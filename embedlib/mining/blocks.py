@@ -23,7 +23,7 @@ class Draw:
     """How negatives are drawn.
 
     Args:
-        negatives: Negatives a pair at most.
+        negatives: Maximum negatives per pair.
         how: See ``sampling.sample``.
         sample_from: Ranks drawn from.
     """

@@ -34,7 +34,7 @@ BACKGROUND_SAMPLE = 4096
 
 @dataclass(frozen=True)
 class MiningPlan:
-    """How examples are made; the fields are those of the configuration, made definite."""
+    """How examples are made; the fields are the configuration's, with ``auto`` resolved."""
 
     rules: Rules
     negatives: int = 7
@@ -70,7 +70,7 @@ def mine_examples(
         vectors: Its vectors by ``encoder``.
         plan: How.
         encoder: Encodes the queries.
-        progress: Told of queries mined.
+        progress: Progress callback: queries mined.
 
     Returns:
         A summary.

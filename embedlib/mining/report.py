@@ -84,7 +84,7 @@ def example_samples(
         pairs: All pairs.
         rows: int64, each pair's document.
         documents: The corpus.
-        count: Examples at most.
+        count: Maximum examples.
     """
     places = [(block, i) for block in blocks for i in range(len(block.pairs))]
     step = max(1, len(places) // count)

@@ -27,7 +27,7 @@ def sample(
     Args:
         keep: bool [q, c], candidates in ranking order.
         ranking: float32 [q, c], descending.
-        count: Negatives a query.
+        count: Negatives per query.
         how: ``top``: the first; ``random``: any of the first ``sample_from`` alike; ``score``: one
             of those, likelier the higher it ranks: proportional to exp(z), z its standardised score
             (drawn without replacement by Gumbel noise, Kool et al., ICML 2019).

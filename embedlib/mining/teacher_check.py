@@ -18,7 +18,7 @@ from embedlib.retrieval.plan import DEFAULT_WEIGHT
 #: Mean dev nDCG@10 by which the hybrid may lie behind: it teaches more than its own ranking, such as
 #: how relevant a query's other candidates are, and dev figures differ by chance.
 TOLERANCE = 0.01
-#: Hits a query: more than enough for ten, whatever is left out as a query's own text.
+#: Hits per query: more than enough for ten, whatever is left out as a query's own text.
 DEPTH = 100
 
 

@@ -111,7 +111,7 @@ class ApiEncoder:
 
     @property
     def dimension(self) -> int:
-        """Components a vector; asks for one short text's vector when it is not known yet."""
+        """Components per vector; asks for one short text's vector when it is not known yet."""
         if self._dimension is None:
             self.encode(["dimension"])
         if self._dimension is None:

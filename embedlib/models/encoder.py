@@ -22,7 +22,7 @@ class Encoder(Protocol):
 
     @property
     def dimension(self) -> int:
-        """Components a vector."""
+        """Components per vector."""
         ...
 
     @property

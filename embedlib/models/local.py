@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Tokens a batch, padding included: enough work a call, small enough for the processor's caches.
+#: Tokens per batch, padding included: enough work a call, small enough for the processor's caches.
 CPU_BUDGET, GPU_BUDGET = 2048, 65536
 #: Texts tokenized at once: bounds what is held between tokenizer and model.
 WINDOW = 4096
@@ -241,7 +241,7 @@ def load_encoder(
         name_or_path: See ``resolve_model``; ``name@revision`` for a revision on the hub.
         dtype: Precision of the weights; ``auto`` is bf16 where the hardware is faster at it.
         device: ``cpu``, ``cuda``, ``cuda:1``, …; None for the best there is.
-        max_length: Tokens a text at most; None for the model's own limit.
+        max_length: Maximum tokens per text; None for the model's own limit.
         dimension: Leading components to keep of a vector (Matryoshka); None for all.
         prompts: ``Prompts``, or a mapping with ``query`` or ``document``; what is missing is the
             model's own or the published one.

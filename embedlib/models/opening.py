@@ -32,8 +32,8 @@ def open_encoder(
 
     Args:
         name: ``openai:…``, ``cohere:…``, ``voyage:…``, ``http(s)://…#…``, or what ``load_encoder`` takes.
-        dimension: Components a vector, below the full number (Matryoshka).
-        max_length: Tokens a text at most.
+        dimension: Components per vector, below the full number (Matryoshka).
+        max_length: Maximum tokens per text.
         ledger: Where an API's vectors are kept, so that none is bought twice.
         local: Further options of ``load_encoder``; an API has none of them.
 

@@ -24,7 +24,7 @@ class Tokens(NamedTuple):
 
     @property
     def lengths(self) -> Ints:
-        """Tokens a text, [n]."""
+        """Tokens per text, [n]."""
         return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
 
 
@@ -35,7 +35,7 @@ class Tokenizing:
 
     Args:
         tokenizer: A transformers fast tokenizer.
-        max_length: Tokens a text at most, special ones included; None for no limit.
+        max_length: Maximum tokens per text, special ones included; None for no limit.
     """
 
     def __init__(self, tokenizer: Any, max_length: int | None) -> None:
@@ -97,7 +97,7 @@ def batches(lengths: Ints, budget: int) -> Iterator[Ints]:
 
     Args:
         lengths: Tokens of each text, [n].
-        budget: Tokens a batch, padding included; a longer text makes a batch of its own.
+        budget: Tokens per batch, padding included; a longer text makes a batch of its own.
 
     Yields:
         Indices into ``lengths``; every text is in exactly one batch.

@@ -73,7 +73,7 @@ def choose_canaries(
     Args:
         judgements: Queries and qrels of one split.
         known_ids: Documents of the live corpus.
-        count: How many at most.
+        count: Maximum number.
         rng: Randomness of the sample.
     """
     candidates = []

@@ -27,7 +27,7 @@ def read_query_log(path: Path, last: int) -> list[str]:
     Args:
         path: One query a line (``.txt``, ``.log``), JSON lines (``query`` or ``text``), or a CSV or TSV
             with a ``query`` or ``text`` column; or a folder of JSON lines, the latest file last by name.
-        last: How many to return at most.
+        last: Maximum number to return.
 
     Raises:
         DataError: The file is missing or a line is not what its ending says.

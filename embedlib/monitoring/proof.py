@@ -24,7 +24,7 @@ class ReleasedScores(NamedTuple):
         measure: Such as ``nDCG@10``.
         dataset: Kind of judgements.
         released: Name under which the released model was evaluated (``candidate``, ``incumbent``, ``base``).
-        values: For each system, one value a query, in one order of queries.
+        values: For each system, one value per query, in one order of queries.
     """
 
     measure: str

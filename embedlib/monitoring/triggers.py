@@ -41,7 +41,7 @@ class Votes(NamedTuple):
     Args:
         votes: Checks in which a signal has to fire, the latest included ...
         window: ... out of so many latest ones.
-        cooldown: Least time between two events of one name.
+        cooldown: Minimum time between two events of one name.
         run: Time in which a run that took an event up may still be under way; no new one meanwhile.
     """
 

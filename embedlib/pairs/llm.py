@@ -111,7 +111,7 @@ def generate_queries(
     ledger: Path,
     report: LlmReport | None = None,
 ) -> Iterator[tuple[str, str]]:
-    """Ask a language model for ``n`` queries a document.
+    """Ask a language model for ``n`` queries per document.
 
     Documents are drawn as they are needed; queries come in the documents' order. Every answer is
     in the ledger before it is yielded, so a run that was killed or stopped by its budget asks for
@@ -122,7 +122,7 @@ def generate_queries(
         documents: (doc_id, text) pairs.
         settings: Endpoint, key variable, concurrency, retries, budget.
         writer: Model, prompt and sampling.
-        n: Queries a document at most.
+        n: Maximum queries per document.
         ledger: Folder that keeps the answers.
         report: Filled with counts.
 

@@ -28,7 +28,7 @@ def mix(
         pairs: Candidates that passed the filters.
         shares: Share of an origin's pairs that is kept, 0 to 1; 1 where nothing is said.
         per_document: Pairs a document may give.
-        max_pairs: Size of the result at most.
+        max_pairs: Maximum size of the result.
         rng: Chooses.
     """
     chosen = _by_share(pairs, shares, rng)
@@ -57,7 +57,7 @@ def _by_share(
 
 
 def _capped(pairs: Sequence[CandidatePair], chosen: Rows, cap: int, rng: np.random.Generator) -> Rows:
-    """At most ``cap`` pairs a document, one of each origin before a second of any."""
+    """At most ``cap`` pairs per document, one of each origin before a second of any."""
     taken: Counter[str] = Counter()
     of_origin: Counter[tuple[str, str]] = Counter()
     ranked = []

@@ -29,7 +29,7 @@ def random_sentences(text: str, count: int, rng: np.random.Generator) -> list[st
 
     Args:
         text: The document's text.
-        count: How many at most; none where no rest would remain.
+        count: Maximum number; none where no rest would remain.
         rng: Chooses.
     """
     total = len(text.split())

@@ -24,7 +24,7 @@ class Sampling:
     """How queries are drawn from the model.
 
     Args:
-        count: Queries a document.
+        count: Queries per document.
         top_k: Tokens drawn from.
         top_p: Probability mass drawn from.
         max_input_tokens: Tokens of a document that are read.
@@ -113,7 +113,7 @@ def generated_pairs(
         writer: The model.
         sampling: How.
         scratch: Folder for shards.
-        progress: Told of documents done.
+        progress: Progress callback: documents done.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     remaining = iter(documents)

@@ -43,7 +43,7 @@ def judged_sample(root: Path, release: Release, *, most: int = 100, seed: int = 
     Args:
         root: The workspace.
         release: Which release.
-        most: Queries, at most.
+        most: Maximum queries.
         seed: Of the draw.
     """
     evaluation = evaluation_of(root, release)

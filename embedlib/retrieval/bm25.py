@@ -115,7 +115,7 @@ def build_bm25(texts: Iterable[str], *, engine: Engine = "auto") -> BM25Index:
     """Index documents' texts, read once.
 
     Args:
-        texts: One a document, in row order.
+        texts: One per document, in row order.
         engine: ``rank-bm25`` (reference, small corpora), ``bm25s`` (the rest), or ``auto`` by size.
 
     Raises:

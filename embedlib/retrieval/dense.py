@@ -45,7 +45,7 @@ def exact_search(queries: Floats, blocks: Blocks, k: int, *, first_pass: bool | 
     Args:
         queries: float32 [q, d].
         blocks: What is searched, such as ``Vectors.blocks``.
-        k: Hits a query, at least 1.
+        k: Hits per query, at least 1.
         first_pass: Whether to score in bf16 first; None: where the processor is fast at it.
 
     Returns:
@@ -75,7 +75,7 @@ def dense_scores(
         queries: float32 [q, d].
         rows: int64 [q, c], -1 where there is none.
         vectors_of: float32 [n, d] of rows int64 [n].
-        chunk: Queries a step.
+        chunk: Queries per step.
 
     Returns:
         float32 [q, c], -inf where there is no row.

@@ -109,7 +109,7 @@ class Rankers:
         Args:
             texts: The queries, [q].
             queries: Their vectors, float32 [q, d].
-            k: Hits a query.
+            k: Hits per query.
             plan: How the rankings are fused; its mode is not looked at.
             excluded: Rows that are no hits, for each query; none where empty.
         """
@@ -117,7 +117,7 @@ class Rankers:
         return self.fuse(gathered, texts, queries, k, plan, excluded)
 
     def gather(self, texts: Sequence[str], queries: Floats, depth: int, excluded: Excluded = ()) -> Gathered:
-        """Ask both rankings for ``depth`` hits a query, and score every hit by both."""
+        """Ask both rankings for ``depth`` hits per query, and score every hit by both."""
         dense = without(self.dense(queries, depth), excluded)
         lexical = self.lexical(texts, depth, dense.rows)
         hits = without(lexical.hits, excluded)

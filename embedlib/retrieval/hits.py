@@ -42,7 +42,7 @@ def top_rows(scores: Floats, k: int, rows: Rows | None = None) -> tuple[Rows, Fl
 
     Args:
         scores: float32 [n].
-        k: How many at most.
+        k: Maximum number.
         rows: int64 [n], ascending; the positions themselves if not given.
 
     Returns:

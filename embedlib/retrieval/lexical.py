@@ -29,7 +29,7 @@ def lexical_scores(
     Args:
         index: BM25 of the corpus.
         queries: q texts.
-        k: Hits a query.
+        k: Hits per query.
         rows: int64 [q, c] rows to look up, -1 where there is none.
         allowed: Rows that may be hits, ascending; None: all. The moments are those of all documents.
     """

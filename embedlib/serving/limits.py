@@ -18,7 +18,7 @@ class RequestLimits:
         query_chars: Characters of a query.
         texts: Texts in one request for embeddings, and documents in one for reranking.
         text_chars: Characters of such a text.
-        k: Hits a query.
+        k: Hits per query.
         hits: Hits in one answer, over all its queries.
         waiting: Queries, or texts, that wait to be served; more are refused with 429.
         answer_s: Time from the arrival of a request to its answer.

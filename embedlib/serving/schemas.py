@@ -30,7 +30,7 @@ class SearchRequest(_Request):
     queries: list[Text] | None = Field(None, min_length=1)
     """Several texts."""
     k: int = Field(10, ge=1)
-    """Hits a query."""
+    """Hits per query."""
     mode: str = "auto"
     """``dense``, ``bm25``, ``hybrid``, or ``auto``: as the release's decision chose."""
     filters: dict[str, Any] | None = None

@@ -27,9 +27,9 @@ class Job:
         out: Folder that becomes the artifact.
         scratch: Folder for unfinished work; survives a crash, gone when the stage succeeds.
         seed: The run's seed.
-        progress: Told of long work.
+        progress: Progress callback of long work.
         store: The workspace, for stages that look at earlier artifacts (incremental encoding).
-        curve: Told of the points of a training's curves.
+        curve: Callback for the points of a training's curves.
     """
 
     out: Path
@@ -91,8 +91,8 @@ def run_stage(
         stage: What to run.
         config: Its options.
         seed: The run's seed.
-        progress: Told of long work; the log without.
-        curve: Told of the points of a training's curves.
+        progress: Progress callback of long work; the log without.
+        curve: Callback for the points of a training's curves.
         during: Makes the context that is held while the stage works, not while it looks for its result.
         **inputs: Its input artifacts by name.
 

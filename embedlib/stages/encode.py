@@ -21,7 +21,7 @@ def run(job: Job, config: Encode, *, corpus: ArtifactRef, model: ArtifactRef) ->
 
 
 def encoding_of(config: Encode, model: ArtifactRef) -> Encoding:
-    """The options as the library takes them, ``auto`` made definite for this machine."""
+    """The options as the library takes them, ``auto`` resolved for this machine."""
     return Encoding(model.path, model.digest, resolve_precision(config.precision), config.dtype)
 
 

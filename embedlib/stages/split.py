@@ -85,7 +85,7 @@ def read_labels(labels: options.Labels, reject: Reject) -> Labels:
 
     Args:
         labels: The options.
-        reject: Told of rows that cannot be used.
+        reject: Callback for rows that cannot be used.
 
     Raises:
         DataError: A file is missing.

@@ -48,7 +48,7 @@ def search_store(store: VectorStore, queries: Floats, k: int, *, model_digest: s
     Args:
         store: The target.
         queries: float32 [q, dimension of the collection].
-        k: Hits a query.
+        k: Hits per query.
         model_digest: Content digest of the model that encoded the queries.
 
     Raises:

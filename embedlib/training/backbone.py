@@ -95,7 +95,7 @@ def products(
 ) -> tuple[Tensor, Tensor]:
     """softmax(q k' * scaling + mask) v, all in the precision of its inputs.
 
-    Autocast would make the softmax and everything around it fp32: at 185 tokens a text, more of a
+    Autocast would make the softmax and everything around it fp32: at 185 tokens per text, more of a
     step's time than the products themselves.
 
     Args:
@@ -124,7 +124,7 @@ def products(
 def embed_by_length(module: Any, overhead: int = OVERHEAD_TOKENS) -> None:
     """Embed every batch in groups of texts of like length, so that little of the work is padding.
 
-    A batch is as wide as its longest text: with 24 tokens a text on average and one of 123, four
+    A batch is as wide as its longest text: with 24 tokens per text on average and one of 123, four
     fifths of a batch were padding, and a step took three times as long.
 
     Args:

@@ -76,7 +76,7 @@ def make_batches(  # noqa: PLR0913 (each is a choice of its own)
         batch_size: Examples a step over all processes.
         seed: Seed of the order.
         teacher: Scores any query and document, for the loss "kl".
-        per_query: Examples of one query an epoch, at most.
+        per_query: Maximum examples of one query per epoch.
         max_length: Tokens of a text that training reads; None is what the model reads.
         world: The processes.
     """

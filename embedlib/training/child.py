@@ -24,7 +24,7 @@ from embedlib.training.options import TrainingJob, emit, emit_error, error_of, p
 logger = logging.getLogger(__name__)
 
 #: glibc hands a freed tensor's pages back and takes new, zeroed ones for the next: a sixth of a step's
-#: time at 185 tokens a text. The child keeps them, in one arena that forward and backward share.
+#: time at 185 tokens per text. The child keeps them, in one arena that forward and backward share.
 KEEP_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
@@ -49,8 +49,8 @@ def launch(
         processes: Training processes on this machine.
         timeout_s: Longest run in seconds.
         stall_s: Longest silence in seconds.
-        progress: Told of steps.
-        curve: Told of each loss and dev figure while the child trains.
+        progress: Progress callback: steps.
+        curve: Callback for each loss and dev figure while the child trains.
         env: Variables for the child (``MLFLOW_RUN_ID`` …).
 
     Returns:
@@ -89,7 +89,7 @@ def device_file() -> Path:
 
 @contextmanager
 def device_lock() -> Iterator[None]:
-    """ReleaseLock this machine's GPU: an operating-system lock, so that a crash of its holder frees it.
+    """Lock this machine's GPU: an operating-system lock, so that a crash of its holder frees it.
 
     Without a GPU nothing is locked.
     """

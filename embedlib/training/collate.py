@@ -1,6 +1,6 @@
 """From positions of examples to a batch's tensors, in the shape that the loss needs.
 
-Letters: b examples, m distinct documents and k negatives a batch.
+Letters: b examples, m distinct documents and k negatives per batch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Texts with tokens masked or words deleted, for adaptation.
 
-Letters: b texts a batch, t tokens.
+Letters: b texts per batch, t tokens.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The training set in memory: texts once, examples as positions.
 
-Letters: n examples, m distinct document texts, k negatives an example.
+Letters: n examples, m distinct document texts, k negatives per example.
 """
 
 from __future__ import annotations

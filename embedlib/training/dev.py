@@ -37,7 +37,7 @@ class DevWatch(TrainerCallback):  # type: ignore[misc]
             a run that resumes from an earlier checkpoint finds the record of that time.
         patience: Stop after this many scores without a better one; 0 never stops.
         main: Whether this process scores and saves (the first of a distributed run).
-        on_point: Told of every point.
+        on_point: Callback for every point.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class DevWatch(TrainerCallback):  # type: ignore[misc]
 def evaluation_steps(total: int, evaluations: int) -> list[int]:
     """Steps at which to evaluate: the last one, half of it, a quarter and so on.
 
-    Training that does harm mostly helps at first: weak pairs run out of lessons within a few dozen steps.
+    Training that does harm mostly helps at first: weak pairs stop helping within a few dozen steps.
 
     >>> evaluation_steps(160, 5)
     [10, 20, 40, 80, 160]

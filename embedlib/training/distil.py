@@ -4,7 +4,7 @@ The student keeps some of the teacher's layers, is a table of token vectors
 (``embedlib.training.static``), or is another model whose vectors are projected to the teacher's
 dimension. Document vectors come from the teacher's vectors artifact: nothing is encoded twice.
 
-Letters: b texts a batch, d the teacher's dimension.
+Letters: b texts per batch, d the teacher's dimension.
 """
 
 from __future__ import annotations

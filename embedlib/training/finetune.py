@@ -143,7 +143,7 @@ def people_dev(job: TrainingJob, options: TrainOptions) -> DevSet | None:
 def _dev_watch(
     job: TrainingJob, options: TrainOptions, prepared: Prepared, dev: DevSet | None
 ) -> DevWatch | None:
-    """Chooses the best weights on the way; of a teacher's short lesson only the end is worth keeping."""
+    """Chooses the best weights on the way; of a teacher's short training only the end is worth keeping."""
     return dev_watch(
         None if prepared.loss == "kl" else dev,
         prepared.encoder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,9 +45,3 @@ def describe_model(out: Path, provenance: Mapping[str, Any]) -> None:
     """Write the card and ``provenance.json`` into a model folder."""
     (out / "README.md").write_text(CARD.format(title=provenance.get("made", "model")), encoding="utf-8")
     write_json(out / "provenance.json", dict(provenance))
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """A model folder's ``provenance.json``; empty if it has none."""
-    path = folder / "provenance.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

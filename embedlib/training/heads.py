@@ -3,7 +3,7 @@
 Both start from the encoder's own weights and leave the result in the encoder; their heads are our
 own, so that any architecture will do, and share the encoder's token embeddings.
 
-Letters: b texts a batch, t tokens, h hidden size, e size of token embeddings, v vocabulary.
+Letters: b texts per batch, t tokens, h hidden size, e size of token embeddings, v vocabulary.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """In-batch losses over queries and the distinct documents of a batch.
 
-sentence-transformers' ranking losses take one column a document and treat every other column's
+sentence-transformers' ranking losses take one column per document and treat every other column's
 documents as negatives. Here a batch's documents are a set: each is embedded once, however many
 queries name it, and the relation of every query to every document is known. A document that is
 relevant to another query of the batch is a positive of that query too, never its negative.
 
-Letters: b queries and m documents a batch, d dimensions.
+Letters: b queries and m documents per batch, d dimensions.
 """
 
 from __future__ import annotations

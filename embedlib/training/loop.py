@@ -166,7 +166,7 @@ def read_dev(
         corpus: Folder of the corpus artifact.
         queries: Folder of the queries artifact.
         documents: Documents searched in.
-        most_queries: Queries, at most.
+        most_queries: Maximum queries.
         seed: The run's seed.
     """
     rng = np.random.default_rng([seed, *b"dev"])
@@ -176,7 +176,7 @@ def read_dev(
 
 
 def dev_score(dev: DevSet, encoder: LocalEncoder, *, bf16: bool) -> tuple[float, Any]:
-    """Mean dev nDCG@10 and its value a query, of a model in training, under autocast where it trains so."""
+    """Mean dev nDCG@10 and its value per query, of a model in training, under autocast where it trains so."""
     encoder.module.eval()
     if encoder.accelerated:
         encoder.accelerate()  # the packed copy is of the weights before training

@@ -174,7 +174,7 @@ def _gist(
     return losses.GISTEmbedLoss(model, **options)
 
 
-def _within_example(  # noqa: PLR0911 (one line a loss)
+def _within_example(  # noqa: PLR0911 (one line per loss)
     name: str, model: SentenceTransformer, options: TrainOptions, scale: float
 ) -> nn.Module:
     from sentence_transformers.sentence_transformer import losses

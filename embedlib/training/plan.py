@@ -16,8 +16,8 @@ FLOPS_FORWARD, FLOPS_STEP = 2, 6
 #: Weights of a model that counts as small.
 SMALL = 50_000_000
 
-#: A teacher's lesson: steps, tokens of all of them, and tokens of a text. Minutes on two cores; where the
-#: base model is good already, longer lessons were seen to do harm.
+#: A training by a teacher: steps, tokens of them all, tokens of a text. Minutes on two cores; where the
+#: base model is good already, longer ones were seen to do harm.
 TEACHER_STEPS, TEACHER_TOKENS, TEACHER_LENGTH = 40, 400_000, 128
 
 #: Tokens that a CPU trains on, at most: two cores without AMX take 1,000 to 1,300 a second.
@@ -33,7 +33,7 @@ class TrainingPlan:
         examples: Examples trained on.
         steps: Optimiser steps.
         epochs: Passes over the examples.
-        batch_size: Examples a step, over all processes.
+        batch_size: Examples per step, over all processes.
         tokens: Tokens of all steps, queries and documents.
         mini_batch_tokens: Tokens embedded at once.
         cached: Gradient caching.
@@ -92,7 +92,7 @@ def default_learning_rate(loss: str, parameters: int, *, lora: bool) -> float:
 
 
 def default_negatives(loss: str, *, labelled: bool) -> int:
-    """Hard negatives an example: three with a teacher's scores, else one; none for pairs that nobody judged.
+    """Hard negatives per example: three with a teacher's scores, else one; none for pairs that nobody judged.
 
     What ranks high for a derived query is often as good an answer as the passage it was derived from.
     """
@@ -102,7 +102,7 @@ def default_negatives(loss: str, *, labelled: bool) -> int:
 
 
 def default_batch_size(loss: str) -> int:
-    """Examples a step: 16 with a teacher, where each brings its own candidates; else 64."""
+    """Examples per step: 16 with a teacher, where each brings its own candidates; else 64."""
     return 16 if loss == "kl" else 64
 
 

@@ -27,7 +27,7 @@ def probe(job: TrainingJob) -> dict[str, Any]:
     """Probe every origin: ``job.out/probe.json`` says which ones are kept, and why.
 
     An origin that was measured before a crash is not measured again. ``job.options`` are
-    TrainOptions and ``pairs`` (pairs an origin, at most) and ``margin`` (see ``verdict``).
+    TrainOptions and ``pairs`` (pairs per origin, at most) and ``margin`` (see ``verdict``).
 
     Returns:
         Number of origins and of kept ones, and each origin's change of dev nDCG@10.

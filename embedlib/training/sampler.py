@@ -20,10 +20,10 @@ class ExampleBatches(DefaultBatchSampler):  # type: ignore[misc]
 
     Args:
         keys: What must not repeat within a batch, a tuple for each example; the first is its query.
-        batch_size: Examples a batch, over all processes.
+        batch_size: Examples per batch, over all processes.
         seed: Seed of the order; the epoch is added to it.
         world: Number of processes.
-        per_query: Examples of one query an epoch, at most, chosen anew in each; None is all.
+        per_query: Maximum examples of one query per epoch, chosen anew in each; None is all.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class ExampleBatches(DefaultBatchSampler):  # type: ignore[misc]
 
     @property
     def examples(self) -> int:
-        """Examples an epoch."""
+        """Examples per epoch."""
         return sum(len(batch) for batch in self.batches())
 
     @cached_property
     def count(self) -> int:
-        """Batches an epoch: those of the first one."""
+        """Batches per epoch: those of the first one."""
         return len(self._plan(0))
 
     def _plan(self, epoch: int) -> list[list[int]]:

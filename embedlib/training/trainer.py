@@ -167,8 +167,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     """Tells listeners of steps and losses.
 
     Args:
-        progress: Told of every step.
-        on_loss: Told of every mean loss with its step, of an interrupted run's too where it goes on.
+        progress: Progress callback: steps.
+        on_loss: Callback for every mean loss with its step, of an interrupted run's too where it goes on.
     """
 
     def __init__(self, progress: Progress, on_loss: Callable[[int, float], None] = lambda *_: None) -> None:

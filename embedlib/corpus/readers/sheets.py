@@ -1,4 +1,4 @@
-"""Excel workbooks: a sheet a section, a row a line that names its columns."""
+"""Excel workbooks: one section per sheet, one line per row that names its columns."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_sheets(file: File) -> Iterator[Item]:
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """A line a row; the first row that has only texts, and more than one, names the columns."""
+    """A line per row; the first row that has only texts, and more than one, names the columns."""
     names: list[str] | None = None
     for row in rows:
         cells = [_cell(value) for value in row]
