@@ -50,7 +50,6 @@ def distil(config: Config, event: Trigger | None = None) -> str:
             release = publish(run, config, parts, event=as_json(event))
             register(run, config, proof.candidate.model)
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})
-            if config.publish.target:
-                push_index(run, config)
+            push_index(run, config)
         show_records(run)
     return proof.decision.fingerprint

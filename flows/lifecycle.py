@@ -108,8 +108,7 @@ def lifecycle(
         register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted)
         conclude(run, event, outcome, consent)
-        if config.publish.target:
-            push_index(run, config)
+        push_index(run, config)
     return Completed(message=outcome.headline, data=outcome)
 
 
@@ -173,6 +172,5 @@ def go_live(
     release = publish(run, config, parts, event=as_json(event))
     register(run, config, base.model)
     emit_event(run, "embedlib.release.first", {"release": release.number, "search": str(release.search)})
-    if config.publish.target:
-        push_index(run, config)
+    push_index(run, config)
     return parts

@@ -50,6 +50,5 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         show_records(run)
         note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
-        if config.publish.target:
-            push_index(run, config)
+        push_index(run, config)
     return release.number

@@ -16,12 +16,13 @@ from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
-from embedlib.progress import LogProgress
+from embedlib.progress import LogProgress, began, ended, watched
 from embedlib.stages import push
 from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import ArtifactRef
 from tasks.artifacts import table
 from tasks.context import RunContext
+from tasks.stage import may_retry
 
 PARTS = ("corpus", "model", "vectors", "index", "decision")
 
@@ -84,10 +85,27 @@ def publish(
     return release
 
 
-@task(name="push index", task_run_name="push index", persist_result=False)
 def push_index(run: RunContext, config: Config) -> None:
-    """Bring the live release into the configured vector store; the store keeps the old one until then."""
-    done = push.push_index(run.workspace, config.publish, progress=LogProgress())
+    """Bring the live release into the vector store, where one is configured; tried again as stages are."""
+    if config.publish.target is not None:
+        _push_index.with_options(retries=run.retries)(run, config)
+
+
+@task(
+    name="push index",
+    task_run_name="push index",
+    retry_condition_fn=may_retry,
+    retry_delay_seconds=5,
+    persist_result=False,
+)
+def _push_index(run: RunContext, config: Config) -> None:
+    how = "failed"
+    began("push index")
+    try:
+        done = push.push_index(run.workspace, config.publish, progress=watched("push index", LogProgress()))
+        how = "reused" if done.reused else "done"
+    finally:
+        ended("push index", how)
     get_run_logger().info(
         "%s answers with release %d, %d rows sent", done.collection, done.release, done.sent
     )

@@ -13,6 +13,7 @@ import numpy as np
 from embedlib.doctor import installation, leftovers, machine
 from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine, warning
 from embedlib.doctor.runs import check_orphans, is_loopback, running_runs
+from embedlib.doctor.target import check_target
 from embedlib.errors import EmbedlibError
 from embedlib.index.catalog import Release, current
 from embedlib.process import cpu_cores
@@ -107,6 +108,7 @@ def _released(root: Path, release: Release, seed: int, try_alternatives: bool) -
     ]
     if try_alternatives:
         subjects.append(doctor.usage)
+    subjects.append(partial(check_target, root, release))
     for subject in subjects:
         yield from _guarded(subject)
 

@@ -1,7 +1,7 @@
 """PostgreSQL with pgvector: a table each; the target's name is a view, replaced in one transaction.
 
-The address is a libpq URL; the user needs the right to create tables in the first schema of its search path,
-and the extension ``vector`` (created here where the user may).
+The address is a libpq URL. Who publishes needs the right to create tables in the first schema of its search
+path, and the extension ``vector`` (created here where the user may); who searches needs SELECT alone.
 """
 
 from __future__ import annotations
@@ -56,22 +56,16 @@ class PgVectorStore:
         self._infos = f"{target}_collections"
         with client_errors(address, self.errors):
             self._connection = psycopg2.connect(re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", address))
-            self._do("CREATE EXTENSION IF NOT EXISTS vector")
-            self._do(
-                "CREATE TABLE IF NOT EXISTS {infos} "
-                "(collection text PRIMARY KEY, info text NOT NULL, live boolean NOT NULL DEFAULT false)"
-            )
 
     def collections(self) -> dict[str, CollectionInfo]:
         """The rows of the table of collections."""
-        rows = self._do("SELECT collection, info FROM {infos}")
+        rows = self._do("SELECT collection, info FROM {infos}") if self._is_there(self._infos) else []
         return {name: read_collection_info(name, info) for name, info in rows}
 
     def live(self) -> str | None:
         """The row that says so, written in the transaction that replaces the view."""
-        rows = self._do("SELECT collection FROM {infos} WHERE live")
-        there = self._do("SELECT 1 FROM pg_class WHERE oid = to_regclass(%s)", [self.target])
-        if not rows and there:
+        rows = self._do("SELECT collection FROM {infos} WHERE live") if self._is_there(self._infos) else []
+        if not rows and self._is_there(self.target):
             raise taken(self.target, self.address, "a relation")
         return str(rows[0][0]) if rows else None
 
@@ -80,6 +74,12 @@ class PgVectorStore:
         _require_indexable(info)
         texts = ", ".join(f"{column} text NOT NULL" for column in TEXTS)
         with self._connection, self._connection.cursor() as cursor:
+            self._run(cursor, "CREATE EXTENSION IF NOT EXISTS vector")
+            self._run(
+                cursor,
+                "CREATE TABLE IF NOT EXISTS {infos} "
+                "(collection text PRIMARY KEY, info text NOT NULL, live boolean NOT NULL DEFAULT false)",
+            )
             self._run(cursor, "DROP TABLE IF EXISTS {name}", name=name)
             self._run(
                 cursor,
@@ -178,6 +178,9 @@ class PgVectorStore:
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+    def _is_there(self, relation: str) -> bool:
+        return bool(self._do("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", [relation]))
 
     def _write_info(self, cursor: Any, name: str, info: CollectionInfo) -> None:
         self._run(

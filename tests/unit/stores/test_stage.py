@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 from index_workspace import words
+from postgres import PASSWORD, USER
 from published import small_config
 
 from embedlib.cli.live import push_live_index, search
 from embedlib.config.index import Publish
+from embedlib.config.live import live_values
 from embedlib.config.root import load_config
+from embedlib.doctor.target import check_target
 from embedlib.errors import ConfigError, DataError, ServiceError, UserError
+from embedlib.index.catalog import current, releases_dir, write_configuration
 from embedlib.index.verify import Checks
 from embedlib.stages.preflight import preflight
 from embedlib.stages.push import push_index
 from embedlib.stores.connect import CLIENTS, connect
 from embedlib.stores.push import PushOptions, push_release
+from embedlib.stores.searcher import live_collection
 
 SECRET = "hunter2"
 
@@ -34,6 +42,17 @@ def test_a_release_is_pushed_and_searched_from_the_command_line(released, tmp_pa
     assert '"reused": true' in second
     with pytest.raises(ConfigError, match=r"publish\.target: no vector store is configured"):
         search("river stone", workspace=released, store=True)  # the release does not know of it
+    remembered = {**live_values(released), "publish": {"target": {"type": "lancedb"}}}
+    write_configuration(releases_dir(released) / "1", remembered)
+    capsys.readouterr()
+    search("river stone", workspace=released, store=True, as_json=True)
+    through = json.loads(capsys.readouterr().out)
+    search("river stone", workspace=released, as_json=True)
+    assert through == json.loads(capsys.readouterr().out)
+    assert len(through) == 10
+    assert [f.title for f in check_target(released, current(released))] == [
+        "it answers with the live release"
+    ]
 
 
 def test_what_a_configuration_lacks_is_told_before_the_first_stage(tmp_path, monkeypatch):
@@ -151,5 +170,36 @@ def test_a_view_keeps_its_rights_and_takes_another_dimension(workspace, address_
         cursor.execute("SET enable_seqscan = off")
         cursor.execute("EXPLAIN SELECT doc_id FROM docs ORDER BY vector <#> %s LIMIT 3", [str([1.0] * 9)])
         assert "Index Scan using docs_0002_hnsw" in str(cursor.fetchall())
+        cursor.execute(
+            "CREATE ROLE app LOGIN PASSWORD 'app'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO app"
+        )
     connection.close()
     store.close()
+    reading = connect("postgres", address.replace(f"{USER}:{PASSWORD}", "app:app"), "docs")
+    assert live_collection(reading)[1].release == 2
+    assert reading.search("docs_0002", np.eye(9, dtype=np.float32)[:1], 3, exact=False)[0]
+    reading.close()
+
+
+def test_the_doctor_says_that_a_store_lags_or_cannot_be_asked(released, tmp_path):
+    pytest.importorskip("lancedb")
+    release = current(released)
+    assert list(check_target(released, release)) == []
+    for place, severity, title in (
+        (tmp_path / "lance", "warning", "nothing was published into it"),
+        ("/proc/none", "error", "it cannot be asked"),
+    ):
+        remembered = {
+            **live_values(released),
+            "publish": {"target": {"type": "lancedb", "address": str(place)}},
+        }
+        write_configuration(releases_dir(released) / "1", remembered)
+        (found,) = check_target(released, release)
+        assert (found.severity, found.title) == (severity, title)
+        assert found.command.startswith("embedlib push-index")
+    remembered["publish"]["target"]["address"] = str(tmp_path / "lance")
+    write_configuration(releases_dir(released) / "1", remembered)
+    push_live_index(workspace=released)
+    other = release.model_copy(update={"parts": release.parts | {"model": release.parts["corpus"]}})
+    (found,) = check_target(released, other)
+    assert (found.severity, found.title) == ("warning", "it answers with another release")
