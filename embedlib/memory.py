@@ -1,9 +1,22 @@
-"""Peak memory of this process, and of a part of its work."""
+"""Peak memory of this process, and of a part of its work; what is said where there is none left."""
 
 from __future__ import annotations
 
 import resource
 from pathlib import Path
+
+#: How libraries word a failed allocation (PyTorch's CPU allocator).
+MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of any library says that memory ran out."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(word.lower() in text for word in MEMORY_WORDS)
+    )
 
 
 def reset_peak_memory() -> None:

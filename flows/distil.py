@@ -13,6 +13,7 @@ from flows.context import flow_context
 from flows.outcome import Trigger, as_json, run_name
 from flows.proof import Data, Encoded
 from flows.records import show_records
+from flows.reranking import PARTS as OF_MODEL
 from flows.student import distilled
 from tasks import stages
 from tasks.release import emit_event, live_release, publish, push_index, register
@@ -46,7 +47,8 @@ def distil(config: Config, event: Trigger | None = None) -> str:
         if proof.verdict == "promote":
             inputs = {**data._asdict(), **proof.candidate._asdict()}
             index = stages.index(run, config.index, label="student", **inputs)
-            parts = {**live, **proof.candidate._asdict(), "index": index, "decision": proof.decision}
+            kept = {name: ref for name, ref in live.items() if name not in OF_MODEL}
+            parts = {**kept, **proof.candidate._asdict(), "index": index, "decision": proof.decision}
             release = publish(run, config, parts, event=as_json(event))
             register(run, config, proof.candidate.model)
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})

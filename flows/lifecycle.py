@@ -20,7 +20,9 @@ from flows.context import flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
 from flows.proof import Data, Encoded, Proof, encoded, measure
 from flows.records import listed, prefect_record, records, show_records
+from flows.reranking import kept_reranker, proven_parts, reranked
 from flows.student import wanted_student
+from flows.tuning import lessons, tune
 from tasks import stages
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
@@ -73,7 +75,8 @@ def lifecycle(
         incumbent = encoded(run, config, data, live["model"], "incumbent")
         start = incumbent if config.train.start == "incumbent" else base
 
-        tuned, material = tune(run, config, data, start)
+        material = lessons(run, config, data, start)
+        tuned = tune(run, config, data, start, material["examples"])
         rivals = Rivals(base, incumbent, live.get("decision"))
         proof = prove(run, config, data, rivals, tuned, material["examples"], "tuned")
         if proof.verdict == "merge-and-retest":
@@ -88,6 +91,9 @@ def lifecycle(
         student = wanted_student(run, config, data, chosen, why)
         if student is not None and student.verdict == "promote":
             chosen, why = student.candidate, student.decision
+        second = kept_reranker(live, chosen)
+        if config.rerank.start is not None:
+            second = reranked(run, config, data, base, chosen, material, why)
         index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
         proven = student.evaluation if student else None
         choice = stages.choice(run, config.served_evaluation, evaluation=proof.evaluation, student=proven)
@@ -101,12 +107,18 @@ def lifecycle(
             run,
             config.report.of_run(records(run)),
             evaluation=proof.evaluation,
-            others={**data._asdict(), **material, **shown},
+            others={**data._asdict(), **material, **second, **shown},
         )
-        parts = {"corpus": corpus, **chosen._asdict(), "index": index, "decision": why}
+        parts = {
+            "corpus": corpus,
+            **chosen._asdict(),
+            "index": index,
+            "decision": why,
+            **proven_parts(second),
+        }
         release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
         register(run, config, chosen.model)
-        outcome = RunOutcome.of(proof.decision, report, release, promoted)
+        outcome = RunOutcome.of(proof.decision, report, release, promoted, second.get("reranking"))
         conclude(run, event, outcome, consent)
         push_index(run, config)
     return Completed(message=outcome.headline, data=outcome)
@@ -127,19 +139,6 @@ def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consen
     if consent is not None and not consent.approve:
         detail += f", declined by {consent.by}: {consent.note}"
     note_outcome(run, as_json(event), state, detail=detail)
-
-
-def tune(
-    run: RunContext, config: Config, data: Data, start: Encoded
-) -> tuple[ArtifactRef, dict[str, ArtifactRef]]:
-    """From the documents to a tuned model; also what it was trained on, for the report."""
-    pairs = stages.synthesize(run, config.synthesize, **data._asdict(), **start._asdict())
-    probed = stages.probe(run, config.probe, **data._asdict(), **start._asdict(), pairs=pairs)
-    examples = stages.mine(run, config.mine, **data._asdict(), **start._asdict(), pairs=pairs, probe=probed)
-    adapt = config.adapt.method != "none"
-    model = stages.adapt(run, config.adapt, **data._asdict(), model=start.model) if adapt else start.model
-    tuned = stages.train(run, config.train, **data._asdict(), examples=examples, model=model)
-    return tuned, {"pairs": pairs, "probe": probed, "examples": examples}
 
 
 def prove(

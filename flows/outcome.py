@@ -51,9 +51,17 @@ class RunOutcome(BaseModel):
     model: str
     decision: str
     report: Path
+    reranking: str | None = None
 
     @classmethod
-    def of(cls, decision: ArtifactRef, report: ArtifactRef, release: Release, promoted: bool) -> RunOutcome:
+    def of(
+        cls,
+        decision: ArtifactRef,
+        report: ArtifactRef,
+        release: Release,
+        promoted: bool,
+        reranking: ArtifactRef | None = None,
+    ) -> RunOutcome:
         """Gather the outcome from its artifacts."""
         values = Decision.read(decision.path)
         return cls(
@@ -65,6 +73,7 @@ class RunOutcome(BaseModel):
             model=release.parts["model"].fingerprint,
             decision=decision.fingerprint,
             report=report.file("report.html"),
+            reranking=None if reranking is None else reranking.fingerprint,
         )
 
 

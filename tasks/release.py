@@ -13,7 +13,7 @@ from embedlib.config.root import Config
 from embedlib.errors import ReleaseError, StoreError
 from embedlib.evaluation.lineage import model_name
 from embedlib.evaluation.records import Decision
-from embedlib.index.catalog import Release
+from embedlib.index.catalog import OPTIONAL, PARTS, Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
 from embedlib.progress import LogProgress, began, ended, watched
@@ -23,8 +23,6 @@ from embedlib.store import ArtifactRef
 from tasks.artifacts import table
 from tasks.context import RunContext
 from tasks.stage import may_retry
-
-PARTS = ("corpus", "model", "vectors", "index", "decision")
 
 
 @task(name="live release", task_run_name="live release", persist_result=False)
@@ -64,7 +62,7 @@ def publish(
     release = publish_release(
         run.workspace,
         config.publish,
-        {name: parts[name] for name in PARTS},
+        {name: parts[name] for name in (*PARTS, *OPTIONAL) if name in parts},
         event=event,
         approval=approval,
         figures=decision.numbers,
@@ -72,11 +70,11 @@ def publish(
         why=decision.verdict,
     )
     how = "was live already" if release.reused else "is live"
-    get_run_logger().info("release %d %s, searched as %s", release.number, how, release.search)
+    get_run_logger().info("release %d %s, searched as %s", release.number, how, release.answers)
     shown = {
         "release": release.number,
         "created": release.created_at,
-        "search": str(release.search),
+        "search": release.answers,
         **release.figures.get("verification", {}),
     }
     create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")

@@ -9,6 +9,7 @@ from embedlib.config.evaluation import Decide, Evaluate, General, Report
 from embedlib.config.index import Index
 from embedlib.config.models import Encode, Model
 from embedlib.config.pairs import Mine, Synthesize
+from embedlib.config.reranking import Rerank, Reranking
 from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
 from embedlib.stages.adapt import STAGE as ADAPT
 from embedlib.stages.base_model import STAGE as BASE_MODEL
@@ -24,6 +25,8 @@ from embedlib.stages.merge import STAGE as MERGE
 from embedlib.stages.mine import STAGE as MINE
 from embedlib.stages.probe import STAGE as PROBE
 from embedlib.stages.report import STAGE as REPORT
+from embedlib.stages.reranker import STAGE as RERANKER
+from embedlib.stages.reranking import STAGE as RERANKING
 from embedlib.stages.split import STAGE as SPLIT
 from embedlib.stages.student import STAGE as STUDENT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
@@ -258,3 +261,35 @@ def student(
     """Whether a student takes its teacher's place, and what that buys: a ``decision``."""
     inputs = {"corpus": corpus, "evaluation": evaluation, "teacher": teacher, "student": student}
     return run_task(run, STUDENT, config, label, **inputs)
+
+
+def reranker(
+    run: RunContext,
+    config: Rerank,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    examples: ArtifactRef,
+    model: ArtifactRef | None,
+    label: str = "",
+) -> ArtifactRef:
+    """A cross-encoder trained on the mined lists, from ``model`` or the one named: a ``reranker``."""
+    inputs = {"corpus": corpus, "queries": queries, "examples": examples, "model": model}
+    return run_task(run, RERANKER, config, label, **inputs)
+
+
+def reranking(  # noqa: PLR0913 - an argument an artifact
+    run: RunContext,
+    config: Reranking,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    model: ArtifactRef,
+    vectors: ArtifactRef,
+    reranker: ArtifactRef,
+    decision: ArtifactRef | None = None,
+    label: str = "",
+) -> ArtifactRef:
+    """Whether the reranker is served, how deep and with what weight: a ``decision``."""
+    inputs = {"corpus": corpus, "queries": queries, "model": model, "vectors": vectors}
+    return run_task(run, RERANKING, config, label, **inputs, reranker=reranker, decision=decision)

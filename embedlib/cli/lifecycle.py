@@ -143,6 +143,36 @@ def distil(
     emit_json(record.model_dump(mode="json")) if as_json else decision_lines(record)
 
 
+@app.command()
+def rerank(
+    workspace: Workspace = Path("workspace"),
+    start: Annotated[
+        str, typer.Option(help="served: the live model; base: the base model; or a model by name.")
+    ] = "served",
+    latency_ms: Annotated[
+        float | None, typer.Option(help="Milliseconds a query that re-ranking may take.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reranker of the live release's hits; it goes live if it is proven to make answers better.
+
+    Example: embedlib rerank --workspace ws --latency-ms 300
+    """
+    from embedlib.evaluation.records import Decision
+    from embedlib.stages.preflight import RERANK, preflight
+    from embedlib.store import Store
+
+    given = {"start": start, "latency_ms": latency_ms}
+    options = [f"rerank.{name}={value}" for name, value in given.items() if value is not None]
+    config = settings(None, None, existing(workspace), [*options, *(overrides or [])], of_live=True)
+    preflight(config, RERANK)
+    decision = Decision.read(
+        Store(config.workspace).get("decision", start_flow("rerank", config=config)).path
+    )
+    emit_json(decision.model_dump(mode="json")) if as_json else decision_lines(decision)
+
+
 def _replacing(documents: bool) -> list[str]:
     return ["publish.replace_documents=true"] if documents else []
 

@@ -48,6 +48,7 @@ def search(
 
     Example: embedlib search "how to join two paths" --workspace ws -k 5
     """
+    wished = os.environ.get("OMP_NUM_THREADS")
     if rerank is None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # more take longer to wake than one query takes
     from embedlib.cli.show import hits_table
@@ -64,6 +65,10 @@ def search(
             searcher: Searcher = StoreSearcher(existing(workspace), opened, **options)
         else:
             searcher = Searcher(existing(workspace), **options)
+        if searcher.release.rerank is not None and wished is None:
+            import torch
+
+            torch.set_num_threads(os.cpu_count() or 1)  # a reranker has work for all of them
         hits = searcher.search(query, k=k, mode=mode, rerank=rerank, filters=_filters(where or []))
     emit_json([hit._asdict() for hit in hits]) if as_json else hits_table(hits)
 
@@ -82,7 +87,8 @@ def releases(workspace: Workspace = Path("workspace"), as_json: AsJson = False) 
     root = existing(workspace)
     live = live_number(root)
     rows = [
-        r.model_dump(mode="json") | {"live": r.number == live, "model": model_name(r.ref(root, "model"))}
+        r.model_dump(mode="json")
+        | {"live": r.number == live, "model": model_name(r.ref(root, "model")), "answers": r.answers}
         for r in release.releases(root)
     ]
     emit_json(rows) if as_json else releases_table(rows)

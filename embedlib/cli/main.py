@@ -15,7 +15,7 @@ COMMANDS = (lifecycle, live, measure, model, service)
 INTERRUPTED = 130
 #: The groups of `embedlib --help`, in their order.
 PANELS = {
-    "Make a release": ("demo", "run", "refresh", "distil"),
+    "Make a release": ("demo", "run", "refresh", "distil", "rerank"),
     "Use it": ("search", "serve", "releases", "rollback", "verify", "export", "push-index", "push-model"),
     "Measure and choose": ("evaluate", "estimate", "recommend"),
     "Keep it running": ("config", "monitor", "doctor", "automations", "deploy", "ui"),

@@ -78,8 +78,6 @@ def estimate_lines(found: EncodingEstimate) -> list[str]:
 
 def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Releases, the live one marked; a model that came with an earlier one is told by its number."""
-    from embedlib.retrieval.plan import SearchPlan
-
     first: dict[str, int] = {}
     for row in reversed(rows):
         first.setdefault(row["parts"]["model"]["digest"], row["number"])
@@ -91,7 +89,7 @@ def releases_table(rows: Sequence[Mapping[str, Any]]) -> None:
                 "→" if row["live"] else "",
                 row["number"],
                 row["created_at"][:16].replace("T", " "),
-                str(SearchPlan.model_validate(row["search"])),
+                row["answers"],
                 row["model"] + ("" if since == row["number"] else f" (as in {since})"),
                 (row.get("event") or {}).get("event", "by hand"),
             )
@@ -109,13 +107,15 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
     left_out(evaluation.parents["corpus"])
     scores_table(EvaluationRecord.read(evaluation.path))
     decision_lines(Decision.read(decision.path))
+    if outcome.reranking is not None:
+        decision_lines(Decision.read(Store(workspace).get("decision", outcome.reranking).path), "reranker: ")
     say(f"release {outcome.release} is live in {workspace}")
     say(f"report  {outcome.report}")
 
 
-def decision_lines(decision: Decision) -> None:
-    """The verdict, its reasons and its advice."""
-    say(decision.verdict, f"bold {'green' if decision.verdict == 'promote' else 'yellow'}")
+def decision_lines(decision: Decision, what: str = "") -> None:
+    """The verdict on ``what``, its reasons and its advice."""
+    say(f"{what}{decision.verdict}", f"bold {'green' if decision.verdict == 'promote' else 'yellow'}")
     for reason in decision.reasons:
         console().print(plain(f"  • {reason}"))
     for advice in decision.advice:

@@ -120,6 +120,11 @@ class Mine(Section):
     batch_queries: int = Field(2048, ge=1, le=100_000)
     """Queries mined at once; a killed run resumes after the last finished batch."""
 
+    @property
+    def for_reranker(self) -> Mine:
+        """The same for a reranker, which meets all of the first ranks: any of them can be a negative."""
+        return self.model_copy(update={"sampling": "random"}) if self.sampling == "auto" else self
+
     @model_validator(mode="after")
     def _teacher_has_a_model(self) -> Self:
         if self.teacher in ("cross-encoder", "encoder") and self.teacher_model is None:

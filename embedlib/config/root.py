@@ -17,6 +17,7 @@ from embedlib.config.index import Index, Publish
 from embedlib.config.models import Encode, Model
 from embedlib.config.monitoring import Monitor
 from embedlib.config.pairs import Mine, Synthesize
+from embedlib.config.reranking import Rerank, Reranking
 from embedlib.config.serving import Serve
 from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
 from embedlib.errors import ConfigError, UserError
@@ -84,6 +85,8 @@ class Config(Section):
     """Weight interpolation with the base when only a guard fails."""
     distil: Distil = Distil()
     """A smaller student instead of the model, where the release is to be fast."""
+    rerank: Rerank = Rerank()
+    """A reranker of the first hits, where it makes the answer better."""
     encode: Encode = Encode()
     """Encoding of the corpus."""
     evaluate: Evaluate = Evaluate()
@@ -109,6 +112,12 @@ class Config(Section):
     def served_evaluation(self) -> Evaluate:
         """The evaluation's options; without a BM25 index the models are served by their vectors."""
         return self.evaluate if self.index.bm25 else self.evaluate.model_copy(update={"search": "dense"})
+
+    @property
+    def reranking(self) -> Reranking:
+        """When a reranker is served."""
+        wanted = self.rerank
+        return Reranking(depth=wanted.depth, latency_ms=wanted.latency_ms, decide=self.decide)
 
     def on(self, documents: Path) -> Config:
         """The same options on other documents, with the labels that lie beside them unless told where."""

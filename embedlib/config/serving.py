@@ -19,7 +19,8 @@ class Serve(Section):
     allowed_hosts: tuple[str, ...] = ()
     """Names that requests may be addressed to, beyond localhost, this machine's and numeric addresses."""
     rerank: str | None = None
-    """Cross-encoder (name or folder) for `rerank` in searches and for /v1/rerank; null = none."""
+    """Cross-encoder (name or folder) for `rerank` in searches and for /v1/rerank; null: the release's own, if
+    it has one."""
     max_k: int = Field(1_000, ge=1)
     """Largest number of hits per query."""
     max_queries: int = Field(64, ge=1)

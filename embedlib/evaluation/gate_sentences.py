@@ -15,6 +15,11 @@ KINDS = {
     "derived": "queries derived from documents",
 }
 
+DERIVED = (
+    "Decided on queries derived from documents: they agree with people's only in part. "
+    "Judged queries of your users would settle it."
+)
+
 
 def headline(verdict: Verdict, figures: GateInputs) -> str:
     """The verdict in one sentence."""
@@ -125,7 +130,4 @@ def kind_cautions(figures: GateInputs) -> list[str]:
     """What the kind of the deciding queries takes away from the verdict."""
     if figures.decides != "derived":
         return []
-    return [
-        "Decided on queries derived from documents: they agree with people's only in part. "
-        "Judged queries of your users would settle it."
-    ]
+    return [DERIVED]

@@ -95,6 +95,13 @@ class ModelOnSet:
         """The k best documents of each query by both."""
         return self.rankers.fuse(gathered, self.judged.query_texts, self.queries, k, plan, self.own)
 
+    def served(self, k: int, plan: SearchPlan) -> Hits:
+        """The k best documents of each query as a plan answers."""
+        if plan.mode == "dense":
+            return self.dense(k)
+        gathered = self.gather(k)
+        return gathered.lexical if plan.mode == "bm25" else self.fuse(gathered, k, plan)
+
     @cached_property
     def rankers(self) -> Rankers:
         """Both rankings of the set's corpus."""

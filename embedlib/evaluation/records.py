@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.significance import Interval
 from embedlib.json_file import JsonFile, read_list
-from embedlib.retrieval.plan import SearchPlan
+from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
 
 GUARDS_FILE, SLICES_FILE, GENERAL_FILE = "guards.json", "slices.json", "general.json"
 
@@ -176,7 +176,8 @@ class Decision(JsonFile):
 
     ``advice`` is what the owner may do about it, ``decided_on`` the judged set that decided,
     ``numbers`` the reasons for machines, ``search`` how each model evaluated is or would be served,
-    ``models`` their content digests, and ``test_set`` the digest of the judged queries.
+    ``models`` their content digests, and ``test_set`` the digest of the judged queries. ``rerank`` is how
+    a reranker would order the first hits anew, where that is what was decided on.
     """
 
     FILE: ClassVar[str] = "decision.json"
@@ -189,6 +190,7 @@ class Decision(JsonFile):
     search: dict[str, SearchPlan] = Field(default_factory=dict)
     test_set: str = ""
     models: dict[str, str] = Field(default_factory=dict)
+    rerank: TwoStagePlan | None = None
 
     def plan_of(self, model_digest: str) -> SearchPlan | None:
         """The plan that was given to a model; None where nothing is said of that model."""

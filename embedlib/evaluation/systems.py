@@ -182,9 +182,15 @@ def _retrieved(
             yield f"rerank:{name}", _reranked(corpus, judged, options.reranker, first)
 
 
-def _reranked(corpus: Corpus, judged: JudgedSet, scorer: PairScorer, hits: Hits) -> Hits:
+def texts_in(corpus: Corpus, judged: JudgedSet) -> Callable[[Rows], list[str]]:
+    """Gives the texts of rows as a judged set sees them: withheld ones in their place."""
+
     def texts_of(rows: Rows) -> list[str]:
         texts = [document_text(d.title, d.text) for d in corpus.take(rows)]
         return [judged.withheld.get(int(r), t) for r, t in zip(rows, texts, strict=True)]
 
-    return rerank(scorer, judged.query_texts, hits, texts_of, hits.rows.shape[1])
+    return texts_of
+
+
+def _reranked(corpus: Corpus, judged: JudgedSet, scorer: PairScorer, hits: Hits) -> Hits:
+    return rerank(scorer, judged.query_texts, hits, texts_in(corpus, judged), hits.rows.shape[1])

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from embedlib.disk import sync, write_atomic
 from embedlib.errors import ReleaseError
 from embedlib.integrity import OtherSchema, read_sealed, sealed
-from embedlib.retrieval.plan import DENSE, SearchPlan
+from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
 from embedlib.store import ArtifactRef
 
 logger = logging.getLogger(__name__)
@@ -32,8 +32,10 @@ CONFIGURATION = "config.json"
 CONFIGURATION_SCHEMA = 1
 TEMPORARY = ".tmp-"
 PENDING = ".pending"
-#: What every release consists of; a decision may be there too.
+#: What every release consists of; ``OPTIONAL`` may be there too.
 PARTS = ("corpus", "model", "vectors", "index")
+#: The decision behind it; a reranker, and the decision behind that.
+OPTIONAL = ("decision", "reranker", "reranking")
 
 
 class Part(BaseModel):
@@ -54,8 +56,9 @@ class Release(BaseModel):
     """One model, one index and one decision that belong together.
 
     ``parents`` names the release that was live before; ``search`` is how it is searched unless told
-    otherwise, as its decision chose; ``reused`` is true when publishing found the
-    same content live already, and is not stored.
+    otherwise, as its decision chose; ``rerank`` is how its part ``reranker``, where it has one, orders
+    the first hits anew; ``reused`` is true when publishing found the same content live already, and is
+    not stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +71,7 @@ class Release(BaseModel):
     approval: dict[str, Any] | None = None
     figures: dict[str, Any] = {}
     search: SearchPlan = DENSE
+    rerank: TwoStagePlan | None = None
     reused: bool = Field(default=False, exclude=True)
 
     @field_validator("parts")
@@ -96,10 +100,15 @@ class Release(BaseModel):
         """The model's part."""
         return self.parts["model"]
 
+    @property
+    def answers(self) -> str:
+        """How it is searched, in a few words."""
+        return ", ".join(str(stage) for stage in (self.search, self.rerank) if stage is not None)
+
     def summary(self) -> dict[str, Any]:
         """One flat row for tables: number, time, fingerprints, trigger."""
         kinds = {name: part.fingerprint[:12] for name, part in self.parts.items()}
-        row = {"number": self.number, "created_at": self.created_at, "search": str(self.search)}
+        row = {"number": self.number, "created_at": self.created_at, "search": self.answers}
         return {**row, **kinds, "event": self.event}
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from embedlib.index.release_parts import remember, require_whole
 from embedlib.index.retention import previous
 from embedlib.index.verify import Checks, verify_index
 from embedlib.integrity import Checksums, sealed
-from embedlib.retrieval.plan import DENSE, SearchPlan
+from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
 from embedlib.store import ArtifactRef
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Terms:
         approval: Who approved it and when, where approval is asked for.
         figures: Numbers shown with the release, such as the decision's.
         search: How the release is searched unless told otherwise.
+        rerank: How its reranker orders the first hits anew; None without one.
         configuration: Options that the release was made with, for later runs in this workspace.
         who: For the audit trail; the user of this process when empty.
         why: For the audit trail.
@@ -55,6 +56,7 @@ class Terms:
     approval: Mapping[str, Any] | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
     search: SearchPlan = DENSE
+    rerank: TwoStagePlan | None = None
     configuration: Mapping[str, Any] | None = None
     who: str = ""
     why: str = ""
@@ -68,9 +70,9 @@ def publish(
     model: ArtifactRef,
     vectors: ArtifactRef,
     index: ArtifactRef,
-    decision: ArtifactRef | None = None,
     event: Mapping[str, Any] | None = None,
     terms: Terms | None = None,
+    **optional: ArtifactRef | None,
 ) -> Release:
     """Verify and make live a model with the index that was built with it.
 
@@ -80,9 +82,10 @@ def publish(
         model: The model that encoded them.
         vectors: Their vectors.
         index: The index of these vectors.
-        decision: Why this model; None for an index refresh without one.
         event: What triggered the publish.
         terms: Checks, approval and audit details.
+        **optional: ``decision``: why this model; ``reranker``: a cross-encoder that orders the first hits
+            anew; ``reranking``: the decision for it.
 
     Returns:
         The live release; with ``reused`` true when the same content was live already.
@@ -95,15 +98,15 @@ def publish(
     """
     terms = terms or Terms()
     root = Path(root)
-    given = {"corpus": corpus, "model": model, "vectors": vectors, "index": index, "decision": decision}
-    refs = {name: ref for name, ref in given.items() if ref is not None}
+    given = {"corpus": corpus, "model": model, "vectors": vectors, "index": index}
+    refs = given | {name: ref for name in catalog.OPTIONAL if (ref := optional.get(name)) is not None}
     with publisher_lock(root, wait=terms.wait):
         checksums = Checksums()
         for ref in refs.values():
             ref.require_intact(checksums)
         parts = {name: _part(root, ref) for name, ref in refs.items()}
         live = _live(root)
-        if live is not None and _same_content(live.parts, parts):
+        if live is not None and live.rerank == terms.rerank and _same_content(live.parts, parts):
             if terms.configuration is not None:
                 catalog.write_configuration(
                     catalog.releases_dir(root) / str(live.number), terms.configuration
@@ -120,6 +123,7 @@ def publish(
             approval=None if terms.approval is None else dict(terms.approval),
             figures={**terms.figures, "verification": figures},
             search=terms.search,
+            rerank=terms.rerank,
         )
         _write(root, release, terms.configuration)
         catalog.swap(root, release.number)
@@ -181,7 +185,7 @@ def rollback(
 
 
 def require_matching(refs: Mapping[str, ArtifactRef]) -> None:
-    """Refuse a model, vectors, index and corpus that were not made from each other.
+    """Refuse a model, vectors, index, corpus and reranker that were not made from or tried with each other.
 
     Raises:
         MismatchError: Naming the two that differ.
@@ -200,6 +204,18 @@ def require_matching(refs: Mapping[str, ArtifactRef]) -> None:
                     found=f"{source} {digest}",
                     remedy="encode and index this corpus with this model, then publish",
                 )
+    if "reranking" not in refs:
+        return
+    tried = refs["reranking"].read_json("decision.json")["models"]
+    for name in ("model", "reranker"):
+        if name not in refs or refs[name].digest != tried[name]:
+            raise MismatchError(
+                f"the reranker was proven with another {name}",
+                where=str(refs["reranking"].path),
+                expected=f"{name} {tried[name]}",
+                found=f"{name} {refs[name].digest if name in refs else 'none'}",
+                remedy="prove it with this one (`embedlib rerank`), or publish without a reranker",
+            )
 
 
 def _part(root: Path, ref: ArtifactRef) -> Part:
@@ -221,8 +237,8 @@ def _live(root: Path) -> Release | None:
 
 
 def _same_content(live: Mapping[str, Part], new: Mapping[str, Part]) -> bool:
-    names: Sequence[str] = ("corpus", "model", "index")
-    return all(name in live and live[name].digest == new[name].digest for name in names)
+    digests = [{name: part.digest for name, part in parts.items()} for parts in (live, new)]
+    return all(digests[0].get(n) == digests[1].get(n) for n in ("corpus", "model", "index", "reranker"))
 
 
 def _next_number(root: Path) -> int:

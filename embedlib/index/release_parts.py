@@ -16,7 +16,7 @@ from embedlib.integrity import SEEN_HERE, Checksums
 from embedlib.store import ArtifactRef, Store
 
 #: What answers queries.
-SERVED = ("model", "index", "vectors")
+SERVED = ("model", "index", "vectors", "reranker")
 #: Checksums of the files that were opened last.
 SEEN_FILE = ".checksums.json"
 _REMEDY = (
@@ -54,7 +54,7 @@ def require_served(root: Path, release: Release) -> None:
     path = releases_dir(root) / SEEN_FILE
     checksums = Checksums.read(path)
     before = len(checksums)
-    require_whole(root, release, SERVED, checksums)
+    require_whole(root, release, [name for name in SERVED if name in release.parts], checksums)
     if len(checksums) != before:
         checksums.write(path)
 
@@ -77,7 +77,7 @@ def live_parts(store: Store) -> dict[str, ArtifactRef] | None:
     release = current(store.root)
     if release is None:
         return None
-    names = [name for name in ("corpus", "model", "decision") if name in release.parts]
+    names = [name for name in release.parts if name not in ("vectors", "index")]
     require_whole(store.root, release, names, SEEN_HERE)
     queries = release.ref(store.root, "index").parents["queries"]
     parts = {name: release.ref(store.root, name) for name in release.parts}

@@ -20,10 +20,9 @@ from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot
 from embedlib.index.snippets import snippet
 from embedlib.models.encoder import Encoder, check_texts
-from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, SearchPlan
-from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
-from embedlib.retrieval.rerank import rerank as rerank_hits
+from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder, score_hits
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +33,8 @@ MODES = {"auto": None, "dense": DENSE, "bm25": BM25, "hybrid": HYBRID}
 class SearchHit(NamedTuple):
     """One document found, best first.
 
-    ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), or the
-    cross-encoder's; only scores of one mode can be compared. ``group_id`` names what the document
+    ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), the cross-encoder's,
+    or that of both stages; only scores of one mode can be compared. ``group_id`` names what the document
     is a part of, ``release`` the release that answered, ``mode`` how: ``dense``, ``bm25``, ``hybrid``,
     or ``reranked`` by a cross-encoder. ``text`` is the whole document, ``snippet`` the part of it that
     shows why it was found.
@@ -52,6 +51,25 @@ class SearchHit(NamedTuple):
     release: int
     mode: str
     text: str
+
+
+#: A cross-encoder by name, folder or function; True: the release's own; False: none; None: as ``mode`` says.
+Rerank = str | Path | PairScorer | bool | None
+
+
+class Reranker(NamedTuple):
+    """A cross-encoder and the name that clients know it by."""
+
+    name: str
+    score: PairScorer
+
+
+class SecondStage(NamedTuple):
+    """A cross-encoder, how many hits it reads, and its weight beside the first stage (None: all of it)."""
+
+    score: PairScorer
+    depth: int
+    weight: float | None = None
 
 
 class Answer(NamedTuple):
@@ -79,7 +97,7 @@ class Searcher:
 
     Args:
         root: The workspace.
-        rerank_depth: Hits that a cross-encoder reads a query.
+        rerank_depth: Hits that a cross-encoder reads a query, unless it is the release's own.
         load: Loads a model folder, for other devices or precisions than the default.
         on_demand: Whether model and index are opened when a search first needs them; for one search
             and no more, since others would wait.
@@ -103,7 +121,7 @@ class Searcher:
         self.rerank_depth = rerank_depth
         self._encoders = Encoders(load)
         self._scorers: dict[str, PairScorer] = {}
-        self._rerank_guard = threading.Lock()
+        self._rerank_guard, self._loading = threading.Lock(), threading.Lock()
         self._opening = threading.Lock()
         self._refused: int | None = None
         self._pinned = False
@@ -121,7 +139,7 @@ class Searcher:
         k: int = ...,
         mode: str | SearchPlan = ...,
         filters: Filters | None = ...,
-        rerank: str | Path | PairScorer | None = ...,
+        rerank: Rerank = ...,
         one_per_group: bool = ...,
     ) -> list[SearchHit]: ...
 
@@ -132,7 +150,7 @@ class Searcher:
         k: int = ...,
         mode: str | SearchPlan = ...,
         filters: Filters | None = ...,
-        rerank: str | Path | PairScorer | None = ...,
+        rerank: Rerank = ...,
         one_per_group: bool = ...,
     ) -> list[list[SearchHit]]: ...
 
@@ -142,7 +160,7 @@ class Searcher:
         k: int = 10,
         mode: str | SearchPlan = "auto",
         filters: Filters | None = None,
-        rerank: str | Path | PairScorer | None = None,
+        rerank: Rerank = None,
         one_per_group: bool = False,
     ) -> list[SearchHit] | list[list[SearchHit]]:
         """Documents for one query, or for each of several.
@@ -150,10 +168,12 @@ class Searcher:
         Args:
             query: A text, or several. What is longer than the model's limit is cut by the model.
             k: Hits per query; all documents when it is more than there are.
-            mode: ``auto``: as the release's decision chose; ``dense``; ``bm25``; ``hybrid``: both fused,
-                with the release's weight where it is hybrid itself; or a plan of one's own.
+            mode: ``auto``: as the release's decisions chose, its reranker included; ``dense``; ``bm25``;
+                ``hybrid``: both fused, with the release's weight where it is hybrid itself; or a plan of
+                one's own.
             filters: Metadata fields that must equal a value or be one of several.
-            rerank: A cross-encoder (name, folder or function) that orders the first hits anew.
+            rerank: A cross-encoder (name, folder or function) that orders the first hits anew; True: the
+                release's own, whatever the mode; False: none.
             one_per_group: Keep only the best part of each ``group_id``.
 
         Returns:
@@ -161,7 +181,8 @@ class Searcher:
 
         Raises:
             DataError: An empty query, k below 1, or an unknown metadata field.
-            UserError: An unknown mode, or BM25 where the index was built without it.
+            UserError: An unknown mode, BM25 where the index was built without it, or the release's
+                reranker where it has none.
         """
         texts = [query] if isinstance(query, str) else list(query)
         found = self.answer(texts, k, mode, filters, rerank, one_per_group).hits
@@ -173,7 +194,7 @@ class Searcher:
         k: int = 10,
         mode: str | SearchPlan = "auto",
         filters: Filters | None = None,
-        rerank: str | Path | PairScorer | None = None,
+        rerank: Rerank = None,
         one_per_group: bool = False,
     ) -> Answer:
         """``search`` of several queries that also says which release answered, and how, without a hit."""
@@ -181,14 +202,22 @@ class Searcher:
         snapshot = self._current()
         plan = _plan(snapshot, mode)
         k = min(k, len(snapshot))
-        scorer = None if rerank is None else self._scorer(rerank)
-        depth = k if scorer is None else min(max(k, self.rerank_depth), len(snapshot))
+        second = self._second_stage(snapshot, mode, rerank)
+        depth = k if second is None else min(max(k, second.depth), len(snapshot))
         answers = self._ranked(snapshot, texts, depth, plan, filters, one_per_group)
         how: str = plan.mode
-        if scorer is not None:
-            answers, how = self._reranked(snapshot, scorer, texts, answers, k), "reranked"
+        if second is not None:
+            answers, how = self._reranked(snapshot, second, texts, answers), "reranked"
         found = [_as_hits(snapshot, text, answers, i, k, how) for i, text in enumerate(texts)]
         return Answer(snapshot.number, how, found)
+
+    def reranker(self) -> Reranker | None:
+        """The live release's reranker under its content's name; None where it has none."""
+        release = self._current().release
+        if release.rerank is None:
+            return None
+        part = release.parts["reranker"]
+        return Reranker(f"embedlib-{part.digest[:12]}", self._scorer(part.ref(self.root).path))
 
     def embed(self, texts: list[str], role: str = "query", dimension: int | None = None) -> Embedded:
         """Vectors of texts by the model of the release, with its prompts.
@@ -282,7 +311,10 @@ class Searcher:
     def _opened(self, hold: ReleaseLock, dense: DenseSearch | None = None) -> Snapshot:
         try:
             snapshot = Snapshot(self.root, hold, self._encoders, dense)
-            return snapshot if self._on_demand else snapshot.open_all()
+            if not self._on_demand:
+                snapshot.open_all()
+                self._second_stage(snapshot, "auto", None)
+            return snapshot
         except BaseException:
             hold.close()
             raise
@@ -307,22 +339,44 @@ class Searcher:
             hits = snapshot.rank(texts, depth, plan, filters)
         return hits
 
-    def _reranked(self, snapshot: Snapshot, scorer: PairScorer, texts: list[str], hits: Hits, k: int) -> Hits:
+    def _second_stage(self, snapshot: Snapshot, mode: str | SearchPlan, rerank: Rerank) -> SecondStage | None:
+        """What orders the first hits anew; None where nothing does."""
+        if rerank is not None and not isinstance(rerank, bool):
+            return SecondStage(self._scorer(rerank), self.rerank_depth)
+        plan = snapshot.release.rerank
+        if rerank and plan is None:
+            raise UserError(
+                f"release {snapshot.number} has no reranker",
+                where="rerank",
+                remedy="name a cross-encoder, or train one: `embedlib rerank`",
+            )
+        if plan is None or rerank is False or (rerank is None and mode != "auto"):
+            return None
+        folder = snapshot.release.ref(self.root, "reranker").path
+        return SecondStage(self._scorer(folder), plan.depth, plan.weight)
+
+    def _reranked(self, snapshot: Snapshot, second: SecondStage, texts: list[str], hits: Hits) -> Hits:
         def texts_of(rows: Rows) -> list[str]:
             documents = [snapshot.documents.get(int(row)) for row in rows]
             return [document_text(d.title, d.text) for d in documents]
 
         with self._rerank_guard:
-            return rerank_hits(scorer, texts, hits, texts_of, k)
+            scores = score_hits(second.score, texts, hits.rows[:, : second.depth], texts_of)
+        if second.weight is None:
+            return sort_hits(hits.rows[:, : second.depth], scores, second.depth)
+        return interpolate(hits, scores, second.weight)
 
     def _scorer(self, rerank: str | Path | PairScorer) -> PairScorer:
+        """A cross-encoder, loaded at most once while it is in use; the two used last are kept."""
         if callable(rerank):
             return rerank
-        with self._rerank_guard:
+        with self._loading:
             name = str(rerank)
-            if name not in self._scorers:
-                self._scorers[name] = load_cross_encoder(name)
-            return self._scorers[name]
+            scorer = self._scorers.pop(name, None) or load_cross_encoder(name)
+            self._scorers[name] = scorer
+            while len(self._scorers) > Encoders.KEPT:
+                self._scorers.pop(next(iter(self._scorers)))
+            return scorer
 
 
 def _plan(snapshot: Snapshot, mode: str | SearchPlan) -> SearchPlan:

@@ -10,6 +10,7 @@ from typing import Any
 
 from embedlib.contracts import Floats
 from embedlib.errors import EmbedlibError
+from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release, current, releases_dir
 from embedlib.index.release_parts import SEEN_FILE, require_whole
 from embedlib.integrity import Checksums
@@ -34,7 +35,7 @@ class LiveRelease:
         created = datetime.fromisoformat(release.created_at)
         self.published_at = created if created.tzinfo else created.replace(tzinfo=UTC)
         self.model_digest = release.parts["model"].digest
-        self.search_mode = str(release.search)
+        self.search_mode = release.answers
         self.corpus = release.ref(self.root, "corpus").path
 
     @cached_property
@@ -49,6 +50,9 @@ class LiveRelease:
 
         None where that was not the deciding measure.
         """
+        if self.release.rerank is not None:
+            tested = Decision.read(self.release.ref(self.root, "reranking").path).numbers
+            return float(tested["two_stages"]) if tested["measure"] == MEASURE else None
         proof = read_proof(self.root, self.release)
         if proof is None or proof.measure != MEASURE:
             return None

@@ -48,6 +48,21 @@ class SearchPlan(BaseModel):
         return f"hybrid ({how}{', feedback' if self.feedback else ''})"
 
 
+class TwoStagePlan(BaseModel):
+    """How a reranker orders the first hits of a ranking anew: by first score + ``weight`` · its score.
+
+    Only the first ``depth`` documents are read; each further one counts as the worst of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    depth: int = Field(ge=1)
+    weight: float = Field(gt=0, allow_inf_nan=False)
+
+    def __str__(self) -> str:
+        """The plan in a few words, for tables."""
+        return f"first {self.depth} re-ranked"
+
+
 DENSE = SearchPlan(mode="dense")
 BM25 = SearchPlan(mode="bm25")
 HYBRID = SearchPlan(mode="hybrid")

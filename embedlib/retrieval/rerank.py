@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.errors import DataError, ModelError
+from embedlib.errors import DataError, ModelError, OutOfMemory
+from embedlib.memory import is_out_of_memory
+from embedlib.models.hardware import resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
 from embedlib.models.resolve import resolve_model
 from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+logger = logging.getLogger(__name__)
 
 PairScorer = Callable[[list[tuple[str, str]]], Floats]
 
@@ -61,8 +70,28 @@ def rerank(
     return sort_hits(hits.rows, score_hits(score, queries, hits.rows, texts_of), k)
 
 
-def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 32) -> PairScorer:
+def interpolate(hits: Hits, scores: Floats, weight: float) -> Hits:
+    """Hits ordered by first score + ``weight`` · second score, ties by row.
+
+    A document beyond the depth counts as the worst one read, so that it never passes one that was.
+
+    Args:
+        hits: q queries' hits of the first stage, [q, k].
+        scores: Second scores of the first d of them, float32 [q, d], -inf where there is no document.
+        weight: Of the second scores.
+    """
+    there = hits.rows != NO_ROW
+    worst = np.where(there[:, : scores.shape[1]], scores, np.inf).min(axis=1, initial=np.inf)
+    second = np.broadcast_to(worst[:, None], hits.rows.shape).copy()
+    second[:, : scores.shape[1]] = scores
+    total = hits.scores + weight * np.where(there, second, 0)
+    return sort_hits(hits.rows, total.astype(np.float32), hits.rows.shape[1])
+
+
+def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 16) -> PairScorer:
     """A CrossEncoder by name or folder as a scorer of pairs (its raw activation, one number a pair).
+
+    It computes in bf16 where the hardware is faster at that.
 
     Raises:
         ModelError: It cannot be loaded, is no cross-encoder, or gives more than one number a pair.
@@ -100,11 +129,39 @@ def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 32) -> Pai
             found=f"{model.num_labels} labels",
         )
 
-    def score(pairs: list[tuple[str, str]]) -> Floats:
-        values = model.predict(pairs, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
-        return np.asarray(values, dtype=np.float32).reshape(len(pairs))
+    return lambda pairs: _predict(model, pairs, batch_size, str(name_or_path))
 
-    return score
+
+def _predict(model: CrossEncoder, pairs: list[tuple[str, str]], batch_size: int, where: str) -> Floats:
+    """The model's scores, in smaller batches where one does not fit the memory.
+
+    Padding and precision make a pair's score differ a little with the pairs beside it, as with any model.
+
+    Raises:
+        OutOfMemory: Not even one pair fits.
+    """
+    import torch
+
+    kind = model.device.type
+    bf16 = torch.autocast(kind, torch.bfloat16, enabled=resolve_precision("auto", kind) == "bf16")
+    while True:
+        try:
+            with bf16:
+                values = model.predict(pairs, batch_size=batch_size, show_progress_bar=False)
+            return np.asarray(values, dtype=np.float32).reshape(len(pairs))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if batch_size == 1:
+                raise OutOfMemory(
+                    "re-ranking ran out of memory",
+                    where=where,
+                    expected=f"room for one pair of {model.max_seq_length} tokens",
+                    found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                    remedy="free memory, or name a smaller cross-encoder or one that reads fewer tokens",
+                ) from error
+            logger.warning("%d pairs at once do not fit the memory; trying %d", batch_size, batch_size // 2)
+            batch_size //= 2
 
 
 def _finite(values: Floats, pairs: list[tuple[str, str]]) -> Floats:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from embedlib.contracts import Floats
 from embedlib.index.catalog import Release
 from embedlib.serving.limits import RequestLimits
-from embedlib.serving.refusals import Refused
+from embedlib.serving.refusals import NO_RERANKER, Refused
 from embedlib.serving.schemas import (
     EmbeddingsAnswer,
     EmbeddingsRequest,
@@ -49,11 +49,12 @@ def model_routes(service: Service) -> APIRouter:
 
     @router.post("/rerank", responses={501: {"description": "The server has no reranker"}})
     async def rerank(request: RerankRequest) -> RerankAnswer:
-        """Documents ordered by how well they answer a query, by the server's cross-encoder."""
-        if service.reranker is None:
-            raise Refused(501, "this server has no reranker; start it with serve.rerank")
-        if request.model not in (None, service.reranker.name):
-            raise Refused(404, f"model: {service.reranker.name!r} reranks here, not {request.model!r}")
+        """Documents ordered by how well they answer a query: by the server's, else the release's reranker."""
+        reranker = service.reranker
+        if reranker is None:
+            raise Refused(501, NO_RERANKER)
+        if request.model not in (None, reranker.name):
+            raise Refused(404, f"model: {reranker.name!r} reranks here, not {request.model!r}")
         texts = [d if isinstance(d, str) else d["text"] for d in request.documents]
         _check_texts(texts, service.limits, "documents")
         _check_query(request.query, service.limits)
@@ -67,7 +68,7 @@ def model_routes(service: Service) -> APIRouter:
             )
             for i in order
         ]
-        return RerankAnswer(id=str(uuid.uuid4()), model=service.reranker.name, results=results)
+        return RerankAnswer(id=str(uuid.uuid4()), model=reranker.name, results=results)
 
     return router
 

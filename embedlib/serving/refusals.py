@@ -28,6 +28,8 @@ KINDS = {
     501: "not_configured_error",
 }
 
+NO_RERANKER = "there is no reranker: start the server with serve.rerank, or publish one (`embedlib rerank`)"
+
 
 class Refused(Exception):
     """A request that is not answered, and why.

@@ -36,7 +36,8 @@ class SearchRequest(_Request):
     filters: dict[str, Any] | None = None
     """Metadata fields that must equal a value or be one of several."""
     rerank: bool = False
-    """Let the server's cross-encoder order the first hits anew."""
+    """Let the server's reranker, else the release's own, order the first hits anew, whatever the mode; in
+    the mode ``auto`` a release's own does so unasked."""
     one_per_group: bool = False
     """Only the best part of each ``group_id``."""
     text: Literal["snippet", "full"] = "snippet"

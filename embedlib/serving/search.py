@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from embedlib.index import catalog
 from embedlib.index.search import Answer, SearchHit
 from embedlib.serving.limits import RequestLimits
-from embedlib.serving.refusals import Refused
+from embedlib.serving.refusals import NO_RERANKER, Refused
 from embedlib.serving.schemas import ReleaseRow, Releases, SearchAnswer, SearchRequest
 from embedlib.serving.service import SearchKind, Service, frozen
 
@@ -35,7 +35,7 @@ def search_routes(service: Service) -> APIRouter:
                 number=release.number,
                 live=release.number == live,
                 created_at=release.created_at,
-                search=str(release.search),
+                search=release.answers,
                 **{name: release.parts[name].digest[:12] for name in ("model", "index", "corpus")},
             )
             for release in catalog.releases(service.root)
@@ -67,7 +67,7 @@ def check_search(request: SearchRequest, service: Service) -> list[str]:
     if request.filters and not all(map(_filterable, request.filters.values())):
         raise Refused(422, "filters: each value is a string, number, true, false, null, or a list of these")
     if request.rerank and service.reranker is None:
-        raise Refused(501, "this server has no reranker; start it with serve.rerank")
+        raise Refused(501, NO_RERANKER)
     return queries
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from embedlib.contracts import Floats
-from embedlib.index.search import Answer, Embedded, Searcher
-from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
+from embedlib.index.search import Answer, Embedded, Reranker, Searcher
+from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.serving.batcher import Batcher
 from embedlib.serving.feedback import Marks, QueryLog
 from embedlib.serving.limits import RequestLimits
@@ -28,13 +28,6 @@ class SearchKind(NamedTuple):
     release: int | None
 
 
-class Reranker(NamedTuple):
-    """A cross-encoder and the name that clients know it by."""
-
-    name: str
-    score: PairScorer
-
-
 def load_reranker(name: str) -> Reranker:
     """The cross-encoder of that name or folder.
 
@@ -50,7 +43,7 @@ class Service:
     Args:
         searcher: Follows the live release.
         limits: Bounds of queues and batches.
-        reranker: Orders hits anew where a request wants that; None where there is none.
+        reranker: Orders hits anew where a request wants that; None: the live release's, if it has one.
         log: Keeps served queries; none are kept without.
     """
 
@@ -61,7 +54,7 @@ class Service:
         reranker: Reranker | None = None,
         log: QueryLog | None = None,
     ) -> None:
-        self.searcher, self.limits, self.reranker = searcher, limits, reranker
+        self.searcher, self.limits, self._reranker = searcher, limits, reranker
         self._log = log or QueryLog(searcher.root)
         self.marks = Marks(searcher.root)
         self.metrics = Metrics()
@@ -93,6 +86,11 @@ class Service:
     def root(self) -> Path:
         """The workspace."""
         return self.searcher.root
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """The server's reranker, else the live release's."""
+        return self._reranker or self.searcher.reranker()
 
     @property
     def has_room(self) -> bool:
@@ -134,7 +132,7 @@ class Service:
             k=kind.k,
             mode=kind.mode,
             filters=json.loads(kind.filters) or None,
-            rerank=self.reranker.score if kind.rerank and self.reranker else None,
+            rerank=(self._reranker.score if self._reranker else True) if kind.rerank else None,
             one_per_group=kind.one_per_group,
         )
         rest = iter(hits)
@@ -153,9 +151,9 @@ class Service:
         return [self.searcher.embed(texts, role, dimension) for texts in requests]
 
     def _rerank(self, query: str, requests: list[list[str]]) -> list[Floats]:
-        if self.reranker is None:
+        if (reranker := self.reranker) is None:
             raise RuntimeError("asked to rerank without a reranker")
-        score = self.reranker.score
+        score = reranker.score
         return [score([(query, text) for text in texts]) for texts in requests]
 
 

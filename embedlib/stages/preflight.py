@@ -15,6 +15,7 @@ from typing import Any
 from embedlib.config.base import Section
 from embedlib.config.data import AutoLabels, AutoSource, BeirLabels, DocstringsSource, SqlSource
 from embedlib.config.evaluation import Evaluate, MtebGuard, RetrievalGuard
+from embedlib.config.reranking import OWN
 from embedlib.config.root import Config
 from embedlib.corpus.beir import corpus_file, qrels_files, queries_file
 from embedlib.corpus.docstrings import package_roots
@@ -32,6 +33,19 @@ from embedlib.stores.connect import CLIENTS
 LIFECYCLE = tuple(name for name in Config.model_fields if name not in ("monitor", "serve"))
 REFRESH = ("workspace", "ingest", "encode", "index", "publish", "tracking", "run")
 DISTIL = ("workspace", "distil", "encode", "evaluate", "index", "publish", "tracking", "run")
+RERANK = (
+    "workspace",
+    "synthesize",
+    "probe",
+    "mine",
+    "rerank",
+    "model",
+    "encode",
+    "decide",
+    "publish",
+    "tracking",
+    "run",
+)
 MONITOR = ("workspace", "ingest", "monitor", "tracking")
 EVALUATE = ("workspace", "ingest", "split", "model", "encode", "evaluate", "tracking", "run")
 
@@ -44,8 +58,11 @@ MODELS = (
     "mine.teacher_model",
     "train.guide",
     "distil.student",
+    "rerank.start",
     "evaluate.rerank",
 )
+#: What such an option may say of a model of the run itself.
+OWN_MODELS = {"distil.student": ("layers", "static"), "rerank.start": OWN}
 #: What an engine needs beyond embedlib itself.
 ENGINES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
@@ -71,6 +88,7 @@ def preflight(
         "train": _train,
         "index": _index,
         "publish": _publish,
+        "rerank": _rerank,
         "run": _run,
     }
     problems = [
@@ -100,7 +118,7 @@ def _models(config: Config, sections: Sequence[str], more: Sequence[str]) -> Ite
     if given.get("ingest.tokenizer") == given.get("model.name"):
         given.pop("ingest.tokenizer", None)  # it follows from the model and would be told twice
     for option, name in [*((option, given.get(option)) for option in MODELS), *(("model", n) for n in more)]:
-        if option == "distil.student" and name in ("layers", "static"):
+        if name in OWN_MODELS.get(option, ()):
             continue
         if option == "model" and is_api_spec(str(name)):
             yield from _told(option, open_encoder, name)  # only evaluated
@@ -189,6 +207,15 @@ def _index(config: Config) -> Iterator[str]:
         from embedlib.index.build import create_index
 
         yield from _told("index.factory", create_index, factory, min(shown))
+
+
+def _rerank(config: Config) -> Iterator[str]:
+    if (
+        config.rerank.start == "served"
+        and config.distil.objective != "quality"
+        and config.distil.kind == "static"
+    ):
+        yield "rerank.start: a static student has no layers that a reranker could start from; name base"
 
 
 def _run(config: Config) -> Iterator[str]:

@@ -14,7 +14,7 @@ from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
-from embedlib.retrieval.plan import DENSE, SearchPlan
+from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
 from embedlib.store import ArtifactRef, Store
 
 #: Columns that tell which documents a corpus holds: chunks by their own id, and by their document's.
@@ -43,7 +43,8 @@ def publish_release(
     Args:
         root: The workspace.
         config: Canaries, self-checks, retention.
-        parts: ``corpus``, ``model``, ``vectors``, ``index`` and, unless None, ``decision``.
+        parts: ``corpus``, ``model``, ``vectors``, ``index`` and, unless None, ``decision``, ``reranker``
+            and ``reranking``.
         event: What triggered it.
         approval: Who approved it and when.
         figures: Numbers kept with the release.
@@ -55,6 +56,7 @@ def publish_release(
         approval=approval,
         figures=figures or {},
         search=best_search(parts),
+        rerank=proven_reranking(parts),
         configuration=configuration,
         why=why,
         wait=config.wait,
@@ -134,3 +136,9 @@ def best_search(parts: Mapping[str, ArtifactRef | None]) -> SearchPlan:
     if model is None or decision is None:
         return DENSE
     return Decision.read(decision.path).plan_of(model.digest) or DENSE
+
+
+def proven_reranking(parts: Mapping[str, ArtifactRef | None]) -> TwoStagePlan | None:
+    """How the reranker orders the first hits anew, by its decision; None without one."""
+    reranking = parts.get("reranking")
+    return None if reranking is None else Decision.read(reranking.path).rerank

@@ -34,6 +34,7 @@ DETAILS = {
     "Training": ("candidate", "provenance.json"),
     "Merge": ("candidate", "merge.json"),
     "Index": ("index", "index.json"),
+    "Reranker": ("reranking", "decision.json"),
 }
 
 
@@ -41,6 +42,10 @@ def run(job: Job, config: Report, *, evaluation: ArtifactRef, **others: Artifact
     """Write ``report.html`` and ``summary.md``; the decision and other artifacts are shown when given."""
     decision, record = others.get("decision"), EvaluationRecord.read(evaluation.path)
     verdict = Decision.read(decision.path) if decision else None
+    if verdict and "reranking" in others:
+        second = Decision.read(others["reranking"].path)
+        also = " ".join([second.headline, *second.reasons])
+        verdict = verdict.model_copy(update={"reasons": (*verdict.reasons, also)})
     choice = Choice.read(others["choice"].path) if "choice" in others else None
     guards = read_guards(evaluation.path)
     findings = Findings(

@@ -72,7 +72,7 @@ def plain_attention(module: Any) -> None:
     AttentionInterface.register(OURS, products)
     AttentionMaskInterface.register(OURS, eager_mask)
     backbone.set_attn_implementation(OURS)
-    for layer in backbone.encoder.layer:
+    for layer in backbone.base_model.encoder.layer:
         layer.attention.self.register_forward_pre_hook(_cast_once)
 
 
@@ -128,7 +128,7 @@ def embed_by_length(module: Any, overhead: int = OVERHEAD_TOKENS) -> None:
     fifths of a batch were padding, and a step took three times as long.
 
     Args:
-        module: The sentence-transformers model; its ``forward`` is replaced.
+        module: The sentence-transformers model, embedding or cross-encoder; its ``forward`` is replaced.
         overhead: What a further group costs, in tokens.
     """
     whole = module.forward
@@ -144,8 +144,8 @@ def embed_by_length(module: Any, overhead: int = OVERHEAD_TOKENS) -> None:
             whole(_rows(features, order[begin:end], int(widths[order[end - 1]])), **options)
             for begin, end in itertools.pairwise(cuts)
         ]
-        embeddings = torch.cat([part["sentence_embedding"] for part in parts])
-        return {**features, "sentence_embedding": embeddings[torch.argsort(order)]}
+        name = "sentence_embedding" if "sentence_embedding" in parts[0] else "scores"
+        return {**features, name: torch.cat([part[name] for part in parts])[torch.argsort(order)]}
 
     module.forward = forward
 

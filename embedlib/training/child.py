@@ -17,6 +17,7 @@ from typing import Any
 
 from embedlib.disk import file_lock
 from embedlib.errors import DiskFull, EmbedlibError, OutOfMemory, TrainingError
+from embedlib.memory import is_out_of_memory
 from embedlib.process import cpu_cores, module_command, run_supervised
 from embedlib.progress import Curve, Progress, no_curve, silent
 from embedlib.training.options import TrainingJob, emit, emit_error, error_of, parse_event
@@ -147,9 +148,7 @@ def _threads(processes: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, cpu_cores() // processes))}
 
 
-#: How libraries word a failed allocation and a full disk (PyTorch's CPU allocator; safetensors, which
-#: is Rust and gives its error as text).
-MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator")
+#: How libraries word a full disk (safetensors, which is Rust and gives its error as text).
 DISK_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 
@@ -173,8 +172,15 @@ def kinds() -> dict[str, Callable[[TrainingJob], dict[str, Any]]]:
     from embedlib.training.distil import distil
     from embedlib.training.finetune import fine_tune
     from embedlib.training.probe import probe
+    from embedlib.training.rerank import train_reranker
 
-    return {"fine-tune": fine_tune, "probe": probe, "adapt": adapt, "distil": distil}
+    return {
+        "fine-tune": fine_tune,
+        "probe": probe,
+        "adapt": adapt,
+        "distil": distil,
+        "rerank": train_reranker,
+    }
 
 
 def typed(error: BaseException, where: Path) -> EmbedlibError:
@@ -182,25 +188,20 @@ def typed(error: BaseException, where: Path) -> EmbedlibError:
     text = str(error)
     if isinstance(error, EmbedlibError):
         return error
-    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or _says(
-        text, DISK_WORDS
-    ):
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or any(word.lower() in text.lower() for word in DISK_WORDS):
         return DiskFull(
             "the disk is full",
             where=str(where.parent),
             found=text,
             remedy="free space and give the same command again; training resumes from its last checkpoint",
         )
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or _says(text, MEMORY_WORDS)
-    ):
+    if is_out_of_memory(error):
         return OutOfMemory(
             "training ran out of memory",
             where=str(where.parent),
             found=text.splitlines()[0] if text else type(error).__name__,
-            remedy="lower train.batch_size or train.mini_batch_tokens, or choose train.loss=cached-mnrl",
+            remedy="lower batch_size, max_length or mini_batch_tokens, or choose train.loss=cached-mnrl",
         )
     return TrainingError(
         "training failed",
@@ -208,7 +209,3 @@ def typed(error: BaseException, where: Path) -> EmbedlibError:
         found=f"{type(error).__name__}: {text}",
         remedy="the log beside the job has the traceback",
     )
-
-
-def _says(text: str, words: tuple[str, ...]) -> bool:
-    return any(word.lower() in text.lower() for word in words)

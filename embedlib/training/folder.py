@@ -27,6 +27,22 @@ model = SentenceTransformer("path/of/this/folder")
 ```
 """
 
+RERANKER_CARD = """---
+library_name: sentence-transformers
+pipeline_tag: text-ranking
+tags: [sentence-transformers, cross-encoder, reranker, embedlib]
+---
+# {title}
+
+A cross-encoder made by embedlib; `provenance.json` beside this file says from what.
+
+```python
+from sentence_transformers import CrossEncoder
+
+scores = CrossEncoder("path/of/this/folder").predict([("a query", "a document")])
+```
+"""
+
 
 def save_model(encoder: LocalEncoder, out: Path, provenance: Mapping[str, Any]) -> None:
     """Save fp32 weights in sentence-transformers layout with a card and ``provenance.json``.
@@ -41,7 +57,7 @@ def save_model(encoder: LocalEncoder, out: Path, provenance: Mapping[str, Any]) 
     describe_model(out, provenance)
 
 
-def describe_model(out: Path, provenance: Mapping[str, Any]) -> None:
+def describe_model(out: Path, provenance: Mapping[str, Any], card: str = CARD) -> None:
     """Write the card and ``provenance.json`` into a model folder."""
-    (out / "README.md").write_text(CARD.format(title=provenance.get("made", "model")), encoding="utf-8")
+    (out / "README.md").write_text(card.format(title=provenance.get("made", "model")), encoding="utf-8")
     write_json(out / "provenance.json", dict(provenance))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers import CrossEncoder, SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 from transformers import PrinterCallback, TrainerCallback
 
 from embedlib.contracts import Corpus
@@ -20,7 +21,14 @@ from embedlib.models.local import LocalEncoder
 from embedlib.training.dev import DevWatch, evaluation_steps
 from embedlib.training.options import World, emit, report_progress
 from embedlib.training.sampler import ExampleBatches
-from embedlib.training.trainer import Checkpoints, EmbeddingTrainer, Watch, latest_sound
+from embedlib.training.trainer import (
+    Checkpoints,
+    EmbeddingTrainer,
+    RerankerTrainer,
+    SealedTrainer,
+    Watch,
+    latest_sound,
+)
 
 #: Logged losses a run.
 LOGS = 50
@@ -43,6 +51,7 @@ class TrainingRecipe:
         weight_decay: AdamW's weight decay.
         max_grad_norm: Clipping norm; 0 is off.
         checkpoint_s: Seconds between checkpoints; None takes none.
+        accumulated: Groups whose gradients make one step.
     """
 
     loss: torch.nn.Module
@@ -57,10 +66,11 @@ class TrainingRecipe:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     checkpoint_s: float | None = None
+    accumulated: int = 1
 
 
 def train(
-    module: SentenceTransformer,
+    module: SentenceTransformer | CrossEncoder,
     recipe: TrainingRecipe,
     scratch: Path,
     *,
@@ -100,20 +110,22 @@ def _tell_loss(step: int, loss: float) -> None:
 
 
 def build_trainer(
-    module: SentenceTransformer,
+    module: SentenceTransformer | CrossEncoder,
     recipe: TrainingRecipe,
     scratch: Path,
     *,
     seed: int,
     callbacks: Sequence[TrainerCallback] = (),
     world: World = World(),  # noqa: B008 (immutable)
-) -> EmbeddingTrainer:
+) -> SealedTrainer:
     """The trainer of a recipe; arguments as in ``train``."""
-    trainer = EmbeddingTrainer(
+    pairs = isinstance(module, CrossEncoder)
+    arguments = CrossEncoderTrainingArguments if pairs else SentenceTransformerTrainingArguments
+    trainer = (RerankerTrainer if pairs else EmbeddingTrainer)(
         batches=recipe.sampler,
         names=recipe.names,
         model=module,
-        args=_arguments(recipe, scratch, seed, world),
+        args=arguments(**_arguments(recipe, scratch, seed, world)),
         train_dataset=Dataset.from_dict({"index": recipe.positions}),
         loss=recipe.loss,
         data_collator=recipe.collate,
@@ -123,34 +135,33 @@ def build_trainer(
     return trainer
 
 
-def _arguments(
-    recipe: TrainingRecipe, scratch: Path, seed: int, world: World
-) -> SentenceTransformerTrainingArguments:
+def _arguments(recipe: TrainingRecipe, scratch: Path, seed: int, world: World) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(scratch),
-        seed=seed,
-        max_steps=recipe.steps,
-        per_device_train_batch_size=-(-recipe.sampler.batch_size // world.size),
-        learning_rate=recipe.learning_rate,
-        warmup_steps=math.ceil(recipe.steps * recipe.warmup),
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        bf16=recipe.bf16,
-        optim="adamw_torch_fused",
-        logging_steps=max(1, recipe.steps // LOGS),
-        logging_nan_inf_filter=False,
-        save_strategy="no",  # when to save is the callback's to say
-        save_total_limit=2,
-        eval_strategy="no",
-        disable_tqdm=True,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_num_workers=0,  # a forked child of a process with Prefect or CUDA in it dies
-        dataloader_pin_memory=cuda,
-        use_cpu=not cuda,
-        ddp_find_unused_parameters=True,  # a pooler that sentence embeddings leave out
-    )
+    return {
+        "output_dir": str(scratch),
+        "seed": seed,
+        "max_steps": recipe.steps,
+        "per_device_train_batch_size": -(-recipe.sampler.batch_size // world.size),
+        "gradient_accumulation_steps": recipe.accumulated,
+        "learning_rate": recipe.learning_rate,
+        "warmup_steps": math.ceil(recipe.steps * recipe.warmup),
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "bf16": recipe.bf16,
+        "optim": "adamw_torch_fused",
+        "logging_steps": max(1, recipe.steps // LOGS),
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",  # when to save is the callback's to say
+        "save_total_limit": 2,
+        "eval_strategy": "no",
+        "disable_tqdm": True,
+        "report_to": "none",
+        "remove_unused_columns": False,
+        "dataloader_num_workers": 0,  # a forked child of a process with Prefect or CUDA in it dies
+        "dataloader_pin_memory": cuda,
+        "use_cpu": not cuda,
+        "ddp_find_unused_parameters": True,  # a pooler that sentence embeddings leave out
+    }
 
 
 #: Documents and queries of a dev set that no option asks for otherwise.

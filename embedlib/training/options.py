@@ -78,7 +78,7 @@ class TrainOptions:
     dev_queries: int = 300
 
 
-JobKind = Literal["fine-tune", "probe", "adapt", "distil"]
+JobKind = Literal["fine-tune", "probe", "adapt", "distil", "rerank"]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.base.trainer import BaseTrainer
+from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -69,13 +71,13 @@ WAITING = 8
 LOSS_STATE = "loss.safetensors"
 
 
-class EmbeddingTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
+class SealedTrainer(BaseTrainer):  # type: ignore[misc]
     """Trains on batches of example positions.
 
     Args:
         batches: The batch sampler.
         names: Query or document id of each example, for messages.
-        options: Everything ``SentenceTransformerTrainer`` takes.
+        options: Everything the library's trainer takes.
     """
 
     def __init__(self, *, batches: DefaultBatchSampler, names: Sequence[str], **options: Any) -> None:
@@ -149,6 +151,14 @@ class EmbeddingTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
             else {id(p) for p in self.model.state_dict(keep_vars=True).values()}
         )
         return {name: p.detach().contiguous() for name, p in state.items() if id(p) not in inside}
+
+
+class EmbeddingTrainer(SealedTrainer, SentenceTransformerTrainer):  # type: ignore[misc]
+    """Trains an embedding model."""
+
+
+class RerankerTrainer(SealedTrainer, CrossEncoderTrainer):  # type: ignore[misc]
+    """Trains a cross-encoder."""
 
 
 def non_finite(step: int, names: Sequence[str], value: float) -> NonFiniteLoss:

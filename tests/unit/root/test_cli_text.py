@@ -33,6 +33,7 @@ CASES: dict[str, tuple[list[str], set[int], list[str]]] = {
     "run": (["-w", "WORKSPACE"], {0}, ["base", "nDCG@10", "keep", "  • ", "  → ", "report  "]),
     "refresh": (["-w", "WORKSPACE"], {0}, ["release 1 is live"]),
     "distil": (["-w", "WORKSPACE"], {0}, ["• "]),
+    "rerank": (["-w", "WORKSPACE"], {0}, ["• "]),
     "search": (["river stone", "-w", "WORKSPACE", "-k", "3"], {0}, ["rank", " score", "d0"]),
     "releases": (["-w", "WORKSPACE"], {0}, ["→", "because of", "by hand"]),
     "rollback": (["-w", "WORKSPACE", "--to", "1"], {0}, ["release 1 is live"]),
@@ -85,7 +86,7 @@ def give(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
             limits = MonitorThresholds(**parameters["config"].monitor.model_dump())
             return check_live(released, limits, now=datetime.now(UTC)).summary()
         decision = current(released).parts["decision"].fingerprint
-        return {"lifecycle": outcome(released), "refresh": 1, "distil": decision}[name]
+        return {"lifecycle": outcome(released), "refresh": 1, "distil": decision, "rerank": decision}[name]
 
     monkeypatch.setattr("embedlib.cli.lifecycle.start_flow", start_flow)
     monkeypatch.setattr("embedlib.cli.service.start_flow", start_flow)

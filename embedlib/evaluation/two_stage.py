@@ -1,0 +1,156 @@
+"""A reranker behind a ranking: how deep it reads and how much it counts, chosen on dev.
+
+Letters: q queries, k hits a query, d of them read by the reranker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from embedlib.contracts import Corpus, Floats
+from embedlib.evaluation.judged import JudgedSet
+from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
+from embedlib.evaluation.systems import Options, score_hits, texts_in
+from embedlib.retrieval import rerank
+from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
+from embedlib.retrieval.rerank import PairScorer, interpolate
+
+Values = npt.NDArray[np.float64]
+
+#: Depths that are tried.
+DEPTHS = (10, 20, 30, 50, 100, 200, 500, 1000)
+#: Weights that are tried, in units in which both stages' scores spread alike over a query's hits.
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
+#: Dev queries that choose, at most, and those whose time is taken.
+MOST_QUERIES, TIMED_QUERIES = 300, 30
+#: Documents a query that are measured.
+MEASURED = 100
+
+
+class Tried(NamedTuple):
+    """Depth and weight, and a value for each dev query, [q]."""
+
+    plan: TwoStagePlan
+    values: Values
+
+
+class FirstStage:
+    """What is served of one judged set without a reranker, and what a reranker makes of it.
+
+    Args:
+        corpus: The corpus artifact.
+        judged: The set.
+        system: The served model.
+        plan: How it is searched.
+        measure: By which measure answers are valued.
+    """
+
+    def __init__(
+        self, corpus: Corpus, judged: JudgedSet, system: DenseSystem, plan: SearchPlan, measure: str
+    ) -> None:
+        own = own_rows_of(corpus, judged)
+        k = min(judged.reach(MEASURED) + max(map(len, own), default=0), len(judged.labels))
+        bm25 = None if plan.mode == "dense" else build_bm25(judged.texts(corpus.texts()))
+        self.judged, self._measure = judged, measure
+        self.hits = ModelOnSet(judged, system, bm25, own).served(k, plan)
+        self.texts_of = texts_in(corpus, judged)
+
+    def values(self, hits: Hits) -> Values:
+        """The measure of each query, [q]."""
+        options = Options(measures=(self._measure,), depth=MEASURED)
+        return score_hits(self.judged, hits, options, "")[self._measure]
+
+    def scores(self, score: PairScorer, depth: int) -> Floats:
+        """The reranker's scores of the first hits, [q, d]."""
+        return rerank.score_hits(score, self.judged.query_texts, self.hits.rows[:, :depth], self.texts_of)
+
+    def seconds(self, score: PairScorer, depth: int) -> Values:
+        """Time that a query's re-ranking takes, each query alone as users ask them."""
+        taken = []
+        for query, rows in zip(self.judged.query_texts[:TIMED_QUERIES], self.hits.rows, strict=False):
+            started = time.perf_counter()
+            rerank.score_hits(score, [query], rows[None, :depth], self.texts_of)
+            taken.append(time.perf_counter() - started)
+        return np.array(taken)
+
+
+def time_depths(first: FirstStage, score: PairScorer, most: int, budget_ms: float) -> dict[int, float]:
+    """Milliseconds that 95 of 100 queries stay under, by depth, up to the first beyond the budget.
+
+    Args:
+        first: What is re-ranked.
+        score: The reranker.
+        most: Greatest depth; more than there are hits are not read.
+        budget_ms: What is allowed.
+    """
+    width = min(most, first.hits.rows.shape[1])
+    found: dict[int, float] = {}
+    for depth in sorted({width, *(d for d in DEPTHS if d < width)}):
+        found[depth] = 1000 * float(np.quantile(first.seconds(score, depth), 0.95))
+        if found[depth] > budget_ms:
+            break
+    return found
+
+
+def calibrate(
+    first: Hits, scores: Floats, values_of: Callable[[Hits], Values], depths: Sequence[int]
+) -> list[Tried]:
+    """Every depth with the weight that is best for it on dev, the least depth first.
+
+    Args:
+        first: Hits of the first stage, [q, k].
+        scores: The reranker's scores of the first d, [q, d].
+        values_of: The measure of hits, by query.
+        depths: Depths to try, rising, none above d.
+
+    Returns:
+        Nothing where the reranker tells no two hits apart.
+    """
+    unit = _spread(first.scores[:, : scores.shape[1]], first.rows) / (_spread(scores, first.rows) or np.inf)
+    found = []
+    for depth in depths if unit > 0 else ():
+        tried = []
+        for weight in WEIGHTS:
+            plan = TwoStagePlan(depth=depth, weight=float(f"{weight * unit:.4g}"))
+            tried.append(Tried(plan, values_of(interpolate(first, scores[:, :depth], plan.weight))))
+        found.append(max(tried, key=lambda t: t.values.mean()))
+    return found
+
+
+def least_depth(tried: Sequence[Tried]) -> Tried:
+    """The least depth whose dev values are within one standard error of the best depth's.
+
+    The one-standard-error rule (Breiman et al., *Classification and Regression Trees*, 1984).
+    """
+    best = max(tried, key=lambda t: t.values.mean())
+    return next(t for t in tried if _within_noise(best.values - t.values))
+
+
+def _within_noise(d: Values) -> bool:
+    return bool(d.mean() <= d.std(ddof=1) / np.sqrt(len(d))) if len(d) > 1 else bool(d.mean() <= 0)
+
+
+def _spread(scores: Floats, rows: npt.NDArray[np.int64]) -> float:
+    """Mean over the queries of the standard deviation of a query's scores."""
+    there = rows[:, : scores.shape[1]] != NO_ROW
+    deviations = [float(s[t].std()) for s, t in zip(scores, there, strict=True) if t.any()]
+    return float(np.mean(deviations)) if deviations else 0.0
+
+
+def table(tried: Sequence[Tried], latency: Mapping[int, float]) -> list[dict[str, float]]:
+    """What was tried, for people and machines."""
+    return [
+        {
+            **t.plan.model_dump(),
+            "dev": round(float(t.values.mean()), 4),
+            "p95_ms": round(latency[t.plan.depth], 1),
+        }
+        for t in tried
+    ]

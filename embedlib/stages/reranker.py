@@ -1,0 +1,49 @@
+"""Train a reranker on the mined examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from embedlib.config.reranking import Rerank
+from embedlib.models.resolve import model_digest, resolve_model
+from embedlib.stages.base import Job, Stage, Summary
+from embedlib.store import ArtifactRef
+from embedlib.training.child import launch
+from embedlib.training.options import TrainingJob
+
+
+def run(
+    job: Job,
+    config: Rerank,
+    *,
+    corpus: ArtifactRef,
+    queries: ArtifactRef,
+    examples: ArtifactRef,
+    model: ArtifactRef | None = None,
+) -> Summary:
+    """Train a cross-encoder in a process of its own, from ``model`` unless the options name another one."""
+    start = resolve_model(config.start or "") if model is None else model.path
+    training = TrainingJob(
+        kind="rerank",
+        model=str(start),
+        out=str(job.out),
+        scratch=str(job.scratch),
+        seed=job.seed,
+        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "examples": str(examples.path)},
+        options=config.identity(),
+        provenance={
+            "start_digest": model_digest(start),
+            "examples_digest": examples.digest,
+            "corpus_digest": corpus.digest,
+        },
+        checkpoint_s=config.checkpoint_s,
+    )
+    return launch(training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress)
+
+
+def external(config: Rerank) -> Mapping[str, str]:
+    """Digest of the weights that training starts from, when they are not an artifact's."""
+    return {"start": model_digest(config.start)} if config.start and config.named else {}
+
+
+STAGE = Stage("reranker", "reranker", run, external, accelerated=True)

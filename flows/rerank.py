@@ -1,0 +1,54 @@
+"""A reranker of the live release's first hits; it goes live if the answer is proven better by it."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from embedlib.config.live import with_documents
+from embedlib.config.root import Config
+from embedlib.errors import ReleaseError
+from embedlib.stages.preflight import RERANK, preflight
+from embedlib.store import require_workspace
+from flows.context import flow_context
+from flows.outcome import Trigger, as_json, run_name
+from flows.proof import Data, Encoded, encoded
+from flows.records import show_records
+from flows.reranking import proven_parts, reranked
+from flows.tuning import lessons
+from tasks import stages
+from tasks.release import emit_event, live_release, publish
+
+
+@flow(name="rerank", flow_run_name=run_name, persist_result=False)
+def rerank(config: Config, event: Trigger | None = None) -> str:
+    """Mine, train, prove, publish; returns the fingerprint of the decision.
+
+    Args:
+        config: Where it names no documents, the live release's counts, with what is given here on top.
+        event: What triggered this run.
+
+    Raises:
+        ReleaseError: Nothing has been published yet.
+    """
+    require_workspace(config.workspace)
+    config = with_documents(config)
+    preflight(config, RERANK)
+    with flow_context(config, "rerank", event) as run:
+        live = live_release(run)
+        if live is None:
+            raise ReleaseError(
+                "there is no release whose hits a reranker could order",
+                where=str(run.workspace),
+                remedy="run the lifecycle first: `embedlib run`",
+            )
+        data = Data(live["corpus"], live["queries"])
+        base = encoded(run, config, data, stages.base_model(run, config.model), "base")
+        served = Encoded(live["model"], live["vectors"])
+        second = reranked(
+            run, config, data, base, served, lessons(run, config, data, base), live.get("decision")
+        )
+        if parts := proven_parts(second):
+            release = publish(run, config, {**live, **parts}, event=as_json(event))
+            emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "reranker"})
+        show_records(run)
+    return second["reranking"].fingerprint
