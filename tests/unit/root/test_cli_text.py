@@ -126,7 +126,8 @@ def test_releases_are_listed_with_their_model_by_name(give, released, capsys):
     _, out = give("releases", "-w", "WORKSPACE")
     assert model.fingerprint[:8] not in out
     assert Path(Store(released).get("model", model.fingerprint).manifest.summary["source"]).name in out
-    row = {**current(released).model_dump(mode="json"), "live": True, "model": "small, tuned"}
+    live = current(released)
+    row = {**live.model_dump(mode="json"), "live": True, "model": "small, tuned", "answers": live.answers}
     releases_table([{**row, "number": 2}, row])
     assert [line.count("small, tuned (as in 1)") for line in capsys.readouterr().out.splitlines()[3:5]] == [
         1,
