@@ -29,7 +29,7 @@ DEPTHS = (10, 20, 30, 50, 100, 200, 500, 1000)
 #: Weights that are tried, in units in which both stages' scores spread alike over a query's hits.
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
 #: Dev queries that choose, at most, and those whose time is taken.
-MOST_QUERIES, TIMED_QUERIES = 300, 30
+MOST_QUERIES, TIMED_QUERIES = 200, 30
 #: Documents a query that are measured.
 MEASURED = 100
 
