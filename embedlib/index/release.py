@@ -42,7 +42,7 @@ class Terms:
 
     Args:
         checks: Canaries and self-checks; see ``embedlib.index.verify``.
-        approval: Who approved it and when, where approval is asked for.
+        approval: Who approved it, with a note, where approval is asked for.
         figures: Numbers shown with the release, such as the decision's.
         search: How the release is searched unless told otherwise.
         rerank: How its reranker orders the first hits anew; None without one.

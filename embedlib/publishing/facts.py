@@ -22,7 +22,8 @@ class ModelFacts:
     """What the card says.
 
     Args:
-        provenance: ``provenance.json`` of the model's folder.
+        provenance: ``provenance.json`` of the model's folder, over that of the model it began as, which says
+            what tuning leaves alone: prompts, length, dimension.
         steps: What made it from the base, the last step first: stage and its options.
         base: Name of the base model.
         licence: SPDX identifier of the base model's licence; empty when not known.
@@ -56,7 +57,7 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
     evaluation = evaluation_of(root, release)
     examples = _parent(decision, "examples")
     return ModelFacts(
-        provenance=_json(model, "provenance.json"),
+        provenance=_json(origin, "provenance.json") | _json(model, "provenance.json"),
         steps=[(ref.manifest.stage, ref.manifest.config) for ref in line if ref is not origin],
         base=base,
         licence=licence,

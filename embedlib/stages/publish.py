@@ -46,7 +46,7 @@ def publish_release(
         parts: ``corpus``, ``model``, ``vectors``, ``index`` and, unless None, ``decision``, ``reranker``
             and ``reranking``.
         event: What triggered it.
-        approval: Who approved it and when.
+        approval: Who approved it, with a note.
         figures: Numbers kept with the release.
         configuration: Options that later runs in this workspace start from.
         why: For the audit trail.
