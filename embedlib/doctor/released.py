@@ -17,7 +17,7 @@ from embedlib.doctor import consistency, quality, text, vectors
 from embedlib.doctor.findings import Finding, fine
 from embedlib.evaluation.dev import DevSet
 from embedlib.index.catalog import Release
-from embedlib.index.info import read_info
+from embedlib.index.info import IndexInfo
 from embedlib.models.prompts import Prompts, known_prompts
 from embedlib.monitoring.live import LiveRelease
 from embedlib.monitoring.proof import read_proof
@@ -86,7 +86,7 @@ class ReleaseDoctor:
             yield consistency.damaged_files(damage)
             return
         released = {name: part.digest for name, part in self.release.parts.items()}
-        info = read_info(self.parts["index"].path)
+        info = IndexInfo.read(self.parts["index"].path)
         yield consistency.check_pairing(
             released,
             {
@@ -101,7 +101,7 @@ class ReleaseDoctor:
     def geometry(self) -> Iterable[Finding]:
         """Norms, metric, anisotropy, collapse."""
         sample = self.vectors.take(self.rows)
-        info = read_info(self.parts["index"].path)
+        info = IndexInfo.read(self.parts["index"].path)
         yield vectors.check_norms(sample, self.vectors.info.normalized, info.metric)
         if len(sample) > 1:
             yield vectors.check_anisotropy(sample, self.rng)

@@ -8,10 +8,9 @@ from typing import Any
 from embedlib.contracts import Vectors, require_sorted_unique
 from embedlib.errors import DiskFull, MismatchError
 from embedlib.index.dense import scored_dimension, truncate
-from embedlib.index.info import INDEX_FILE, INFO_FILE, MOMENTS_FILE, IndexInfo, Recall, SearchSettings
+from embedlib.index.info import INDEX_FILE, MOMENTS_FILE, IndexInfo, Recall, SearchSettings
 from embedlib.index.queries import QuerySample
 from embedlib.index.select import SelectedIndex
-from embedlib.json_file import write_json
 from embedlib.retrieval.moments import vector_moments
 
 
@@ -64,7 +63,7 @@ def write_index(
         ),
         curve=made.tuned.curve,
     )
-    write_json(out / INFO_FILE, info.model_dump(mode="json"))
+    info.write(out)
     return info
 
 

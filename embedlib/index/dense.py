@@ -12,7 +12,7 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows, Vectors
 from embedlib.errors import DataError, MismatchError
-from embedlib.index.info import INDEX_FILE, IndexInfo, SearchSettings, open_index, read_info
+from embedlib.index.info import INDEX_FILE, IndexInfo, SearchSettings, open_index
 from embedlib.retrieval.dense import exact_search
 from embedlib.retrieval.hits import Hits, sort_hits
 
@@ -114,7 +114,7 @@ class DenseIndex:
             CorruptArtifact: A file is damaged.
             MismatchError: Index and vectors differ in model, number or dimension.
         """
-        info = read_info(folder)
+        info = IndexInfo.read(folder)
         index = open_index(folder / INDEX_FILE)
         _require_same(info, index, vectors, folder)
         return cls(index, VectorRows(vectors), info.settings, info.normalized)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from embedlib.errors import CorruptArtifact
+from embedlib.json_file import JsonFile
 
-INDEX_SCHEMA = 2
 INDEX_FILE = "index.faiss"
-INFO_FILE = "index.json"
 IDS_FILE = "ids.parquet"
 MOMENTS_FILE = "moments.npz"
 
@@ -50,11 +48,11 @@ class Recall(BaseModel):
     source: str
 
 
-class IndexInfo(BaseModel):
-    """What ``index.json`` holds."""
+class IndexInfo(JsonFile):
+    """What an index is, how it is searched, and what was measured."""
 
-    model_config = ConfigDict(frozen=True)
-    schema_version: int = INDEX_SCHEMA
+    FILE: ClassVar[str] = "index.json"
+    schema_version: Literal[2] = 2
     requested: str
     factory: str
     reason: str
@@ -68,33 +66,6 @@ class IndexInfo(BaseModel):
     settings: SearchSettings
     recall: Recall
     curve: list[Point]
-
-
-def read_info(folder: Path) -> IndexInfo:
-    """Read ``index.json``.
-
-    Raises:
-        CorruptArtifact: It is missing, damaged, or of another schema version.
-    """
-    path = folder / INFO_FILE
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["schema_version"] != INDEX_SCHEMA:
-            raise CorruptArtifact(
-                "index of another schema version",
-                where=str(path),
-                expected=str(INDEX_SCHEMA),
-                found=str(raw["schema_version"]),
-                remedy="build the index anew",
-            )
-        return IndexInfo.model_validate(raw)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifact(
-            "index.json is missing or damaged",
-            where=str(path),
-            found=str(error).splitlines()[0],
-            remedy="`embedlib rollback`; a run builds the index anew",
-        ) from error
 
 
 def open_index(path: Path) -> Any:

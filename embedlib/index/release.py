@@ -20,10 +20,11 @@ from typing import Any
 from embedlib.contracts import Corpus, Vectors, VectorsInfo
 from embedlib.disk import sync
 from embedlib.errors import MismatchError, ReleaseError, UserError
+from embedlib.evaluation.records import Decision
 from embedlib.index import catalog
 from embedlib.index.catalog import PENDING, Part, Release, current, releases
 from embedlib.index.history import history, now, record, user_name
-from embedlib.index.info import IndexInfo, read_info
+from embedlib.index.info import IndexInfo
 from embedlib.index.reconcile import publisher_lock, reconcile
 from embedlib.index.release_lock import LOCK_FILE
 from embedlib.index.release_parts import remember, require_whole
@@ -192,7 +193,7 @@ def require_matching(refs: Mapping[str, ArtifactRef]) -> None:
     """
     made: dict[str, VectorsInfo | IndexInfo] = {
         "vectors": Vectors(refs["vectors"].path).info,
-        "index": read_info(refs["index"].path),
+        "index": IndexInfo.read(refs["index"].path),
     }
     for name, info in made.items():
         for source, digest in (("model", info.model_digest), ("corpus", info.corpus_digest)):
@@ -206,7 +207,7 @@ def require_matching(refs: Mapping[str, ArtifactRef]) -> None:
                 )
     if "reranking" not in refs:
         return
-    tried = refs["reranking"].read_json("decision.json")["models"]
+    tried = Decision.read(refs["reranking"].path).models
     for name in ("model", "reranker"):
         if name not in refs or refs[name].digest != tried[name]:
             raise MismatchError(

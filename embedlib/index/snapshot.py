@@ -15,7 +15,7 @@ from embedlib.index.catalog import Release, read_release
 from embedlib.index.dense import DenseIndex
 from embedlib.index.documents import Documents
 from embedlib.index.filters import Filters, MetadataFilter
-from embedlib.index.info import MOMENTS_FILE, IndexInfo, read_info
+from embedlib.index.info import MOMENTS_FILE, IndexInfo
 from embedlib.index.lexical import BM25_DIR, open_bm25
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release_lock import ReleaseLock
@@ -186,7 +186,7 @@ def _local(folder: Path) -> Encoder:
 
 
 def _require_pair(release: Release, model: ArtifactRef, index: ArtifactRef) -> IndexInfo:
-    info = read_info(index.path)
+    info = IndexInfo.read(index.path)
     if info.model_digest != model.digest:
         raise MismatchError(
             f"release {release.number} pairs a model with another model's index",

@@ -11,7 +11,7 @@ from embedlib.contracts import Corpus, Floats, Rows, Vectors, document_text
 from embedlib.errors import DataError, MismatchError, VerificationError
 from embedlib.index.build import check_norms
 from embedlib.index.dense import DenseIndex
-from embedlib.index.info import IDS_FILE, IndexInfo, read_info
+from embedlib.index.info import IDS_FILE, IndexInfo
 from embedlib.models.encoder import Encoder
 from embedlib.store import ArtifactRef
 
@@ -51,7 +51,7 @@ def verify_index(
         MismatchError: Index and vectors were not made from each other.
         CorruptArtifact: A file cannot be read.
     """
-    info = read_info(index.path)
+    info = IndexInfo.read(index.path)
     problems = [*_check_ids(index, vectors, corpus, info), *_check_norms(vectors), *_check_recall(info)]
     figures: dict[str, Any] = {"documents": info.count, "recall": info.recall.value}
     if not problems:

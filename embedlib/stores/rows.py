@@ -16,7 +16,7 @@ import pyarrow as pa
 from embedlib.contracts import Corpus, Document, Rows, Vectors
 from embedlib.index.catalog import Release
 from embedlib.index.dense import VectorRows, scored_dimension, truncate
-from embedlib.index.info import read_info
+from embedlib.index.info import IndexInfo
 from embedlib.stores.base import TEXTS, CollectionInfo, IndexType, row_schema
 
 #: Bytes of texts and vectors after which a batch is sent, however few rows it has.
@@ -48,7 +48,7 @@ class ReleaseRows:
         self.release = release
         self.corpus = Corpus(release.ref(root, "corpus").path)
         self.vectors = Vectors(release.ref(root, "vectors").path)
-        info = read_info(release.ref(root, "index").path)
+        info = IndexInfo.read(release.ref(root, "index").path)
         self.recall_k, self.recall_target = info.recall.k, info.recall.target
         self.normalized = info.normalized
         self.dimension = scored_dimension(info.settings, info.dimension, info.vector_dimension)

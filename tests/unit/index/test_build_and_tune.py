@@ -15,7 +15,7 @@ from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index, checked_blocks, create_index
 from embedlib.index.choose import Demands, candidates, code_bytes, list_count, training_need
 from embedlib.index.dense import DenseIndex, VectorRows, truncate
-from embedlib.index.info import SearchSettings, read_info
+from embedlib.index.info import IndexInfo, SearchSettings
 from embedlib.index.select import Request, select_index
 from embedlib.index.tune import RESCORE_LADDER, is_lossy, recall_at_k, tune
 from embedlib.retrieval.dense import block_of, exact_search
@@ -325,7 +325,7 @@ def test_real_queries_are_preferred_for_tuning(workspace):
     vectors = workspace.vectors(corpus, model)
     queries = workspace.queries({f"q{i}": text for i, text in enumerate(words(80, seed=5).values())})
     index = workspace.index(corpus, model, vectors, queries, tuning_queries=70)
-    assert read_info(index.path).recall.source == "70 dev"
+    assert IndexInfo.read(index.path).recall.source == "70 dev"
 
 
 def test_the_stage_refuses_vectors_of_another_model_or_corpus(workspace):
