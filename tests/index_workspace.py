@@ -14,6 +14,7 @@ from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, VectorsInfo, cont
 from embedlib.evaluation.records import Decision
 from embedlib.index.release import Terms, publish
 from embedlib.index.verify import Checks
+from embedlib.retrieval.plan import TwoStagePlan
 from embedlib.stages import index as index_stage
 from embedlib.stages.base import run_stage
 from embedlib.store import ArtifactRef, Recipe, Store
@@ -152,6 +153,22 @@ class Workspace:
             return {}
 
         return self.store.build(Recipe("decide", "decision", "test", dict(record)), make).ref
+
+    def reranked_parts(
+        self, texts: Mapping[str, str], plan: TwoStagePlan, model: str | None = None
+    ) -> dict[str, ArtifactRef]:
+        """``parts`` with a reranker of no weights, and the decision to serve it with the model or another."""
+
+        def make(work):
+            (work.out / "weights").write_text("5")
+            return {}
+
+        parts = self.parts(texts)
+        reranker = self.store.build(Recipe("reranker", "reranker", "test", {}), make).ref
+        tried = {"model": model or parts["model"].digest, "reranker": reranker.digest}
+        said = {"verdict": "promote", "headline": "", "reasons": [], "advice": [], "decided_on": None}
+        record = {**said, "numbers": {}, "rerank": plan.model_dump(), "models": tried}
+        return {**parts, "reranker": reranker, "reranking": self.decision(record)}
 
     def publish(self, parts: Mapping[str, ArtifactRef], **terms):
         checks = terms.pop("checks", Checks(self_checks=5, encoder=load(parts["model"].path)))

@@ -15,7 +15,6 @@ from embedlib.index.search import Searcher
 from embedlib.index.workspace_check import check_workspace
 from embedlib.retrieval.plan import TwoStagePlan
 from embedlib.stages.publish import proven_reranking
-from embedlib.store import Recipe
 
 TEXTS = {
     "a": "apple banana cherry",
@@ -38,24 +37,7 @@ def shop(tmp_path, toy_models, monkeypatch):
 
 
 def parts_with_reranker(shop, weight=PLAN.weight, model=None):
-    def make(work):
-        (work.out / "weights").write_text("5")
-        return {}
-
-    parts = shop.parts(TEXTS)
-    reranker = shop.store.build(Recipe("reranker", "reranker", "test", {}), make).ref
-    tried = {"model": model or parts["model"].digest, "reranker": reranker.digest}
-    plan = {"depth": PLAN.depth, "weight": weight}
-    said = {
-        "verdict": "promote",
-        "headline": "",
-        "reasons": [],
-        "advice": [],
-        "decided_on": None,
-        "numbers": {},
-    }
-    reranking = shop.decision({**said, "rerank": plan, "models": tried})
-    return {**parts, "reranker": reranker, "reranking": reranking}
+    return shop.reranked_parts(TEXTS, PLAN.model_copy(update={"weight": weight}), model)
 
 
 def publish(shop, parts):

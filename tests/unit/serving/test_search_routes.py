@@ -118,6 +118,28 @@ def test_a_reranker_orders_hits_anew(shop):
         assert other.status_code == 404
 
 
+def test_the_live_releases_own_reranker_answers_and_follows_a_new_release(shop, monkeypatch):
+    from embedlib.retrieval.plan import TwoStagePlan
+
+    loaded = lambda folder: lambda pairs: np.array([len(text) for _, text in pairs], dtype=np.float32)  # noqa: E731
+    monkeypatch.setattr("embedlib.index.search.load_cross_encoder", loaded)
+    with LiveServer(shop.root) as server:
+        assert server.search("banana", rerank=True).status_code == 501
+        plan = TwoStagePlan(depth=5, weight=100.0)
+        parts = shop.reranked_parts({"a": "banana", "b": "banana banana bread"}, plan)
+        shop.publish(parts, rerank=plan)
+        server.service.searcher.refresh()
+        found = server.search("banana")
+        assert found.json()["mode"] == "reranked"
+        assert ids(found) == ["b", "a"]
+        assert server.search("banana", mode="dense").json()["mode"] == "dense"
+        assert server.search("banana", mode="dense", rerank=True).json()["mode"] == "reranked"
+        answer = server.client.post("/v1/rerank", json={"query": "q", "documents": ["a", "abc"]}).json()
+        assert [r["index"] for r in answer["results"]] == [1, 0]
+        assert answer["model"] == f"embedlib-{parts['reranker'].digest[:12]}"
+        assert "first 5 re-ranked" in server.client.get("/releases").text
+
+
 def test_reranking_without_a_reranker_is_refused(server):
     response = server.client.post("/v1/rerank", json={"query": "q", "documents": ["a"]})
     assert response.status_code == 501
