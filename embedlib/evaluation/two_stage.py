@@ -95,6 +95,7 @@ def time_depths(first: FirstStage, score: PairScorer, most: int, budget_ms: floa
     """
     width = min(most, first.hits.rows.shape[1])
     found: dict[int, float] = {}
+    first.scores(score, 1)  # the first calls of a model are many times slower than the next
     for depth in sorted({width, *(d for d in DEPTHS if d < width)}):
         found[depth] = 1000 * float(np.quantile(first.seconds(score, depth), 0.95))
         if found[depth] > budget_ms:

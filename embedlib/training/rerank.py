@@ -10,6 +10,7 @@ Letters: b lists a batch, c candidates a list.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ def train_reranker(job: TrainingJob) -> dict[str, Any]:
         NonFiniteLoss: The loss became NaN or infinite.
     """
     options = job.options
+    logging.getLogger("sentence_transformers.base.model").setLevel(logging.ERROR)  # it warns of a new head
     torch.manual_seed(job.seed)
     model = new_reranker(Path(job.model), options["max_length"], default_device())
     bf16 = resolve_precision(options["precision"]) == "bf16"

@@ -100,6 +100,7 @@ def test_time_is_taken_up_to_the_first_depth_beyond_the_budget_and_never_past_th
         return np.zeros(len(pairs), np.float32)
 
     assert list(time_depths(first, score, 50, 1e9)) == [10, 15]
+    assert read[0] == 4  # a call that is not timed
     assert max(read) == 14  # 15 documents, one of them the query itself
     monkeypatch.setattr(FirstStage, "seconds", lambda self, score, depth: np.full(4, depth / 1000))
     assert time_depths(first, score, 14, 9.0) == {10: pytest.approx(10.0)}
