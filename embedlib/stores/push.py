@@ -155,9 +155,9 @@ def _load(
 
 def _retire(store: VectorStore, live: str) -> None:
     """Keep the live collection and the whole one that was live before it; drop the others."""
-    others = {name: info for name, info in store.collections().items() if name != live}
-    whole = [name for name, info in others.items() if info.whole]
-    kept = max(whole, key=lambda name: others[name].serial, default=None)
-    for name in others:
-        if name != kept:
+    known = store.collections()
+    before = [name for name, info in known.items() if info.whole and info.serial < known[live].serial]
+    kept = {live, *sorted(before, key=lambda name: known[name].serial)[-1:]}
+    for name in known:
+        if name not in kept:
             store.drop(name)

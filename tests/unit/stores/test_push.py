@@ -101,6 +101,24 @@ def test_another_model_never_shares_a_collection(workspace, target, push):
     assert len({info.model_digest for info in known.values()}) == 2
 
 
+def test_what_was_never_live_does_not_cost_the_one_that_was(workspace, target, push, monkeypatch):
+    texts = words(DOCUMENTS)
+    for shift in range(2):
+        workspace.publish(workspace.parts(texts, shift=shift))
+        push(shift=shift)
+    workspace.publish(workspace.parts(texts, shift=2))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(target), "cut_over", interrupted)
+        push(shift=2)
+    assert len(target.collections()) == 3
+    assert push(number=2, shift=1).reused
+    assert {info.release for info in target.collections().values()} == {1, 2}
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_what_fails_its_verification_does_not_go_live(workspace, target, push):
     workspace.publish(workspace.parts(words(DOCUMENTS)))
     push()
