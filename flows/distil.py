@@ -11,11 +11,10 @@ from embedlib.stages.preflight import DISTIL, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import Trigger, as_json, run_name
-from flows.proof import Data, Encoded
+from flows.proof import Data, Encoded, indexed
 from flows.records import show_records
 from flows.reranking import PARTS as OF_MODEL
 from flows.student import distilled
-from tasks import stages
 from tasks.release import emit_event, live_release, publish, push_index, register
 
 
@@ -45,8 +44,7 @@ def distil(config: Config, event: Trigger | None = None) -> str:
         teacher = Encoded(live["model"], live["vectors"])
         proof = distilled(run, config, data, teacher, live.get("decision"))
         if proof.verdict == "promote":
-            inputs = {**data._asdict(), **proof.candidate._asdict()}
-            index = stages.index(run, config.index, label="student", **inputs)
+            index = indexed(run, config, data, proof.candidate, "student")
             kept = {name: ref for name, ref in live.items() if name not in OF_MODEL}
             parts = {**kept, **proof.candidate._asdict(), "index": index, "decision": proof.decision}
             release = publish(run, config, parts, event=as_json(event))

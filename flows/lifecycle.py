@@ -18,7 +18,7 @@ from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
-from flows.proof import Data, Encoded, Proof, encoded, measure
+from flows.proof import Data, Encoded, Proof, encoded, indexed, measure
 from flows.records import listed, prefect_record, records, show_records
 from flows.reranking import kept_reranker, proven_parts, reranked
 from flows.student import wanted_student
@@ -94,7 +94,7 @@ def lifecycle(
         second = kept_reranker(live, chosen)
         if config.rerank.start is not None:
             second = reranked(run, config, data, base, chosen, material, why)
-        index = stages.index(run, config.index, **data._asdict(), **chosen._asdict())
+        index = indexed(run, config, data, chosen)
         proven = student.evaluation if student else None
         choice = stages.choice(run, config.served_evaluation, evaluation=proof.evaluation, student=proven)
         shown = {
@@ -166,7 +166,7 @@ def go_live(
     """Publish the base as best served: a search within minutes, and what a tuned model has to beat."""
     evaluation = measure(run, config, data, {"base": base}, "base", None)
     decision = stages.decide(run, config.decide, label="base", evaluation=evaluation)
-    index = stages.index(run, config.index, label="base", **data._asdict(), **base._asdict())
+    index = indexed(run, config, data, base, "base")
     parts = {"corpus": data.corpus, **base._asdict(), "index": index, "decision": decision}
     release = publish(run, config, parts, event=as_json(event))
     register(run, config, base.model)

@@ -55,11 +55,17 @@ def measure(
     """Models side by side, alone and as they would be served."""
     models = {name: system.model for name, system in systems.items()}
     models |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
-    return stages.evaluate(
-        run, config.served_evaluation, label=label, **data._asdict(), models=models, live=live
-    )
+    sparse = stages.sparse(run, config.sparse, corpus=data.corpus)
+    inputs = {**data._asdict(), "live": live, "sparse": sparse}
+    return stages.evaluate(run, config.served_evaluation, label=label, **inputs, models=models)
 
 
 def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:
     """The corpus as a model encodes it."""
     return Encoded(model, encode(run, config, label=label, corpus=data.corpus, model=model))
+
+
+def indexed(run: RunContext, config: Config, data: Data, chosen: Encoded, label: str = "") -> ArtifactRef:
+    """The index of what a model made of the corpus."""
+    sparse = stages.sparse(run, config.sparse, corpus=data.corpus)
+    return stages.index(run, config.index, label=label, **data._asdict(), **chosen._asdict(), sparse=sparse)

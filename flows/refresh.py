@@ -11,9 +11,9 @@ from embedlib.stages.preflight import REFRESH, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
 from flows.outcome import Trigger, as_json, run_name
+from flows.proof import Data, encoded, indexed
 from flows.records import show_records
 from tasks import stages
-from tasks.encode import encode
 from tasks.monitor import note_outcome
 from tasks.release import check_documents, emit_event, live_release, publish, push_index
 
@@ -42,10 +42,9 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
             )
         corpus = stages.ingest(run, config.ingest)
         check_documents(config.publish, live, corpus)
-        model, queries = live["model"], live["queries"]
-        vectors = encode(run, config, corpus=corpus, model=model)
-        index = stages.index(run, config.index, corpus=corpus, queries=queries, model=model, vectors=vectors)
-        parts = {**live, "corpus": corpus, "vectors": vectors, "index": index}
+        now = encoded(run, config, Data(corpus, live["queries"]), live["model"], "")
+        index = indexed(run, config, Data(corpus, live["queries"]), now)
+        parts = {**live, "corpus": corpus, "vectors": now.vectors, "index": index}
         release = publish(run, config, parts, event=as_json(event))
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         show_records(run)

@@ -31,9 +31,9 @@ def reranked(
     )
     start = {"base": base.model, "served": served.model}.get(config.rerank.start or "")
     reranker = stages.reranker(run, config.rerank.training, **data._asdict(), examples=examples, model=start)
-    reranking = stages.reranking(
-        run, config.reranking, **data._asdict(), **served._asdict(), reranker=reranker, decision=why
-    )
+    sparse = stages.sparse(run, config.sparse, corpus=data.corpus)
+    inputs = {**data._asdict(), **served._asdict(), "reranker": reranker, "decision": why, "sparse": sparse}
+    reranking = stages.reranking(run, config.reranking, **inputs)
     return {"reranker": reranker, "reranking": reranking}
 
 

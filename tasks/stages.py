@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from embedlib.config.data import Ingest, Split
 from embedlib.config.evaluation import Decide, Evaluate, General, Report
 from embedlib.config.index import Index
-from embedlib.config.models import Encode, Model
+from embedlib.config.models import Encode, Model, Sparse
 from embedlib.config.pairs import Mine, Synthesize
 from embedlib.config.reranking import Rerank, Reranking
 from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
@@ -27,6 +27,7 @@ from embedlib.stages.probe import STAGE as PROBE
 from embedlib.stages.report import STAGE as REPORT
 from embedlib.stages.reranker import STAGE as RERANKER
 from embedlib.stages.reranking import STAGE as RERANKING
+from embedlib.stages.sparse import STAGE as SPARSE
 from embedlib.stages.split import STAGE as SPLIT
 from embedlib.stages.student import STAGE as STUDENT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
@@ -56,6 +57,11 @@ def encode(
 ) -> ArtifactRef:
     """The corpus by one model, changed documents only: ``vectors``."""
     return run_task(run, ENCODE, config, label, corpus=corpus, model=model)
+
+
+def sparse(run: RunContext, config: Sparse, *, corpus: ArtifactRef) -> ArtifactRef | None:
+    """The corpus by a sparse encoder, changed documents only: ``sparse``; None where none is named."""
+    return run_task(run, SPARSE, config, corpus=corpus) if config.model else None
 
 
 def synthesize(
@@ -167,10 +173,12 @@ def evaluate(
     queries: ArtifactRef,
     models: Mapping[str, ArtifactRef],
     live: ArtifactRef | None = None,
+    sparse: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """Models (``NAME`` with ``NAME_vectors``) side by side: an ``evaluation``."""
-    return run_task(run, EVALUATE, config, label, corpus=corpus, queries=queries, live=live, **models)
+    inputs = {"corpus": corpus, "queries": queries, "live": live, "sparse": sparse}
+    return run_task(run, EVALUATE, config, label, **inputs, **models)
 
 
 def general(
@@ -216,10 +224,12 @@ def index(
     vectors: ArtifactRef,
     model: ArtifactRef,
     queries: ArtifactRef | None = None,
+    sparse: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """A FAISS index, chosen and tuned by measurement: an ``index``."""
-    return run_task(run, INDEX, config, label, corpus=corpus, vectors=vectors, model=model, queries=queries)
+    inputs = {"corpus": corpus, "vectors": vectors, "model": model, "queries": queries, "sparse": sparse}
+    return run_task(run, INDEX, config, label, **inputs)
 
 
 def report(
@@ -288,8 +298,9 @@ def reranking(  # noqa: PLR0913 - an argument an artifact
     vectors: ArtifactRef,
     reranker: ArtifactRef,
     decision: ArtifactRef | None = None,
+    sparse: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """Whether the reranker is served, how deep and with what weight: a ``decision``."""
-    inputs = {"corpus": corpus, "queries": queries, "model": model, "vectors": vectors}
+    inputs = {"corpus": corpus, "queries": queries, "model": model, "vectors": vectors, "sparse": sparse}
     return run_task(run, RERANKING, config, label, **inputs, reranker=reranker, decision=decision)

@@ -15,10 +15,10 @@ from embedlib.errors import ReleaseError
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
-from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, split
+from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, sparse, split
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release, require_same_collection
-from embedlib.store import Store
+from embedlib.store import ArtifactRef, Store
 
 WORDS = (  # noqa: SIM905
     "river stone window garden engine market letter bridge winter candle mirror forest silver bottle "
@@ -115,6 +115,27 @@ def save_bag_model(folder: Path, tiny_model: Path) -> Path:
     return folder
 
 
+def save_sparse_model(folder: Path, kind: str = "static") -> Path:
+    """A sparse encoder of the tests' words: each word weighs what its number says, or a SPLADE at random."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling, Transformer
+    from transformers import BertConfig, BertForMaskedLM
+
+    tokenizer = word_tokenizer(WORDS)
+    size = len(tokenizer)
+    if kind == "static":
+        modules = [SparseStaticEmbedding(tokenizer, weight=torch.linspace(1, 2, size))]
+    else:
+        torch.manual_seed(0)
+        small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        BertForMaskedLM(BertConfig(vocab_size=size, **small)).save_pretrained(folder / "mlm")
+        tokenizer.save_pretrained(folder / "mlm")
+        modules = [Transformer(str(folder / "mlm"), transformer_task="fill-mask"), SpladePooling()]
+    SparseEncoder(modules=modules, device="cpu").save(str(folder / kind), create_model_card=False)
+    return folder / kind
+
+
 def small_config(workspace: Path, data: Path, model_folder: Path, **sections: Any) -> Config:
     """A configuration in which every stage takes a second."""
     values: dict[str, Any] = {
@@ -136,17 +157,22 @@ def publish_base(config: Config) -> Release:
     model = run_stage(store, base_model.STAGE, config.model).ref
     vectors = run_stage(store, encode.STAGE, config.encode, corpus=corpus, model=model).ref
     both = {"base": model, "base_vectors": vectors, "candidate": model, "candidate_vectors": vectors}
-    evaluation = run_stage(store, evaluate.STAGE, config.evaluate, corpus=corpus, queries=queries, **both).ref
+    data = {"corpus": corpus, "queries": queries, "sparse": sparse_of(store, config, corpus)}
+    evaluation = run_stage(store, evaluate.STAGE, config.evaluate, **data, **both).ref
     decision = run_stage(store, decide.STAGE, config.decide, evaluation=evaluation).ref
-    parts = {"corpus": corpus, "queries": queries, "vectors": vectors, "model": model}
-    built = run_stage(store, index.STAGE, config.index, **parts).ref
-    del parts["queries"]
+    parts = {"corpus": corpus, "vectors": vectors, "model": model}
+    built = run_stage(store, index.STAGE, config.index, **{**data, **parts}).ref
     return publish_release(
         config.workspace,
         config.publish,
         {**parts, "index": built, "decision": decision},
         configuration=to_remember(config),
     )
+
+
+def sparse_of(store: Store, config: Config, corpus: ArtifactRef) -> ArtifactRef | None:
+    """The corpus by the configuration's sparse encoder, if it names one."""
+    return run_stage(store, sparse.STAGE, config.sparse, corpus=corpus).ref if config.sparse.model else None
 
 
 def refresh_release(config: Config) -> Release:
@@ -161,6 +187,7 @@ def refresh_release(config: Config) -> Release:
     model, queries = live["model"], live["queries"]
     vectors = run_stage(store, encode.STAGE, config.encode, corpus=corpus, model=model).ref
     parts = {"corpus": corpus, "vectors": vectors, "model": model}
-    built = run_stage(store, index.STAGE, config.index, **parts, queries=queries).ref
+    terms = sparse_of(store, config, corpus)
+    built = run_stage(store, index.STAGE, config.index, **parts, queries=queries, sparse=terms).ref
     parts |= {"index": built, "decision": live["decision"]}
     return publish_release(config.workspace, config.publish, parts)

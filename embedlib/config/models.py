@@ -40,3 +40,11 @@ class Encode(Section):
     """How vectors are stored."""
     shard_size: int = Field(default=4096, ge=1, le=1_000_000, json_schema_extra=OPERATIONAL)
     """Documents a unit of work: what a crash can lose, and what the task runner fans out."""
+
+
+class Sparse(Section):
+    """A sparse encoder beside vectors and BM25."""
+
+    model: str | None = None
+    """SparseEncoder (name or folder), such as a SPLADE, that hybrid search may fuse as a third ranking. Its
+    weight is chosen on development queries labelled by people; without any it is not asked. null = none."""

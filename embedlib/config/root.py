@@ -14,7 +14,7 @@ from embedlib.config.base import OPERATIONAL, Section
 from embedlib.config.data import Ingest, Split
 from embedlib.config.evaluation import Decide, Evaluate, Report
 from embedlib.config.index import Index, Publish
-from embedlib.config.models import Encode, Model
+from embedlib.config.models import Encode, Model, Sparse
 from embedlib.config.monitoring import Monitor
 from embedlib.config.pairs import Mine, Synthesize
 from embedlib.config.reranking import Rerank, Reranking
@@ -89,6 +89,8 @@ class Config(Section):
     """A reranker of the first hits, where it makes the answer better."""
     encode: Encode = Encode()
     """Encoding of the corpus."""
+    sparse: Sparse = Sparse()
+    """A sparse encoder as a third ranking."""
     evaluate: Evaluate = Evaluate()
     """Measures, systems compared, guards, slices."""
     decide: Decide = Decide()

@@ -21,6 +21,7 @@ from embedlib.retrieval.hits import Excluded, Hits, without
 from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.plan import SearchPlan
+from embedlib.retrieval.sparse import SparseIndex
 
 
 class BlockVectors(Protocol):
@@ -65,10 +66,18 @@ class ModelOnSet:
         system: The model with the corpus's vectors.
         bm25: Of the set's texts; without it there is no fusion.
         own: For each query the rows that are the query itself.
+        sparse: A sparse encoder's term weights of the set's texts, for plans that give it a weight.
     """
 
-    def __init__(self, judged: JudgedSet, system: DenseSystem, bm25: BM25Index | None, own: Excluded) -> None:
-        self.judged, self.system, self.own, self._bm25 = judged, system, own, bm25
+    def __init__(
+        self,
+        judged: JudgedSet,
+        system: DenseSystem,
+        bm25: BM25Index | None,
+        own: Excluded,
+        sparse: SparseIndex | None = None,
+    ) -> None:
+        self.judged, self.system, self.own, self._bm25, self._sparse = judged, system, own, bm25, sparse
         self.queries = system.encoder.encode_queries(judged.query_texts)  # [q, d]
         self._rows = np.array(list(judged.withheld), dtype=np.int64)  # ascending
         self._replaced = (
@@ -87,9 +96,10 @@ class ModelOnSet:
                 hits = exact_search(leading(self.queries, size), blocks, k)
                 yield f"{self.system.name}@{size}", without(hits, self.own)
 
-    def gather(self, k: int) -> Gathered:
-        """The hits of the model and of BM25, each scored by both."""
-        return self.rankers.gather(self.judged.query_texts, self.queries, max(k, FUSION_DEPTH), self.own)
+    def gather(self, k: int, with_sparse: bool = False) -> Gathered:
+        """The hits of the model, of BM25 and, if wanted, of the sparse encoder, each scored by all."""
+        depth = max(k, FUSION_DEPTH)
+        return self.rankers.gather(self.judged.query_texts, self.queries, depth, self.own, with_sparse)
 
     def fuse(self, gathered: Gathered, k: int, plan: SearchPlan) -> Hits:
         """The k best documents of each query by both."""
@@ -99,13 +109,13 @@ class ModelOnSet:
         """The k best documents of each query as a plan answers."""
         if plan.mode == "dense":
             return self.dense(k)
-        gathered = self.gather(k)
+        gathered = self.gather(k, plan.sparse_weight > 0)
         return gathered.lexical if plan.mode == "bm25" else self.fuse(gathered, k, plan)
 
     @cached_property
     def rankers(self) -> Rankers:
-        """Both rankings of the set's corpus."""
-        bm25 = self._bm25
+        """The rankings of the set's corpus."""
+        bm25, sparse = self._bm25, self._sparse
         if bm25 is None:
             raise DataError("fusion needs BM25", remedy="evaluate with bm25 on")
         return Rankers(
@@ -113,6 +123,7 @@ class ModelOnSet:
             lexical=lambda texts, k, rows: lexical_scores(bm25, texts, k, rows),
             vectors_of=self._vectors_of,
             moments=vector_moments(self.blocks()),
+            sparse=partial(lexical_scores, sparse) if sparse is not None else None,
         )
 
     def blocks(self) -> Iterable[tuple[int, Floats]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.systems import Options, score_hits
 from embedlib.retrieval.bm25 import BM25Index
+from embedlib.retrieval.fusion import Gathered
 from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.plan import BM25, DENSE, Feedback, SearchPlan
+from embedlib.retrieval.sparse import SparseIndex
 
 #: Weights tried on dev; the vectors alone and BM25 alone stand for 0 and infinity.
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
@@ -46,7 +49,7 @@ def served_system(model: str, plan: SearchPlan) -> str:
     return {"dense": model, "bm25": "bm25", "hybrid": f"hybrid:{model}"}[plan.mode]
 
 
-def choose_plan(
+def choose_plan(  # noqa: PLR0913 - an argument a ranking
     corpus: Corpus,
     dev: JudgedSet | None,
     system: DenseSystem,
@@ -56,8 +59,9 @@ def choose_plan(
     measure: str,
     least_queries: int = LEAST_QUERIES,
     rng: np.random.Generator,
+    sparse: SparseIndex | None = None,
 ) -> ChosenPlan:
-    """Mode, BM25's weight and feedback of one model, chosen on development queries written by people.
+    """How one model is searched: mode, weights and feedback, chosen on dev queries written by people.
 
     The prior stays unless another plan is better by more than two standard errors of the paired
     difference: the best of nine is flattered by its choice, and the optimum is flat. It stays also
@@ -75,6 +79,7 @@ def choose_plan(
         measure: By which measure.
         least_queries: Answerable dev queries that are needed.
         rng: Draws among more than ``MOST_QUERIES``.
+        sparse: A sparse encoder's term weights of the corpus, if it may be a third ranking.
     """
     answerable = 0 if dev is None else dev.answerable
     if dev is None or answerable < least_queries:
@@ -85,13 +90,16 @@ def choose_plan(
         )
         return ChosenPlan(prior, f"the default: {few}", {})
     dev = dev.sample(MOST_QUERIES, rng)
-    trial = _Trial(corpus, dev, system, bm25(), measure)
+    trial = _Trial(corpus, dev, system, bm25(), measure, sparse)
     plans = [DENSE, *(prior.model_copy(update={"weight": w}) for w in WEIGHTS), BM25]
     best = max([prior, *plans], key=trial.mean)
     plan = best if clearly_better(trial.values(best), trial.values(prior)) else prior
     if plan.mode == "hybrid" and plan.feedback is None:
         moved = plan.model_copy(update={"feedback": Feedback()})
         plan = moved if clearly_better(trial.values(moved), trial.values(plan)) else plan
+    if plan.mode == "hybrid" and sparse is not None:
+        third = max((plan.model_copy(update={"sparse_weight": w}) for w in WEIGHTS), key=trial.mean)
+        plan = third if clearly_better(trial.values(third), trial.values(plan)) else plan
     how = "the default, which nothing beats clearly" if plan == prior else f"clearly better than {prior}"
     return ChosenPlan(plan, f"{how} on {len(dev.query_ids)} human dev queries", trial.means())
 
@@ -106,9 +114,15 @@ class _Trial:
     """One model on the dev queries; both rankings are asked once and fused by each plan."""
 
     def __init__(
-        self, corpus: Corpus, dev: JudgedSet, system: DenseSystem, bm25: BM25Index, measure: str
+        self,
+        corpus: Corpus,
+        dev: JudgedSet,
+        system: DenseSystem,
+        bm25: BM25Index,
+        measure: str,
+        sparse: SparseIndex | None,
     ) -> None:
-        self._on_set = ModelOnSet(dev, system, bm25, own_rows_of(corpus, dev))
+        self._on_set = ModelOnSet(dev, system, bm25, own_rows_of(corpus, dev), sparse)
         self._depth = dev.reach(DEPTH)
         self._gathered = self._on_set.gather(self._depth)
         self._options = Options(measures=(measure,), depth=DEPTH)
@@ -129,7 +143,13 @@ class _Trial:
     def means(self) -> dict[str, float]:
         return {name: round(float(values.mean()), 4) for name, values in self._values.items()}
 
+    @cached_property
+    def _with_sparse(self) -> Gathered:
+        return self._on_set.gather(self._depth, with_sparse=True)
+
     def _hits(self, plan: SearchPlan) -> Hits:
+        if plan.sparse_weight:
+            return self._on_set.fuse(self._with_sparse, self._depth, plan)
         if plan.mode == "hybrid":
             return self._on_set.fuse(self._gathered, self._depth, plan)
         return self._gathered.dense if plan.mode == "dense" else self._gathered.lexical

@@ -23,6 +23,7 @@ from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import Excluded, Hits, without
 from embedlib.retrieval.plan import HYBRID, SearchPlan
 from embedlib.retrieval.rerank import PairScorer, rerank
+from embedlib.retrieval.sparse import SparseIndex
 
 #: Queries whose run is held as dictionaries at a time.
 QUERY_BLOCK = 256
@@ -41,6 +42,7 @@ class Options:
         hybrid: Fuse BM25 with each dense system.
         plans: How each dense system would be served; a ``hybrid`` one says how it is fused.
         fusion: How the others are fused.
+        sparse: A sparse encoder's term weights of the corpus, for plans that give it a weight.
         reranker: Scores (query, text) pairs; every system is then re-ranked too.
         rerank_depth: Hits per query that are re-ranked.
         runs: Other systems' runs by name.
@@ -54,6 +56,7 @@ class Options:
     hybrid: bool = True
     plans: Mapping[str, SearchPlan] = field(default_factory=dict)
     fusion: SearchPlan = HYBRID
+    sparse: SparseIndex | None = None
     reranker: PairScorer | None = None
     rerank_depth: int = 100
     runs: Mapping[str, Run] = field(default_factory=dict)
@@ -160,13 +163,14 @@ def _retrieved(
     """Every system's name and hits, in the order of the report."""
     bm25 = build_bm25(judged.texts(corpus.texts())) if options.bm25 else None
     found, fused = dict[str, Hits](), dict[str, Hits]()
+    sparse = options.sparse.with_texts(judged.withheld) if options.sparse is not None else None
     for system in systems:
-        on_set = ModelOnSet(judged, system, bm25, own)
+        on_set = ModelOnSet(judged, system, bm25, own, sparse)
         if options.hybrid:
-            gathered = on_set.gather(k)
-            found[system.name] = gathered.dense
             plan = options.plans.get(system.name, options.fusion)
             plan = plan if plan.mode == "hybrid" else options.fusion
+            gathered = on_set.gather(k, plan.sparse_weight > 0)
+            found[system.name] = gathered.dense
             fused[f"hybrid:{system.name}"] = on_set.fuse(gathered, k, plan)
         else:
             found[system.name] = on_set.dense(k)

@@ -21,6 +21,7 @@ from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
 from embedlib.retrieval.rerank import PairScorer, interpolate
+from embedlib.retrieval.sparse import SparseIndex
 
 Values = npt.NDArray[np.float64]
 
@@ -50,16 +51,24 @@ class FirstStage:
         system: The served model.
         plan: How it is searched.
         measure: By which measure answers are valued.
+        sparse: Where the plan gives it a weight.
     """
 
     def __init__(
-        self, corpus: Corpus, judged: JudgedSet, system: DenseSystem, plan: SearchPlan, measure: str
+        self,
+        corpus: Corpus,
+        judged: JudgedSet,
+        system: DenseSystem,
+        plan: SearchPlan,
+        measure: str,
+        sparse: SparseIndex | None = None,
     ) -> None:
         own = own_rows_of(corpus, judged)
         k = min(judged.reach(MEASURED) + max(map(len, own), default=0), len(judged.labels))
         bm25 = None if plan.mode == "dense" else build_bm25(judged.texts(corpus.texts()))
         self.judged, self._measure = judged, measure
-        self.hits = ModelOnSet(judged, system, bm25, own).served(k, plan)
+        terms = sparse.with_texts(judged.withheld) if sparse is not None else None
+        self.hits = ModelOnSet(judged, system, bm25, own, terms).served(k, plan)
         self.texts_of = texts_in(corpus, judged)
 
     def values(self, hits: Hits) -> Values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from embedlib.models.api_batches import estimate_tokens
 from embedlib.models.efficiency import compare_costs, folder_mb, weights_mb
 from embedlib.models.local import LocalEncoder
 from embedlib.models.opening import open_folder
+from embedlib.models.resolve import resolve_model
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.retrieval.fusion import Rankers
 from embedlib.retrieval.hits import Hits
@@ -31,6 +32,7 @@ from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.plan import SearchPlan
 from embedlib.retrieval.rerank import PairScorer, rerank
+from embedlib.retrieval.sparse import SparseIndex
 
 #: Of larger corpora nothing is timed: they would not be searched exactly.
 MOST_TIMED = 200_000
@@ -82,13 +84,20 @@ class Machine:
         corpus: The documents.
         models: The models by name.
         reranker: Of the re-ranked systems.
+        sparse: Where a plan gives it a weight.
         scratch: Folder for files that are only weighed.
     """
 
     def __init__(
-        self, corpus: Corpus, models: Mapping[str, ServedModel], reranker: TimedReranker | None, scratch: Path
+        self,
+        corpus: Corpus,
+        models: Mapping[str, ServedModel],
+        reranker: TimedReranker | None,
+        scratch: Path,
+        sparse: SparseIndex | None = None,
     ) -> None:
         self.corpus, self.models, self.reranker, self.scratch = corpus, models, reranker, scratch
+        self.sparse = sparse
 
     def measure(self, qualities: Mapping[str, Interval], queries: Sequence[str]) -> list[Alternative]:
         """Every system with its costs.
@@ -116,6 +125,9 @@ class Machine:
             size, built = self._postings
             memory, disk = memory + size, disk + size
             seconds = None if seconds is None else seconds + built
+        if model and first_stage(system).startswith("hybrid:") and model.plan.sparse_weight:
+            memory, disk = memory + self._sparse_mb, disk + self._sparse_mb
+            seconds = None if seconds is None else seconds + self._sparse_s
         if system != first_stage(system) and self.reranker is not None:
             memory, disk = memory + self.reranker.size_mb, disk + self.reranker.size_mb
         p50, p95 = times or (None, None)
@@ -139,14 +151,14 @@ class Machine:
             lexical=lambda texts, depth, rows: lexical_scores(bm25, texts, depth, rows),
             vectors_of=index.rows.take,
             moments=vector_moments(model.vectors.blocks()),
+            sparse=partial(lexical_scores, self.sparse) if self.sparse is not None else None,
         )
         return lambda query: rankers.search([query], encode([query]), k, model.plan)
 
     @cached_property
     def _reencoding(self) -> dict[str, tuple[float | None, float]]:
         """Seconds (None: not in our hands) and US dollars to encode all documents, by model."""
-        documents = self.corpus.take(sample_rows(len(self.corpus), SAMPLE))
-        sample = [document_text(d.title, d.text) for d in documents]
+        sample = self._sample
         encoders = {name: model.encoder for name, model in self.models.items()}
         local = {
             name: (encoder, self.models[name].folder)
@@ -179,6 +191,30 @@ class Machine:
         index, _ = self._built
         index.save(self.scratch / "bm25")
         return folder_mb(self.scratch / "bm25"), self._built[1]
+
+    @cached_property
+    def _sparse_mb(self) -> float:
+        """MiB of the sparse encoder's files and of the corpus by it."""
+        if self.sparse is None:
+            return 0.0
+        matrix = self.sparse.matrix
+        size = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+        return float(size) / (1 << 20) + folder_mb(resolve_model(self.sparse.encoder.name))
+
+    @cached_property
+    def _sparse_s(self) -> float:
+        """Seconds to encode all documents by the sparse encoder."""
+        if self.sparse is None:
+            return 0.0
+        self.sparse.encoder.encode_documents(self._sample)
+        started = time.perf_counter()
+        self.sparse.encoder.encode_documents(self._sample)
+        return (time.perf_counter() - started) * len(self.corpus) / len(self._sample)
+
+    @cached_property
+    def _sample(self) -> list[str]:
+        documents = self.corpus.take(sample_rows(len(self.corpus), SAMPLE))
+        return [document_text(d.title, d.text) for d in documents]
 
     @cached_property
     def _texts(self) -> list[str]:

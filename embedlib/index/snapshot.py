@@ -28,6 +28,7 @@ from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits
 from embedlib.retrieval.lexical import Lexical, lexical_scores
 from embedlib.retrieval.moments import VectorMoments
 from embedlib.retrieval.plan import DENSE, SearchPlan
+from embedlib.retrieval.sparse import SPARSE_DIR, SparseIndex, open_sparse
 from embedlib.store import ArtifactRef
 
 #: Hits of query vectors [q, d], k a query.
@@ -68,7 +69,8 @@ class Snapshot:
         self.filter = MetadataFilter(self.documents)
         self._index = index
         self._bm25: BM25Index | None = None
-        self._bm25_guard = threading.Lock()
+        self._opening = threading.Lock()
+        self._sparse: SparseIndex | None = None
 
     def __len__(self) -> int:
         return self.info.count
@@ -76,7 +78,10 @@ class Snapshot:
     @property
     def plan(self) -> SearchPlan:
         """How this release is searched unless told otherwise."""
-        return self.release.search if self._index.file(BM25_DIR).is_dir() else DENSE
+        if not self._index.file(BM25_DIR).is_dir():
+            return DENSE
+        plan = self.release.search
+        return plan if self._index.file(SPARSE_DIR).is_dir() else plan.without_sparse()
 
     @cached_property
     def encoder(self) -> QueryBatcher:
@@ -102,6 +107,8 @@ class Snapshot:
         """Open now what its own plan or the searches of another snapshot need, so that none has to wait."""
         if self._index.file(BM25_DIR).is_dir() and (other._bm25 is not None or self.plan.mode != "dense"):
             self._open_bm25()
+        if self.plan.sparse_weight:
+            self._open_sparse()
 
     def rank(self, queries: Sequence[str], k: int, plan: SearchPlan, filters: Filters | None) -> Hits:
         """The k best rows of each query.
@@ -119,6 +126,8 @@ class Snapshot:
         if plan.mode == "dense":
             return self._dense(vectors, k, allowed)
         self._open_bm25()
+        if plan.sparse_weight:
+            self._open_sparse()
         return self._rankers(allowed).search(queries, vectors, k, plan)
 
     def _rankers(self, allowed: Rows | None) -> Rankers:
@@ -128,6 +137,7 @@ class Snapshot:
             vectors_of=self.dense_index.rows.take,
             moments=self.moments,
             to_scores=self.dense_index.in_score_space,
+            sparse=lambda queries, k, rows: lexical_scores(self._open_sparse(), queries, k, rows, allowed),
         )
 
     def _dense(self, vectors: Floats, k: int, allowed: Rows | None) -> Hits:
@@ -142,10 +152,16 @@ class Snapshot:
         return lexical_scores(self._open_bm25(), queries, k, rows, allowed)
 
     def _open_bm25(self) -> BM25Index:
-        with self._bm25_guard:
+        with self._opening:
             if self._bm25 is None:
                 self._bm25 = open_bm25(self._index.path)
             return self._bm25
+
+    def _open_sparse(self) -> SparseIndex:
+        with self._opening:
+            if self._sparse is None:
+                self._sparse = open_sparse(self._index.path)
+            return self._sparse
 
 
 class Encoders:

@@ -13,6 +13,7 @@ from embedlib.index.build import check_norms
 from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IDS_FILE, IndexInfo
 from embedlib.models.encoder import Encoder
+from embedlib.retrieval.sparse import SPARSE_DIR, SparseInfo
 from embedlib.store import ArtifactRef
 
 #: A document encoded again, in another batch or precision, comes out this similar, or the model is another.
@@ -79,6 +80,8 @@ def _load(model: ArtifactRef) -> Encoder:
 def _check_ids(index: ArtifactRef, vectors: Vectors, corpus: Corpus, info: IndexInfo) -> list[str]:
     counts = {"corpus": len(corpus), "vectors": len(vectors), "index.json": info.count}
     problems = []
+    if (index.path / SPARSE_DIR).is_dir():
+        counts["sparse vectors"] = SparseInfo.read(index.path / SPARSE_DIR).documents
     if len(set(counts.values())) > 1:
         problems.append(f"counts differ: {counts}")
     if vectors.ids != corpus.ids:

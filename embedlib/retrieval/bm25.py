@@ -72,6 +72,10 @@ class BM25Index:
         """BM25 of every document for one query, float32 [n]; 0 where no term is shared."""
         return self.engine.scores(words(query))
 
+    def scores_of(self, queries: Sequence[str]) -> Iterator[Floats]:
+        """``scores`` of each query."""
+        return map(self.scores, queries)
+
     def idf(self, term: str) -> float:
         """Inverse document frequency of an index term; of one that no document has, the highest."""
         return float(lucene_idf(self.engine.document_frequency(term), len(self)))

@@ -1,6 +1,6 @@
-"""One ranking out of two: the dense one and BM25's. Search, evaluation and teacher all fuse here.
+"""One ranking out of two or three: vectors, BM25, a sparse encoder. Search, evaluation and teacher fuse here.
 
-    f(q, d) = z(q . d) + w z(bm25(q, d)),   z over the query's whole corpus
+    f(q, d) = z(q . d) + w z(bm25(q, d)) + v z(sparse(q, d)),   z over the query's whole corpus
 
 A convex combination of standardised scores beats rank fusion in and out of domain (Bruch, Gai and
 Ingber, *An analysis of fusion functions for hybrid retrieval*, TOIS 2023). Letters: q queries, c
@@ -33,9 +33,14 @@ AGREEMENT_DEPTH = 10
 
 
 def fused_scores(
-    dense: Floats, lexical: Floats, dense_moments: Moments, lexical_moments: Moments, weight: float
+    dense: Floats,
+    lexical: Floats,
+    dense_moments: Moments,
+    lexical_moments: Moments,
+    weight: float,
+    sparse: tuple[Floats, Moments, float] | None = None,
 ) -> Floats:
-    """z(dense) + weight * z(lexical); the lexical z-score alone where the weight is infinite.
+    """z(dense) + weight * z(lexical) + ...; the lexical z-score alone where the weight is infinite.
 
     Args:
         dense: Inner products, float32 [q, c].
@@ -43,6 +48,7 @@ def fused_scores(
         dense_moments: Of each query's inner products with the whole corpus.
         lexical_moments: Of each query's BM25 scores over the whole corpus.
         weight: BM25's weight, at least 0.
+        sparse: A third ranking's scores [q, c], moments and weight.
 
     Returns:
         float32 [q, c], higher is more relevant.
@@ -51,11 +57,22 @@ def fused_scores(
     if math.isinf(weight):
         return z_lexical
     z: Floats = dense_moments.standardise(dense) + np.float32(weight) * z_lexical
+    if sparse is not None:
+        scores, moments, sparse_weight = sparse
+        z += np.float32(sparse_weight) * moments.standardise(scores)
     return z
 
 
+class SparseScores(NamedTuple):
+    """What a sparse encoder holds of the same queries: hits, scores [q, c] of the rows, moments."""
+
+    hits: Hits
+    scores: Floats
+    moments: Moments
+
+
 class Gathered(NamedTuple):
-    """What both rankings hold of q queries: enough to fuse them by any plan.
+    """What the rankings hold of q queries: enough to fuse them by any plan.
 
     Args:
         dense: The dense ranking's hits.
@@ -64,6 +81,7 @@ class Gathered(NamedTuple):
         dense_scores: float32 [q, c].
         lexical_scores: float32 [q, c].
         moments: Of the dense scores and of BM25's.
+        sparse: The third ranking, where it was asked.
     """
 
     dense: Hits
@@ -72,12 +90,17 @@ class Gathered(NamedTuple):
     dense_scores: Floats
     lexical_scores: Floats
     moments: tuple[Moments, Moments]
+    sparse: SparseScores | None = None
 
     def fuse(self, k: int, plan: SearchPlan) -> Hits:
-        """The k best rows of each query by both rankings, ties by row."""
+        """The k best rows of each query by the rankings, ties by row."""
         if plan.fusion == "rrf":
-            return reciprocal_rank_fusion([self.dense, self.lexical], k)
-        scores = fused_scores(self.dense_scores, self.lexical_scores, *self.moments, plan.weight)
+            third = [self.sparse.hits] if self.sparse else []
+            return reciprocal_rank_fusion([self.dense, self.lexical, *third], k)
+        third_scores = (self.sparse.scores, self.sparse.moments, plan.sparse_weight) if self.sparse else None
+        scores = fused_scores(
+            self.dense_scores, self.lexical_scores, *self.moments, plan.weight, third_scores
+        )
         return sort_hits(self.rows, scores, k)
 
 
@@ -91,6 +114,7 @@ class Rankers:
         vectors_of: Vectors of rows [n], float32 [n, d].
         moments: Of all the corpus's vectors, as ``to_scores`` makes them.
         to_scores: What vectors [n, d] are scored as, such as their first components; themselves if not given.
+        sparse: Like ``lexical``, by a sparse encoder; asked only where a plan gives it a weight.
     """
 
     dense: Callable[[Floats, int], Hits]
@@ -98,6 +122,7 @@ class Rankers:
     vectors_of: Callable[[Rows], Floats]
     moments: VectorMoments
     to_scores: Callable[[Floats], Floats] = np.asarray
+    sparse: Callable[[Sequence[str], int, Rows], Lexical] | None = None
 
     def search(
         self, texts: Sequence[str], queries: Floats, k: int, plan: SearchPlan, excluded: Excluded = ()
@@ -113,21 +138,51 @@ class Rankers:
             plan: How the rankings are fused; its mode is not looked at.
             excluded: Rows that are no hits, for each query; none where empty.
         """
-        gathered = self.gather(texts, queries, max(k, FUSION_DEPTH), excluded)
+        gathered = self.gather(texts, queries, max(k, FUSION_DEPTH), excluded, plan.sparse_weight > 0)
         return self.fuse(gathered, texts, queries, k, plan, excluded)
 
-    def gather(self, texts: Sequence[str], queries: Floats, depth: int, excluded: Excluded = ()) -> Gathered:
-        """Ask both rankings for ``depth`` hits per query, and score every hit by both."""
+    def gather(
+        self,
+        texts: Sequence[str],
+        queries: Floats,
+        depth: int,
+        excluded: Excluded = (),
+        with_sparse: bool = False,
+    ) -> Gathered:
+        """Ask the rankings for ``depth`` hits per query, and score every hit by each of them.
+
+        Raises:
+            DataError: The sparse encoder is to be asked, and there is none.
+        """
         dense = without(self.dense(queries, depth), excluded)
         lexical = self.lexical(texts, depth, dense.rows)
         hits = without(lexical.hits, excluded)
-        rows, _ = unite([(1, dense), (2, hits)])
         known = np.concatenate([dense.rows, hits.rows], axis=1)
         values = np.concatenate([lexical.at, hits.scores], axis=1)
+        if not with_sparse:
+            rows, _ = unite([(1, dense), (2, hits)])
+            sparse = None
+        else:
+            third = self._sparse(texts, depth, known)
+            more = without(third.hits, excluded)
+            rows, _ = unite([(1, dense), (2, hits), (4, more)])
+            known = np.concatenate([known, more.rows], axis=1)
+            values = np.concatenate([values, self.lexical(texts, 1, more.rows).at], axis=1)
+            theirs = np.concatenate([third.at, more.scores], axis=1)
+            sparse = SparseScores(more, look_up(rows, known, theirs), third.moments)
         scored = self.to_scores(queries)
         exact = dense_scores(scored, rows, lambda wanted: self.to_scores(self.vectors_of(wanted)))
         moments = (self.moments.of_queries(scored), lexical.moments)
-        return Gathered(dense, hits, rows, exact, look_up(rows, known, values), moments)
+        return Gathered(dense, hits, rows, exact, look_up(rows, known, values), moments, sparse)
+
+    def _sparse(self, texts: Sequence[str], depth: int, rows: Rows) -> Lexical:
+        if self.sparse is None:
+            raise DataError(
+                "a sparse ranking is to be fused, and there is none",
+                expected="a plan with sparse_weight 0, or a sparse encoder",
+                remedy="name a sparse encoder in sparse.model and run again",
+            )
+        return self.sparse(texts, depth, rows)
 
     def fuse(
         self,
@@ -148,7 +203,8 @@ class Rankers:
         first = gathered.fuse(plan.feedback.documents, plan).rows[again]
         moved = self._moved(queries[again], first, plan.feedback)
         left_out = [excluded[i] for i in again] if excluded else ()
-        second = self.gather([texts[i] for i in again], moved, max(k, FUSION_DEPTH), left_out)
+        some = [texts[i] for i in again]
+        second = self.gather(some, moved, max(k, FUSION_DEPTH), left_out, plan.sparse_weight > 0)
         fused.rows[again], fused.scores[again] = second.fuse(k, plan)
         return fused
 

@@ -1,20 +1,27 @@
-"""BM25 of a block of queries as fusion needs it: hits, scores at other rows, and moments."""
+"""BM25, or a sparse encoder, of a block of queries as fusion needs it: hits, other rows' scores, moments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits, top_rows
 from embedlib.retrieval.moments import Moments
 
 
+class TermIndex(Protocol):
+    """Scores every document for each query; 0 where no term is shared."""
+
+    def scores_of(self, queries: Sequence[str]) -> Iterator[Floats]:
+        """float32 [n] for each query."""
+        ...
+
+
 class Lexical(NamedTuple):
-    """BM25 of a block of queries: its hits, its scores at other rows, its moments over the corpus."""
+    """A block of queries by their terms: hits, scores at other rows, moments over the corpus."""
 
     hits: Hits
     at: Floats
@@ -22,12 +29,12 @@ class Lexical(NamedTuple):
 
 
 def lexical_scores(
-    index: BM25Index, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None = None
+    index: TermIndex, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None = None
 ) -> Lexical:
     """Search a block of queries and look up further documents, each query scored once.
 
     Args:
-        index: BM25 of the corpus.
+        index: BM25 of the corpus, or a sparse encoder's term weights.
         queries: q texts.
         k: Hits per query.
         rows: int64 [q, c] rows to look up, -1 where there is none.
@@ -35,8 +42,7 @@ def lexical_scores(
     """
     hits, at = empty_hits(len(queries), k), np.zeros(rows.shape, dtype=np.float32)
     mean, std = np.zeros(len(queries), np.float32), np.zeros(len(queries), np.float32)
-    for i, query in enumerate(queries):
-        scores = index.scores(query)
+    for i, scores in enumerate(index.scores_of(queries)):
         found = np.flatnonzero(scores)
         mean[i], std[i] = _moments(scores[found], len(scores))
         if allowed is not None:

@@ -30,22 +30,29 @@ class SearchPlan(BaseModel):
     """How queries are answered; a release records the plan that its decision chose.
 
     ``mode`` says which rankings are asked. The rest counts for ``hybrid`` only: ``fusion`` is the
-    weighted sum of z-scores, z(dense) + weight * z(BM25), or reciprocal rank fusion, which has no
-    weight; ``feedback`` is None for one round.
+    weighted sum of z-scores, z(dense) + weight * z(BM25) + sparse_weight * z(sparse), or reciprocal
+    rank fusion, which has no weight; a sparse encoder is not asked where its weight is 0;
+    ``feedback`` is None for one round.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     mode: Mode = "dense"
     fusion: Literal["zscore", "rrf"] = "zscore"
     weight: float = Field(DEFAULT_WEIGHT, ge=0, allow_inf_nan=False)
+    sparse_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
     feedback: Feedback | None = None
+
+    def without_sparse(self) -> SearchPlan:
+        """The same where there is no sparse encoder."""
+        return self.model_copy(update={"sparse_weight": 0.0})
 
     def __str__(self) -> str:
         """The plan in a few words, for tables."""
         if self.mode != "hybrid":
             return self.mode
         how = "reciprocal ranks" if self.fusion == "rrf" else f"BM25 weight {self.weight:g}"
-        return f"hybrid ({how}{', feedback' if self.feedback else ''})"
+        sparse = f", sparse weight {self.sparse_weight:g}" if self.sparse_weight else ""
+        return f"hybrid ({how}{sparse}{', feedback' if self.feedback else ''})"
 
 
 class TwoStagePlan(BaseModel):

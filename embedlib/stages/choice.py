@@ -18,6 +18,7 @@ from embedlib.models.efficiency import folder_mb
 from embedlib.models.hardware import cpu_flags, default_device
 from embedlib.models.resolve import resolve_model
 from embedlib.retrieval.rerank import load_cross_encoder
+from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
 
@@ -40,7 +41,8 @@ def run(
     if record.decides is not None:
         judged = read_judged(corpus, parents["queries"].path, config.split)[record.decides]
         served = {s: value for s, value in qualities.items() if model_of(s) in {"bm25", *models}}
-        machine = Machine(corpus, models, _reranker(config), job.scratch)
+        sparse = SparseIndex.load(parents["sparse"].path) if "sparse" in parents else None
+        machine = Machine(corpus, models, _reranker(config), job.scratch, sparse)
         found = ranked(machine.measure(served, judged.query_texts))
     Choice(primary=record.primary, alternatives=found).write(job.out)
     return {f"{row.system}.p50_ms".replace(":", "-"): row.p50_ms for row in found if row.p50_ms is not None}

@@ -43,6 +43,7 @@ from embedlib.models.options import Precision
 from embedlib.models.resolve import model_digests
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.rerank import load_cross_encoder
+from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
 from embedlib.store import ArtifactRef
@@ -55,6 +56,7 @@ def run(
     corpus: ArtifactRef,
     queries: ArtifactRef,
     live: ArtifactRef | None = None,
+    sparse: ArtifactRef | None = None,
     **models: ArtifactRef,
 ) -> Mapping[str, Any]:
     """Evaluate the named models: ``NAME`` (model) with ``NAME_vectors`` (the corpus by it).
@@ -62,7 +64,7 @@ def run(
     With the names ``base`` and ``candidate`` (and ``incumbent``) the result is one that ``decide`` can
     judge, each model alone and as it would be served; where the options name a baseline, any other
     names are compared with it. ``live`` is the live release's decision: it says how what is live is
-    searched, while the others' plans are chosen on dev.
+    searched, while the others' plans are chosen on dev. ``sparse`` may be a third ranking of a plan.
     """
     parse_measures(config.measures)
     documents = Corpus(corpus.path)
@@ -75,8 +77,9 @@ def run(
             where=str(queries.path),
             remedy="give judgements (qrels), or evaluate another split",
         )
-    chosen = {} if config.baseline else _plans(job, config, documents, queries, systems, live, models)
-    options = _options(job, config, documents, queries, chosen)
+    terms = SparseIndex.load(sparse.path) if sparse is not None else None
+    chosen = {} if config.baseline else _plans(job, config, documents, queries, systems, live, models, terms)
+    options = _options(job, config, documents, queries, chosen, terms)
     statistics = Statistics(config.primary, config.level, config.draws)
     rng = job.generator("evaluate")
     record = run_evaluation(
@@ -106,6 +109,7 @@ def _plans(
     systems: Sequence[DenseSystem],
     live: ArtifactRef | None,
     models: Mapping[str, ArtifactRef],
+    sparse: SparseIndex | None,
 ) -> dict[str, ChosenPlan]:
     """How each model is or would be served; what is live as its release says, never chosen anew."""
     dev = read_judged(corpus, queries.path, "dev").get("human") if config.search == "auto" else None
@@ -115,6 +119,7 @@ def _plans(
     for system in systems:
         recorded = decision.plan_of(models[system.name].digest) if decision is not None else None
         if recorded is not None:
+            recorded = recorded if sparse is not None else recorded.without_sparse()
             found[system.name] = ChosenPlan(recorded, "as it is served now", {})
         elif config.search != "auto" or not config.hybrid:
             found[system.name] = ChosenPlan(config.plan, "as configured", {})
@@ -127,12 +132,18 @@ def _plans(
                 bm25=bm25,
                 measure=config.primary,
                 rng=job.generator("plan"),
+                sparse=sparse,
             )
     return found
 
 
 def _options(
-    job: Job, config: Evaluate, corpus: Corpus, queries: ArtifactRef, chosen: Mapping[str, ChosenPlan]
+    job: Job,
+    config: Evaluate,
+    corpus: Corpus,
+    queries: ArtifactRef,
+    chosen: Mapping[str, ChosenPlan],
+    sparse: SparseIndex | None,
 ) -> Options:
     """What is retrieved and measured; what is served is, even where the options leave it out."""
     (job.out / "runs").mkdir()
@@ -142,6 +153,7 @@ def _options(
         depth=config.depth,
         bm25=config.bm25 or bool(modes - {"dense"}),
         hybrid=config.hybrid or "hybrid" in modes,
+        sparse=sparse,
         reranker=load_cross_encoder(config.rerank) if config.rerank else None,
         rerank_depth=config.rerank_depth,
         runs=_given_runs(config.runs, queries.path, corpus),

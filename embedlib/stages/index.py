@@ -18,6 +18,7 @@ from embedlib.index.plot import plot_curve
 from embedlib.index.queries import QuerySample, sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
 from embedlib.models.local import load_encoder
+from embedlib.retrieval.sparse import MATRIX_FILE, SPARSE_DIR, SparseInfo
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
 
@@ -30,6 +31,7 @@ def run(
     vectors: ArtifactRef,
     model: ArtifactRef,
     queries: ArtifactRef | None = None,
+    sparse: ArtifactRef | None = None,
 ) -> dict[str, Any]:
     """Choose, build and tune an index; see ``embedlib.index.assemble``."""
     documents, made = Corpus(corpus.path), Vectors(vectors.path)
@@ -45,6 +47,10 @@ def run(
         write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
         write_documents(documents, job.out / DOCUMENTS_FILE)
     shutil.copyfile(vectors.file(IDS_FILE), job.out / IDS_FILE)
+    if sparse is not None:
+        (job.out / SPARSE_DIR).mkdir()
+        for name in (MATRIX_FILE, SparseInfo.FILE):
+            shutil.copyfile(sparse.file(name), job.out / SPARSE_DIR / name)
     plot_curve(assembled.tuned.curve, config.recall_target, assembled.k, job.out / "curve.png")
     return _summary(assembled, sample, job.out, lexical is not None and lexical.result())
 

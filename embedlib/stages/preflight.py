@@ -31,8 +31,8 @@ from embedlib.stores.connect import CLIENTS
 
 #: What each flow reads of the configuration.
 LIFECYCLE = tuple(name for name in Config.model_fields if name not in ("monitor", "serve"))
-REFRESH = ("workspace", "ingest", "encode", "index", "publish", "tracking", "run")
-DISTIL = ("workspace", "distil", "encode", "evaluate", "index", "publish", "tracking", "run")
+REFRESH = ("workspace", "ingest", "encode", "sparse", "index", "publish", "tracking", "run")
+DISTIL = ("workspace", "distil", "encode", "sparse", "evaluate", "index", "publish", "tracking", "run")
 RERANK = (
     "workspace",
     "synthesize",
@@ -41,6 +41,7 @@ RERANK = (
     "rerank",
     "model",
     "encode",
+    "sparse",
     "decide",
     "publish",
     "tracking",
@@ -53,6 +54,7 @@ EVALUATE = ("workspace", "ingest", "split", "model", "encode", "evaluate", "trac
 MODELS = (
     "model.name",
     "ingest.tokenizer",
+    "sparse.model",
     "synthesize.seq2seq.model",
     "mine.cross_encoder",
     "mine.teacher_model",

@@ -27,6 +27,7 @@ from embedlib.evaluation.two_stage import (
 )
 from embedlib.retrieval.plan import SearchPlan
 from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder
+from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.decide import policy_of
 from embedlib.stages.evaluate import dense_systems
@@ -43,7 +44,7 @@ class Chosen(NamedTuple):
     p95_ms: float
 
 
-def run(
+def run(  # noqa: PLR0913 - an argument an artifact
     job: Job,
     config: Reranking,
     *,
@@ -53,6 +54,7 @@ def run(
     vectors: ArtifactRef,
     reranker: ArtifactRef,
     decision: ArtifactRef | None = None,
+    sparse: ArtifactRef | None = None,
 ) -> Mapping[str, Any]:
     """Choose depth and weight on dev within the latency budget; test both stages against the first.
 
@@ -64,10 +66,12 @@ def run(
     documents = Corpus(corpus.path)
     (system,) = dense_systems({"served": model, "served_vectors": vectors}, documents, ())
     plan = best_search({"model": model, "decision": decision})
+    terms = SparseIndex.load(sparse.path) if sparse is not None else None
+    plan = plan if terms is not None else plan.without_sparse()
     measure = "nDCG@10" if decision is None else Decision.read(decision.path).numbers["measure"]
     score = load_cross_encoder(reranker.path)
     dev, test = (
-        FirstStage(documents, judged, system, plan, measure)
+        FirstStage(documents, judged, system, plan, measure, terms)
         for judged in _sets(documents, queries, job.generator("reranking"))
     )
     chosen = choose(dev, score, config)

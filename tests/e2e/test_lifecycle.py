@@ -15,7 +15,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from embedlib.config.root import Config, load_config
 from embedlib.errors import UserError
+from embedlib.index.search import Searcher
+from embedlib.retrieval.plan import SearchPlan
 from embedlib.store import Store
+from tests.published import save_sparse_model
 
 pytestmark = [
     pytest.mark.timeout(400),
@@ -191,6 +194,21 @@ def test_a_changed_option_reruns_only_what_depends_on_it(world: dict[str, Any]) 
     lifecycle(config=with_changes(world["config"], "index.recall_k=5"))
     fresh = {name for name, state in stage_states("lifecycle ws").items() if state != "Reused"}
     assert fresh == {"index", "report"}
+
+
+def test_a_sparse_encoder_travels_with_the_index_through_the_flows(world: dict[str, Any]) -> None:
+    from embedlib.index.catalog import current
+    from flows.lifecycle import lifecycle
+    from flows.refresh import refresh
+
+    config = with_changes(world["config"], f"sparse.model={save_sparse_model(world['folder'] / 'sparse')}")
+    lifecycle(config=config)
+    assert "sparse" in stage_states("lifecycle ws")
+    index = current(config.workspace).ref(config.workspace, "index")
+    assert index.file("sparse/matrix.npz").is_file()
+    assert refresh(config) == current(config.workspace).number
+    plan = SearchPlan(mode="hybrid", sparse_weight=0.5)
+    assert len(Searcher(config.workspace).search("an owl in winter", k=3, mode=plan)) == 3
 
 
 def test_refresh_encodes_only_what_changed(world: dict[str, Any]) -> None:

@@ -39,7 +39,26 @@ class Given:
         return self.documents[rows]
 
 
-def choose(tmp_path, *, share: float, shared_words: bool, least: int = 50, split: str = "dev"):
+class Terms:
+    """A sparse encoder's index that knows the answers, or that knows nothing."""
+
+    def __init__(self, knows: bool) -> None:
+        self.knows = knows
+
+    def scores_of(self, texts):
+        for text in texts:
+            yield np.eye(N, dtype=np.float32)[int(text.split()[-1][3:])] * self.knows
+
+
+def choose(
+    tmp_path,
+    *,
+    share: float,
+    shared_words: bool,
+    least: int = 50,
+    split: str = "dev",
+    sparse: Terms | None = None,
+):
     corpus = write_corpus(tmp_path / "c", {f"d{i:02d}": f"word{i:02d} common text" for i in range(N)})
     word = "word" if shared_words else "term"
     queries = [
@@ -52,6 +71,7 @@ def choose(tmp_path, *, share: float, shared_words: bool, least: int = 50, split
     return choose_plan(
         corpus, dev, DenseSystem("base", given, given), HYBRID,
         bm25=lambda: build_bm25(corpus.texts()), measure="nDCG@10", least_queries=least, rng=np.random.default_rng(0),
+        sparse=sparse,
     )  # fmt: skip
 
 
@@ -67,6 +87,15 @@ def test_the_default_stays_where_nothing_beats_it_clearly(tmp_path) -> None:
     assert chosen.plan == HYBRID
     assert "nothing beats clearly" in chosen.reason
     assert chosen.dev["dense"] == chosen.dev[str(HYBRID)] == 1.0
+
+
+def test_a_sparse_encoder_gets_a_weight_where_it_is_clearly_better(tmp_path) -> None:
+    chosen = choose(tmp_path, share=0.3, shared_words=False, sparse=Terms(knows=True))
+    assert chosen.plan.sparse_weight > 0
+    assert chosen.dev[str(chosen.plan)] > chosen.dev[str(chosen.plan.without_sparse())]
+    assert "sparse weight" in str(chosen.plan)
+    knows_nothing = choose(tmp_path / "n", share=0.3, shared_words=False, sparse=Terms(knows=False))
+    assert knows_nothing.plan.sparse_weight == 0
 
 
 @pytest.mark.parametrize(("least", "split"), [(61, "dev"), (50, "test")])
