@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from embedlib.evaluation.choice import Choice
     from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigure, GuardFigure
     from embedlib.evaluation.significance import Interval
+    from embedlib.index.answer import SearchHit
     from embedlib.index.estimate import EncodingEstimate
-    from embedlib.index.search import SearchHit
     from embedlib.store import ArtifactRef
 
 

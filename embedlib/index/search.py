@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
 from embedlib.contracts import Floats, Rows, document_text
 from embedlib.corpus.records import is_unicode
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
+from embedlib.index.answer import Answer, SearchHit, as_hits, first_of_groups
 from embedlib.index.catalog import Release, current_number
 from embedlib.index.dense import truncate
 from embedlib.index.filters import Filters
 from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot
-from embedlib.index.snippets import snippet
 from embedlib.models.encoder import Encoder, check_texts
 from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, SearchPlan
@@ -28,29 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: Plans by name; ``auto`` is the release's own.
 MODES = {"auto": None, "dense": DENSE, "bm25": BM25, "hybrid": HYBRID}
-
-
-class SearchHit(NamedTuple):
-    """One document found, best first.
-
-    ``score`` is the inner product (dense), the BM25 score, the fused score (hybrid), the cross-encoder's,
-    or that of both stages; only scores of one mode can be compared. ``group_id`` names what the document
-    is a part of, ``release`` the release that answered, ``mode`` how: ``dense``, ``bm25``, ``hybrid``,
-    or ``reranked`` by a cross-encoder. ``text`` is the whole document, ``snippet`` the part of it that
-    shows why it was found.
-    """
-
-    rank: int
-    doc_id: str
-    score: float
-    title: str
-    snippet: str
-    source: str
-    group_id: str
-    metadata: Mapping[str, Any]
-    release: int
-    mode: str
-    text: str
 
 
 #: A cross-encoder by name, folder or function; True: the release's own; False: none; None: as ``mode`` says.
@@ -70,14 +46,6 @@ class SecondStage(NamedTuple):
     score: PairScorer
     depth: int
     weight: float | None = None
-
-
-class Answer(NamedTuple):
-    """The hits of each query, all from one release and searched in one mode."""
-
-    release: int
-    mode: str
-    hits: list[list[SearchHit]]
 
 
 class Embedded(NamedTuple):
@@ -208,7 +176,7 @@ class Searcher:
         how: str = plan.mode
         if second is not None:
             answers, how = self._reranked(snapshot, second, texts, answers), "reranked"
-        found = [_as_hits(snapshot, text, answers, i, k, how) for i, text in enumerate(texts)]
+        found = [as_hits(snapshot, text, answers, i, k, how) for i, text in enumerate(texts)]
         return Answer(snapshot.number, how, found)
 
     def reranker(self) -> Reranker | None:
@@ -331,7 +299,7 @@ class Searcher:
         hits = snapshot.rank(texts, k, plan, filters)
         depth = k
         while one_per_group:
-            kept = _one_per_group(snapshot, hits)
+            kept = first_of_groups(snapshot, hits)
             enough = bool(((kept.rows != NO_ROW).sum(axis=1) >= k).all())
             if enough or depth >= len(snapshot):
                 return Hits(kept.rows[:, :k], kept.scores[:, :k])
@@ -409,43 +377,3 @@ def _check_request(texts: list[str], k: int, mode: str | SearchPlan) -> None:
                 expected="a text with at least one character that is not a space",
                 found=repr(text),
             )
-
-
-def _as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int, mode: str) -> list[SearchHit]:
-    found = []
-    for rank, (row, score) in enumerate(zip(hits.rows[i, :k], hits.scores[i, :k], strict=True), start=1):
-        if row == NO_ROW:
-            break
-        document = snapshot.documents.get(int(row))
-        found.append(
-            SearchHit(
-                rank=rank,
-                doc_id=document.doc_id,
-                score=float(score),
-                title=document.title,
-                snippet=snippet(document.text, query),
-                source=document.source,
-                group_id=document.group_id,
-                metadata=json.loads(document.metadata or "{}"),
-                release=snapshot.number,
-                mode=mode,
-                text=document.text,
-            )
-        )
-    return found
-
-
-def _one_per_group(snapshot: Snapshot, hits: Hits) -> Hits:
-    """Hits without those whose group stands higher up already; the holes are closed."""
-    rows, scores = hits.rows.copy(), hits.scores.copy()
-    for i, line in enumerate(hits.rows):
-        seen: set[str] = set()
-        keep = []
-        for place, row in enumerate(line):
-            group = "" if row == NO_ROW else snapshot.documents.get(int(row)).group_id
-            if row != NO_ROW and (not group or group not in seen):
-                seen.add(group)
-                keep.append(place)
-        rows[i], scores[i] = NO_ROW, float("-inf")
-        rows[i, : len(keep)], scores[i, : len(keep)] = line[keep], hits.scores[i, keep]
-    return Hits(rows, scores)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from embedlib.index import catalog
-from embedlib.index.search import Answer, SearchHit
+from embedlib.index.answer import Answer, SearchHit
 from embedlib.serving.limits import RequestLimits
 from embedlib.serving.refusals import NO_RERANKER, Refused
 from embedlib.serving.schemas import ReleaseRow, Releases, SearchAnswer, SearchRequest

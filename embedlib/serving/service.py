@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from embedlib.contracts import Floats
-from embedlib.index.search import Answer, Embedded, Reranker, Searcher
+from embedlib.index.answer import Answer
+from embedlib.index.search import Embedded, Reranker, Searcher
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.serving.batcher import Batcher
 from embedlib.serving.feedback import Marks, QueryLog
