@@ -207,3 +207,14 @@ def test_nobody_is_waited_for_where_nobody_can_answer(tmp_path, docs, monkeypatc
     require_somebody(load_config())
     monkeypatch.setattr("flows.approval.ends_with_us", lambda _: False)
     require_somebody(config)
+
+
+def test_a_reranker_starts_from_the_runs_models_or_one_that_is_there_and_never_from_a_static_student(
+    docs, tmp_path
+) -> None:
+    values = {"ingest": {"source": {"type": "auto", "path": str(docs)}}, "workspace": str(tmp_path / "ws")}
+    preflight(load_config(values={**values, "rerank": {"start": "served"}}))
+    (missing,) = told({**values, "rerank": {"start": str(tmp_path / "none")}})
+    assert missing.startswith("rerank.start: no model folder")
+    (static,) = told({**values, "rerank": {"start": "served"}, "distil": {"objective": "speed"}})
+    assert static.startswith("rerank.start: a static student")
