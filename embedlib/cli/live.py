@@ -21,8 +21,10 @@ from embedlib.cli.app import (
     existing,
     settings,
 )
+from embedlib.errors import EmbedlibError
 
 if TYPE_CHECKING:
+    from embedlib.config.root import Config
     from embedlib.models.encoder import Encoder
 
 #: Formats of ``export`` that are the model and not its vectors.
@@ -107,15 +109,13 @@ def rollback(
 
     Example: embedlib rollback --workspace ws
     """
-    from embedlib.config.live import live_values
-    from embedlib.config.root import load_config
     from embedlib.index import release
     from embedlib.tracking import point_champion
 
-    publish = load_config(base=_live_values(existing(workspace))).publish
+    publish = _live_config(existing(workspace)).publish
     now = release.rollback(workspace, to)
     emit_json(now.model_dump(mode="json")) if as_json else typer.echo(f"release {now.number} is live")
-    tracking = load_config(base=live_values(workspace, required=False)).tracking
+    tracking = _live_config(workspace).tracking
     point_champion(workspace, tracking.model_name, now.parts["model"].digest, uri=tracking.uri)
     if publish.target is not None:
         from embedlib.stages.push import push_index
@@ -241,15 +241,16 @@ def serve(
     serve_live(options)
 
 
-def _live_values(root: Path) -> dict[str, Any]:
-    """The live release's configuration; nothing where it cannot be read, which a rollback mends."""
+def _live_config(root: Path) -> Config:
+    """The live release's configuration; the defaults, with a word, where it is not one any more."""
     from embedlib.config.live import live_values
-    from embedlib.errors import ReleaseError
+    from embedlib.config.root import load_config
 
     try:
-        return live_values(root, required=False)
-    except ReleaseError:
-        return {}
+        return load_config(base=live_values(root, required=False))
+    except EmbedlibError as error:
+        typer.echo(f"the live release's configuration is left alone: {error}", err=True)
+        return load_config()
 
 
 def _for_one_query(folder: Path) -> Encoder:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from index_workspace import Workspace, load, words
 
-from embedlib.errors import ReleaseError
+from embedlib.errors import UserError
 from embedlib.index import catalog
 from embedlib.index.history import history
 from embedlib.index.release import Terms, publish, reconcile, rollback
@@ -81,7 +81,7 @@ class Life(RuleBasedStateMachine):
         target = data.draw(st.sampled_from([None, *self.known()]))
         try:
             self.live = rollback(self.root, target).number
-        except ReleaseError:
+        except UserError:
             assert target is None
 
     @rule(keep=st.integers(1, 3))

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from embedlib.cli.main import app
 from embedlib.errors import DataError, EmbedlibError, ModelError, ReleaseError, UserError
 from embedlib.index import catalog
+from embedlib.integrity import sealed
 
 
 @pytest.fixture
@@ -81,6 +82,20 @@ def test_verify_sees_a_lost_current(two):
     (message,) = checked(two)["unusable"]
     assert "releases/current is missing" in message
     assert "rollback --to 2" in message
+
+
+@pytest.mark.parametrize("content", [b"\x80", None], ids=["garbled", "of another version"])
+def test_a_release_whose_configuration_is_none_any_more_is_rolled_back_all_the_same(two, content):
+    path = two.root / "releases" / "2" / catalog.CONFIGURATION
+    if content is None:
+        record = sealed({"schema_version": catalog.CONFIGURATION_SCHEMA, "options": {"train": {"gone": 1}}})
+        path.write_text(json.dumps(record))
+    else:
+        path.write_bytes(content)
+    result = call(two, "rollback")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == "release 1 is live\n"
+    assert "the live release's configuration is left alone: " in result.stderr
 
 
 def test_verify_names_garbled_lines_and_records(two):

@@ -97,9 +97,9 @@ def test_vectors_in_corpus_order(store, toy, encoding):
     assert (summary["reused"], summary["encoded"], summary["dropped"]) == (0, 10, 0)
     assert toy.calls == 3  # shards of 4, 4 and 2
     info = vectors.info
-    assert (info["count"], info["dimension"], info["dtype"], info["normalized"]) == (10, 27, "float32", True)
-    assert info["model_digest"] == "digest-of-toy"
-    assert info["corpus_digest"] == corpus.digest
+    assert (info.count, info.dimension, info.dtype, info.normalized) == (10, 27, "float32", True)
+    assert info.model_digest == "digest-of-toy"
+    assert info.corpus_digest == corpus.digest
 
 
 def test_a_content_is_encoded_once(store, toy, encoding):
@@ -137,7 +137,7 @@ def test_another_encoding_reuses_nothing(store, toy, encoding, change):
     run(store, corpus, encoding)
     ref, summary = run(store, corpus, replace(encoding, **change))
     assert summary["reused"] == 0
-    assert Vectors(ref.path).info["encoding"] != encoding.identity
+    assert Vectors(ref.path).info.encoding != encoding.identity
 
 
 def test_finished_shards_are_found_by_the_next_run(store, toy, encoding):

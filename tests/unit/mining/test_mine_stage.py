@@ -236,7 +236,7 @@ def test_origins_that_the_probe_dropped_give_no_examples(store: Store, world: di
     world["pairs"] = small.pairs(store, [*PAIRS, ("z", "a keyword bag", "d030", "keywords")])
 
     def make(work: Any) -> dict[str, Any]:
-        (work.out / "probe.json").write_text('{"kept": ["label"]}')
+        (work.out / "probe.json").write_text('{"kept": ["label"], "origins": {}}')
         return {}
 
     world["probe"] = store.build(Recipe("p", "probe", "1"), make).ref

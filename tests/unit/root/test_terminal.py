@@ -117,13 +117,13 @@ def test_version_and_completion():
     assert "--install-completion" in CliRunner().invoke(cli_app.app, ["-h"]).output
 
 
-def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("embedlib.index.release.rollback", interrupted)
-    monkeypatch.setattr("embedlib.cli.live.existing", lambda path: path)
-    monkeypatch.setattr(sys, "argv", ["embedlib", "rollback"])
+    (tmp_path / "releases").mkdir()
+    monkeypatch.setattr(sys, "argv", ["embedlib", "rollback", "-w", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         cli_main.main()
     assert ended.value.code == 130
