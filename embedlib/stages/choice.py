@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from embedlib.index.costs import Machine, ServedModel, TimedReranker, model_of
 from embedlib.models.efficiency import folder_mb
 from embedlib.models.hardware import cpu_flags, default_device
 from embedlib.models.resolve import resolve_model
+from embedlib.process import cpu_cores
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage
@@ -76,8 +76,7 @@ def _reranker(config: Evaluate) -> TimedReranker | None:
 
 def external(config: Evaluate) -> dict[str, str]:
     """The machine: elsewhere the same systems are measured anew."""
-    cores = len(os.sched_getaffinity(0))
-    return {"machine": f"{cores} cores, {digest(sorted(cpu_flags()))[:12]}, {default_device()}"}
+    return {"machine": f"{cpu_cores()} cores, {digest(sorted(cpu_flags()))[:12]}, {default_device()}"}
 
 
 STAGE = Stage("choice", "choice", run, external, accelerated=True)
