@@ -28,7 +28,7 @@ Values = npt.NDArray[np.float64]
 #: Depths that are tried.
 DEPTHS = (10, 20, 30, 50, 100, 200, 500, 1000)
 #: Weights that are tried, in units in which both stages' scores spread alike over a query's hits.
-WEIGHTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
 #: Dev queries that choose, at most, and those whose time is taken.
 MOST_QUERIES, TIMED_QUERIES = 200, 30
 #: Documents a query that are measured.
@@ -137,9 +137,17 @@ def calibrate(
     return found
 
 
-def best_depth(tried: Sequence[Tried]) -> Tried:
-    """The depth that is best on dev, the least of equals: what it costs is bounded by the budget."""
-    return max(tried, key=lambda t: (t.values.mean(), -t.plan.depth))
+def least_depth(tried: Sequence[Tried]) -> Tried:
+    """The least depth whose dev values are within one standard error of the best depth's.
+
+    The one-standard-error rule (Breiman et al., *Classification and Regression Trees*, 1984).
+    """
+    best = max(tried, key=lambda t: t.values.mean())
+    return next(t for t in tried if _within_noise(best.values - t.values))
+
+
+def _within_noise(d: Values) -> bool:
+    return bool(d.mean() <= d.std(ddof=1) / np.sqrt(len(d))) if len(d) > 1 else bool(d.mean() <= 0)
 
 
 def _spread(scores: Floats, rows: npt.NDArray[np.int64]) -> float:

@@ -20,8 +20,8 @@ from embedlib.evaluation.two_stage import (
     MOST_QUERIES,
     FirstStage,
     Tried,
-    best_depth,
     calibrate,
+    least_depth,
     table,
     time_depths,
 )
@@ -120,13 +120,13 @@ def _sets(corpus: Corpus, queries: ArtifactRef, rng: np.random.Generator) -> tup
 
 
 def choose(dev: FirstStage, score: PairScorer, config: Reranking) -> Chosen:
-    """Depth and weight on dev: of the depths that the budget allows the best."""
+    """Depth and weight on dev: of the depths that the budget allows the least within noise of the best."""
     latency = time_depths(dev, score, config.depth, config.latency_ms)
     allowed = [depth for depth, ms in latency.items() if ms <= config.latency_ms]
     tried = calibrate(dev.hits, dev.scores(score, allowed[-1]), dev.values, allowed) if allowed else []
     if not tried:
         return Chosen(None, 0.0, [], min(latency.values()))
-    best = best_depth(tried)
+    best = least_depth(tried)
     gain = float(best.values.mean() - dev.values(dev.hits).mean())
     return Chosen(best, gain, table(tried, latency), latency[best.plan.depth])
 

@@ -10,7 +10,7 @@ from toys import ToyEncoder
 from embedlib.evaluation import two_stage
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.model_on_set import DenseSystem
-from embedlib.evaluation.two_stage import FirstStage, Tried, best_depth, calibrate, time_depths
+from embedlib.evaluation.two_stage import FirstStage, Tried, calibrate, least_depth, time_depths
 from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.plan import DENSE, HYBRID, TwoStagePlan
 
@@ -55,10 +55,12 @@ def test_a_reranker_that_tells_nothing_apart_is_not_tried() -> None:
     assert calibrate(first, np.ones((4, 3), np.float32), reciprocal_rank([0] * 4), [3]) == []
 
 
-def test_the_best_depth_is_taken_and_the_least_of_equals() -> None:
-    worse, best = np.full(9, 0.4), np.full(9, 0.5)
-    assert best_depth([tried(10, worse), tried(20, best), tried(50, best)]).plan.depth == 20
-    assert best_depth([tried(10, worse), tried(20, worse), tried(50, best)]).plan.depth == 50
+def test_the_least_depth_within_a_standard_error_of_the_best_is_taken() -> None:
+    rng = np.random.default_rng(0)
+    best = rng.uniform(size=200)
+    near, far = best - rng.normal(0.001, 0.1, 200), best - rng.normal(0.1, 0.1, 200)
+    assert least_depth([tried(10, far), tried(20, near), tried(50, best)]).plan.depth == 20
+    assert least_depth([tried(10, far), tried(20, far), tried(50, best)]).plan.depth == 50
 
 
 @pytest.fixture
