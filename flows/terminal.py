@@ -33,7 +33,6 @@ class PlainErrors(logging.Filter):
 
 class _Terminal:
     tell: Tell | None = None
-    records: logging.Handler | None = None
 
 
 def at_terminal(tell: Tell, records: logging.Handler | None = None) -> None:
@@ -50,9 +49,6 @@ def at_terminal(tell: Tell, records: logging.Handler | None = None) -> None:
             root.removeHandler(handler)
         elif not any(isinstance(known, PlainErrors) for known in handler.filters):
             handler.addFilter(PlainErrors())
-    if _Terminal.records:  # of the command before, where one process gives several
-        root.removeHandler(_Terminal.records)
-    _Terminal.records = records
     if records:
         root.addHandler(records)
         logging.getLogger("embedlib").setLevel(logging.INFO)

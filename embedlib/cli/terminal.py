@@ -56,6 +56,7 @@ def terminal(workspace: Path, name: str, verbosity: int = 0) -> Iterator[logging
             yield handler
     finally:
         progress.watching.remove(view)
+        logging.getLogger().removeHandler(handler)  # the flow put it there
         file.close()
 
 

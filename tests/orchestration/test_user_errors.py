@@ -56,15 +56,6 @@ def record(message: str, error: BaseException | None = None) -> logging.LogRecor
     return logging.LogRecord("prefect.flow_runs", logging.ERROR, __file__, 1, message, (), info)
 
 
-def test_the_records_of_one_command_go_to_its_own_terminal():
-    first, second = logging.NullHandler(), logging.NullHandler()
-    at_terminal(lambda _: None, first)
-    at_terminal(lambda _: None, second)
-    assert [h for h in logging.getLogger().handlers if h in (first, second)] == [second]
-    at_terminal(lambda _: None)
-    assert second not in logging.getLogger().handlers
-
-
 def test_other_failures_keep_their_traceback_and_a_retry_is_told(console):
     at_terminal(lambda _: None)
     at_terminal(lambda _: None)

@@ -130,10 +130,12 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err.strip() == "stopped; the same command goes on from here"
 
 
-def test_an_error_leaves_the_screen_as_it_was(monkeypatch, tmp_path):
-    with pytest.raises(UserError), terminal(tmp_path, "lifecycle"):
+def test_an_error_leaves_screen_and_log_as_they_were(monkeypatch, tmp_path):
+    with pytest.raises(UserError), terminal(tmp_path, "lifecycle") as records:
+        logging.getLogger().addHandler(records)
         raise UserError("wrong")
     assert progress.watching == []
+    assert records not in logging.getLogger().handlers
 
 
 def test_a_workspace_that_takes_no_log_is_one_sentence(tmp_path):
