@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -101,20 +102,16 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema
     return count + len(pending)
 
 
-def read_rows(
-    path: Path, columns: Sequence[str] | None = None, batch: int = 8192
-) -> Iterator[dict[str, Any]]:
-    """Read a Parquet file's rows as dictionaries, ``batch`` rows in memory at a time."""
-    with pq.ParquetFile(path) as file:
-        for block in file.iter_batches(batch_size=batch, columns=columns):
-            yield from block.to_pylist()
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of an artifact.
 
-
-def _column(path: Path, name: str) -> list[str]:
-    """One column of a Parquet file; ``pq.read_table`` would load pandas, 200 MB."""
+    Raises:
+        CorruptArtifact: It is missing or damaged.
+    """
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise CorruptArtifact(
             f"{path.name} is missing or damaged",
@@ -122,6 +119,25 @@ def _column(path: Path, name: str) -> list[str]:
             found=str(error).splitlines()[0],
             remedy="`embedlib verify` says what else is; a run makes it anew",
         ) from error
+
+
+def read_rows(
+    path: Path, columns: Sequence[str] | None = None, batch: int = 8192
+) -> Iterator[dict[str, Any]]:
+    """Read a Parquet file's rows as dictionaries, ``batch`` rows in memory at a time.
+
+    Raises:
+        CorruptArtifact: It is missing or damaged.
+    """
+    with _opened(path) as file:
+        for block in file.iter_batches(batch_size=batch, columns=columns):
+            yield from block.to_pylist()
+
+
+def _column(path: Path, name: str) -> list[str]:
+    """One column of a Parquet file; ``pq.read_table`` would load pandas, 200 MB."""
+    with _opened(path) as file:
+        return file.read(columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
 
 
 class Corpus:

@@ -84,7 +84,8 @@ def loop_link(rng: np.random.Generator, path: Path) -> None:
 
 def neighbour(rng: np.random.Generator, path: Path) -> None:
     """The content of another file of the same name, from another folder."""
-    others = sorted(p for p in path.parent.parent.glob(f"*/{path.name}") if p != path and p.is_file())
+    named = path.parent.parent.glob(f"*/{path.name}")
+    others = sorted(p for p in named if p.is_file() and not p.samefile(path))
     if others:
         shutil.copyfile(others[int(rng.integers(len(others)))], path)
 

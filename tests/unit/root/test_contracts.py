@@ -70,3 +70,12 @@ def test_a_corpus_that_is_gone_or_damaged_is_a_typed_error(tmp_path, content):
         (tmp_path / "corpus.parquet").write_bytes(content)
     with pytest.raises(CorruptArtifact, match=r"corpus\.parquet is missing or damaged"):
         _ = Corpus(tmp_path).ids
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1 and no end", b""], ids=["missing", "garbled", "empty"])
+def test_rows_of_a_damaged_file_are_a_typed_error_that_names_it(tmp_path, content):
+    path = tmp_path / "queries.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CorruptArtifact, match=r"queries\.parquet is missing or damaged"):
+        list(contracts.read_rows(path))
