@@ -15,7 +15,7 @@ from flows.proof import Data, Encoded, indexed
 from flows.records import show_records
 from flows.reranking import PARTS as OF_MODEL
 from flows.student import distilled
-from tasks.release import emit_event, live_release, publish, push_index, register
+from tasks.release import emit_event, publish, push_index, register, require_live
 
 
 @flow(name="distil", flow_run_name=run_name, persist_result=False)
@@ -33,12 +33,12 @@ def distil(config: Config, event: Trigger | None = None) -> str:
     config = with_documents(config)
     preflight(config, DISTIL)
     with flow_context(config, "distil", event) as run:
-        live = live_release(run)
-        if live is None or live["model"].manifest.stage == "distil":
+        live = require_live(run, "to distil")
+        if live["model"].manifest.stage == "distil":
             raise ReleaseError(
-                "there is no release to distil" if live is None else "what is live is a student already",
+                "what is live is a student already",
                 where=str(run.workspace),
-                remedy="run the lifecycle first: `embedlib run`; or roll back to the teacher's release",
+                remedy="roll back to the teacher's release: `embedlib rollback`",
             )
         data = Data(live["corpus"], live["queries"])
         teacher = Encoded(live["model"], live["vectors"])

@@ -6,7 +6,6 @@ from prefect import flow
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
-from embedlib.errors import ReleaseError
 from embedlib.stages.preflight import REFRESH, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
@@ -15,7 +14,7 @@ from flows.proof import Data, encoded, indexed
 from flows.records import show_records
 from tasks import stages
 from tasks.monitor import note_outcome
-from tasks.release import check_documents, emit_event, live_release, publish, push_index
+from tasks.release import check_documents, emit_event, publish, push_index, require_live
 
 
 @flow(name="refresh", flow_run_name=run_name, persist_result=False)
@@ -33,13 +32,7 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
     config = with_documents(config)
     preflight(config, REFRESH)
     with flow_context(config, "refresh", event) as run:
-        live = live_release(run)
-        if live is None:
-            raise ReleaseError(
-                "there is no release to refresh",
-                where=str(run.workspace),
-                remedy="run the lifecycle first: `embedlib run`",
-            )
+        live = require_live(run, "to refresh")
         corpus = stages.ingest(run, config.ingest)
         check_documents(config.publish, live, corpus)
         now = encoded(run, config, Data(corpus, live["queries"]), live["model"], "")

@@ -6,7 +6,6 @@ from prefect import flow
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
-from embedlib.errors import ReleaseError
 from embedlib.stages.preflight import RERANK, preflight
 from embedlib.store import require_workspace
 from flows.context import flow_context
@@ -16,7 +15,7 @@ from flows.records import show_records
 from flows.reranking import proven_parts, reranked
 from flows.tuning import lessons
 from tasks import stages
-from tasks.release import emit_event, live_release, publish
+from tasks.release import emit_event, publish, push_index, require_live
 
 
 @flow(name="rerank", flow_run_name=run_name, persist_result=False)
@@ -34,13 +33,7 @@ def rerank(config: Config, event: Trigger | None = None) -> str:
     config = with_documents(config)
     preflight(config, RERANK)
     with flow_context(config, "rerank", event) as run:
-        live = live_release(run)
-        if live is None:
-            raise ReleaseError(
-                "there is no release whose hits a reranker could order",
-                where=str(run.workspace),
-                remedy="run the lifecycle first: `embedlib run`",
-            )
+        live = require_live(run, "whose hits a reranker could order")
         data = Data(live["corpus"], live["queries"])
         base = encoded(run, config, data, stages.base_model(run, config.model), "base")
         served = Encoded(live["model"], live["vectors"])
@@ -50,5 +43,6 @@ def rerank(config: Config, event: Trigger | None = None) -> str:
         if parts := proven_parts(second):
             release = publish(run, config, {**live, **parts}, event=as_json(event))
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "reranker"})
+            push_index(run, config)
         show_records(run)
     return second["reranking"].fingerprint

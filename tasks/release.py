@@ -41,6 +41,22 @@ def live_release(run: RunContext, *, optional: bool = False) -> dict[str, Artifa
         return None
 
 
+def require_live(run: RunContext, purpose: str) -> dict[str, ArtifactRef]:
+    """``live_release`` for what cannot do without one.
+
+    Raises:
+        ReleaseError: Nothing has been published yet; ``purpose`` says what it was wanted for.
+    """
+    live = live_release(run)
+    if live is None:
+        raise ReleaseError(
+            f"there is no release {purpose}",
+            where=str(run.workspace),
+            remedy="run the lifecycle first: `embedlib run`",
+        )
+    return live
+
+
 @task(name="check documents", task_run_name="check documents", persist_result=False)
 def check_documents(config: Publish, live: dict[str, ArtifactRef] | None, corpus: ArtifactRef) -> None:
     """Refuse, before anything is computed, documents that are not those of the live release."""

@@ -13,7 +13,9 @@ from embedlib.evaluation.measures import score_run
 from embedlib.index import catalog
 from embedlib.index.search import Searcher
 from embedlib.monitoring.live import open_live
+from embedlib.stages.push import open_target
 from embedlib.store import Store
+from embedlib.stores.searcher import live_collection
 from tests.published import publish_base, small_config, write_beir
 
 pytestmark = [
@@ -31,7 +33,16 @@ def config(tmp_path_factory, tiny_model: Path):
     """A release of a random model, searched by its vectors: nearly any reranker is better than that."""
     folder = tmp_path_factory.mktemp("reranker")
     data = write_beir(folder / "data", documents=120)
-    made = small_config(folder / "ws", data, tiny_model, evaluate={"guards": [], "search": "dense"}, seed=0)
+    pytest.importorskip("lancedb")
+    target = {"type": "lancedb", "address": str(folder / "store"), "collection": "documents"}
+    made = small_config(
+        folder / "ws",
+        data,
+        tiny_model,
+        evaluate={"guards": [], "search": "dense"},
+        publish={"target": target},
+        seed=0,
+    )
     publish_base(made)
     return made
 
@@ -84,6 +95,8 @@ def test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh(co
     assert live.rerank.model_dump() == record["rerank"]
     assert live.parts["reranker"].digest == record["models"]["reranker"]
     assert open_live(config.workspace).test_score == record["numbers"]["two_stages"]
+    with open_target(config.publish.target) as store:
+        assert live_collection(store)[1].release == live.number
 
     searcher = Searcher(config.workspace)
     judged = read_judgements(live.ref(config.workspace, "index").parents["queries"].path, "test")
