@@ -189,7 +189,7 @@ def _ceiling(name: str, value: float | None, most: float | None, unit: str, what
     if most is None:
         return
     if value is None:
-        yield Objection(name, f"{what} is not known; measure it (embedlib compare)", unknown=True)
+        yield Objection(name, f"{what} is not known; measure it (embedlib evaluate)", unknown=True)
     elif value > most:
         yield Objection(name, f"{what} {_number(value)} {unit}, at most {_number(most)} wanted")
 
@@ -256,7 +256,7 @@ def _candidate(model: KnownModel, r: Requirements, own: MeasuredCost) -> ModelCa
     if score:
         reasons.append(f"{r.measure} {score.value:.1f} ({score.date})")
     else:
-        caveats.append(f"no sourced figure for {r.measure}: measure it on your data (embedlib compare)")
+        caveats.append(f"no sourced figure for {r.measure}: measure it on your data (embedlib evaluate)")
     if latency is not None:
         how = "measured" if own.latency_ms is not None else f"estimated, {_device(r)}"
         reasons.append(f"{latency:.0f} ms a query ({how})")
