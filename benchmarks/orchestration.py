@@ -92,6 +92,7 @@ def in_own_process(side: str, folder: str, data: str | None, overrides: Sequence
 def run_side(side: str, workspace: str, data: str | None, overrides: Sequence[str]) -> dict[str, Any]:
     """One life cycle in this process; what was published, and the peak of memory."""
     from embedlib.config.root import load_config
+    from embedlib.evaluation.records import Decision
     from embedlib.index.catalog import current
     from embedlib.memory import peak_memory_mb
 
@@ -105,13 +106,14 @@ def run_side(side: str, workspace: str, data: str | None, overrides: Sequence[st
         functions(config)
     release = current(config.workspace)
     assert release is not None
-    decision = release.ref(config.workspace, "decision").read_json("decision.json")
+    decision = Decision.read(release.ref(config.workspace, "decision").path)
     digests = {name: release.parts[name].digest for name in ("model", "index")}
-    return {**digests, "verdict": decision["verdict"], "peak_mb": peak_memory_mb()}
+    return {**digests, "verdict": decision.verdict, "peak_mb": peak_memory_mb()}
 
 
 def functions(config: Any) -> None:
     """The life cycle's stages as plain functions, in the flow's order, without Prefect and MLflow."""
+    from embedlib.evaluation.records import Decision
     from embedlib.stages import (
         base_model,
         decide,
@@ -153,10 +155,10 @@ def functions(config: Any) -> None:
         return made, evaluation, do(decide.STAGE, config.decide, evaluation=evaluation, examples=examples)
 
     made, evaluation, decision = prove(model)
-    if decision.read_json("decision.json")["verdict"] == "merge-and-retest":
+    if Decision.read(decision.path).verdict == "merge-and-retest":
         model = do(merge.STAGE, config.merge, **data, base=base, tuned=model)
         made, evaluation, decision = prove(model)
-    promoted = decision.read_json("decision.json")["verdict"] == "promote"
+    promoted = Decision.read(decision.path).verdict == "promote"
     chosen = {"model": model, "vectors": made} if promoted else start
     built = do(index.STAGE, config.index, **data, **chosen)
     material = {"pairs": pairs, "probe": probed, "examples": examples}

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from embedlib.errors import CorruptArtifact, DataError, MismatchError
-from embedlib.json_file import JsonFile
+from embedlib.json_file import JsonFile, JsonPart
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -314,10 +313,9 @@ class Vectors:
             )
 
 
-class OriginProbe(BaseModel):
+class OriginProbe(JsonPart):
     """Dev before and after a short training on some of an origin's pairs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     dev_before: float
     dev_after: float
     delta: float

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from embedlib.integrity import damaged
 
 Content = TypeVar("Content")
 _STRICT = ConfigDict(extra="forbid")
+#: A field that is not written where it is None.
+IfGiven = Annotated[Content | None, Field(exclude_if=lambda value: value is None)]
+#: Rows of an artifact as a person reads them.
+SAMPLES = "samples.json"
 
 
-class JsonFile(BaseModel):
-    """A JSON file of an artifact; fields that are missing or not known are damage."""
+class JsonPart(BaseModel):
+    """A part of a JSON file; fields that are missing or not known are damage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JsonFile(JsonPart):
+    """A JSON file of an artifact."""
+
     FILE: ClassVar[str]
 
     @classmethod

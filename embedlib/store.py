@@ -112,17 +112,6 @@ class ArtifactRef(BaseModel):
         """Path of one data file."""
         return self.path / name
 
-    def read_json(self, name: str) -> Any:
-        """One JSON file's content.
-
-        Raises:
-            CorruptArtifact: It is missing or no JSON.
-        """
-        try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise damaged(self.file(name), "JSON", str(error).splitlines()[0]) from error
-
     def require_intact(
         self, checksums: Checksums | None = None, names: Collection[str] | None = None
     ) -> None:

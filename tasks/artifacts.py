@@ -10,11 +10,16 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from embedlib import escape
+from embedlib.corpus.profile import CorpusProfile
 from embedlib.corpus.rejects import left_out_lines
+from embedlib.corpus.splits import SplitReport
 from embedlib.evaluation.choice import Choice
 from embedlib.evaluation.markdown import choice_table, evaluation_markdown
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.histogram import histogram_png
+from embedlib.json_file import SAMPLES, JsonFile, read_list
+from embedlib.mining.report import MiningReport
+from embedlib.pairs.report import PairsReport
 from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
 
@@ -60,26 +65,26 @@ def _choice(ref: ArtifactRef) -> str:
     return choice_table(Choice.read(ref.path))
 
 
-def _with_samples(report: str) -> Callable[[ArtifactRef], str]:
+def _with_samples(report: type[JsonFile]) -> Callable[[ArtifactRef], str]:
     def render(ref: ArtifactRef) -> str:
-        return f"{table(ref.read_json(report))}\n\n{samples(_rows(ref))}"
+        return f"{table(report.read(ref.path).model_dump())}\n\n{samples(_rows(ref))}"
 
     return render
 
 
 def _corpus(ref: ArtifactRef) -> str:
-    profile = ref.read_json("profile.json")
-    lines = left_out_lines(profile.pop("left_out", {}))
-    left_out = "\n".join(f"- {escape.markdown(line)}" for line in lines)
-    histogram = profile.get("tokens", {}).pop("histogram", {})
-    shown = picture(list(histogram), list(histogram.values()), "tokens a document") if histogram else ""
-    return "\n\n".join(filter(None, [left_out, table(profile), shown, samples(_rows(ref))]))
+    profile = CorpusProfile.read(ref.path)
+    left_out = "\n".join(f"- {escape.markdown(line)}" for line in left_out_lines(profile.left_out))
+    histogram = profile.tokens.histogram
+    shown = picture(list(histogram), list(histogram.values()), "tokens a document")
+    figures = profile.model_dump(exclude={"left_out": True, "tokens": {"histogram"}})
+    return "\n\n".join(filter(None, [left_out, table(figures), shown, samples(_rows(ref))]))
 
 
 def _examples(ref: ArtifactRef) -> str:
-    report = ref.read_json("report.json")
-    margins = report.pop("margins")
-    labels = [f"{low:g}" if i % 8 == 0 else "" for i, low in enumerate(margins["edges"][:-1])]
+    report = MiningReport.read(ref.path)
+    margins = report.margins
+    labels = [f"{low:g}" if i % 8 == 0 else "" for i, low in enumerate(margins.edges[:-1])]
     rows = [
         {
             "query": row["query"],
@@ -89,12 +94,13 @@ def _examples(ref: ArtifactRef) -> str:
         }
         for row in _rows(ref)
     ]
-    shown = picture(labels, margins["counts"], "positive's score above the negative's")
-    return "\n\n".join([table(report), shown, samples(rows)])
+    shown = picture(labels, margins.counts, "positive's score above the negative's")
+    return "\n\n".join([table(report.model_dump(exclude={"margins"})), shown, samples(rows)])
 
 
 def _rows(ref: ArtifactRef) -> list[dict[str, Any]]:
-    return ref.read_json("samples.json") if ref.file("samples.json").is_file() else []
+    path = ref.file(SAMPLES)
+    return read_list(path, dict[str, Any]) if path.is_file() else []
 
 
 def picture(labels: list[str], counts: list[int], what: str) -> str:
@@ -121,8 +127,8 @@ def _cell(value: Any) -> str:
 
 RENDER: dict[str, Callable[[ArtifactRef], str]] = {
     "corpus": _corpus,
-    "queries": _with_samples("report.json"),
-    "pairs": _with_samples("report.json"),
+    "queries": _with_samples(SplitReport),
+    "pairs": _with_samples(PairsReport),
     "examples": _examples,
     "evaluation": _evaluation,
     "choice": _choice,

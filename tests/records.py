@@ -1,4 +1,4 @@
-"""Edits of a workspace's sealed JSON records, as somebody who knows the format would make them."""
+"""A workspace's JSON files as somebody who knows the format reads and edits them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.integrity import sealed
+from embedlib.store import ArtifactRef
 
 
 def edit_record(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -16,3 +17,8 @@ def edit_record(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     record.pop("seal")
     change(record)
     path.write_text(json.dumps(sealed(record)), encoding="utf-8")
+
+
+def json_of(ref: ArtifactRef, name: str) -> Any:
+    """One JSON file of an artifact as it is on the disk."""
+    return json.loads(ref.file(name).read_text(encoding="utf-8"))

@@ -135,10 +135,11 @@ def first_release_line(workspace: Path, started: datetime) -> None:
 
 def left_out(corpus: ArtifactRef) -> None:
     """Files of a folder that were not read, with the reasons."""
+    from embedlib.corpus.profile import CorpusProfile
     from embedlib.corpus.rejects import left_out_lines
 
-    files = corpus.read_json("profile.json").get("left_out", {})
-    for number, line in enumerate(lines := left_out_lines(files)):
+    lines = left_out_lines(CorpusProfile.read(corpus.path).left_out)
+    for number, line in enumerate(lines):
         console().print(plain(("  " if number else "") + line))
     if lines:
         say(f"  all of them: {corpus.file('rejected.jsonl')}")

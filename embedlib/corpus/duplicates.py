@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,30 @@ import numpy.typing as npt
 from embedlib.contracts import CORPUS, Corpus, read_rows, write_table
 from embedlib.corpus.build import read_aliases, write_aliases, write_chunks
 from embedlib.corpus.groups import connected
+from embedlib.json_file import IfGiven, JsonPart
 from embedlib.progress import Progress, silent
 
 Shingles = npt.NDArray[np.uint32]
 _WORD = re.compile(r"\w+")
 WIDTH, PERMUTATIONS = 3, 128
+
+
+class AlikePair(JsonPart):
+    """Two documents and the Jaccard similarity of their shingles."""
+
+    ids: tuple[str, str]
+    jaccard: float
+
+
+class NearDuplicates(JsonPart):
+    """Documents that nearly repeat an earlier one (None: not looked for, and ``why``), clusters, examples."""
+
+    documents: int | None
+    why: IfGiven[str] = None
+    clusters: IfGiven[int] = None
+    dropped: IfGiven[int] = None
+    threshold: IfGiven[float] = None
+    examples: IfGiven[list[AlikePair]] = None
 
 
 def shingles(text: str) -> Shingles:
@@ -80,7 +99,7 @@ def near_duplicates(
     action: Literal["report", "drop", "off"],
     max_documents: int,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> NearDuplicates:
     """Count near-duplicates in ``folder``'s corpus, or drop all but the first of each cluster.
 
     Args:
@@ -89,30 +108,28 @@ def near_duplicates(
         action: What to do.
         max_documents: ``report`` does not look at larger corpora.
         progress: Progress callback: documents compared.
-
-    Returns:
-        For the profile: documents that nearly repeat an earlier one, clusters, examples.
     """
     corpus = Corpus(folder)
     if action == "off" or (action == "report" and len(corpus) > max_documents):
         why = "off" if action == "off" else f"not looked for above {max_documents} documents"
-        return {"documents": None, "why": why}
+        return NearDuplicates(documents=None, why=why)
     links: list[tuple[int, int]] = []
-    examples: list[dict[str, Any]] = []
+    examples: list[AlikePair] = []
     for first, second, similarity in near_duplicate_pairs(corpus, threshold, progress):
         links.append((first, second))
         if len(examples) < 10:
-            examples.append({"ids": [corpus.ids[first], corpus.ids[second]], "jaccard": round(similarity, 3)})
+            ids = corpus.ids[first], corpus.ids[second]
+            examples.append(AlikePair(ids=ids, jaccard=round(similarity, 3)))
     repeats = {row: root for row, root in enumerate(connected(len(corpus), links)) if root != row}
     if action == "drop" and repeats:
         _drop(folder, {corpus.ids[row]: corpus.ids[root] for row, root in repeats.items()})
-    return {
-        "documents": len(repeats),
-        "clusters": len(set(repeats.values())),
-        "dropped": len(repeats) if action == "drop" else 0,
-        "threshold": threshold,
-        "examples": examples,
-    }
+    return NearDuplicates(
+        documents=len(repeats),
+        clusters=len(set(repeats.values())),
+        dropped=len(repeats) if action == "drop" else 0,
+        threshold=threshold,
+        examples=examples,
+    )
 
 
 def _drop(folder: Path, kept: Mapping[str, str]) -> None:

@@ -6,16 +6,64 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from embedlib.contracts import Corpus, document_text
+from embedlib.corpus.duplicates import NearDuplicates
+from embedlib.corpus.rejects import LeftOut
 from embedlib.corpus.tokens import TokenCounter
 from embedlib.errors import DataError
+from embedlib.json_file import IfGiven, JsonFile, JsonPart
 from embedlib.progress import Progress, silent
 
 BINS = (0, 16, 32, 64, 128, 192, 256, 384, 512, 1024, 2048, 8192)
+
+
+class TokenFigures(JsonPart):
+    """Tokens per document: quantiles, a histogram, and the share beyond the model's limit."""
+
+    limit: int | None
+    truncated_share: float
+    mean: float
+    median: int
+    p95: int
+    longest: int
+    histogram: dict[str, int]
+
+
+class CorpusProfile(JsonFile):
+    """What was read, what became of it, and what the documents are like.
+
+    ``sampled`` is the number of documents that ``scripts`` and ``tokens`` come from; ``left_out`` is
+    given for sources that are files.
+    """
+
+    FILE: ClassVar[str] = "profile.json"
+    documents: int
+    records: int
+    rejected: int
+    empty: int
+    ignored: int
+    cut: int
+    duplicates: int
+    duplicates_dropped: int
+    without_title: int
+    title_only: int
+    near_duplicates: NearDuplicates
+    left_out: IfGiven[LeftOut] = None
+    sampled: int
+    scripts: dict[str, int]
+    tokens: TokenFigures
+
+
+class TextFigures(NamedTuple):
+    """Scripts and tokens of the documents looked at."""
+
+    sampled: int
+    scripts: dict[str, int]
+    tokens: TokenFigures
 
 
 def sample_rows(count: int, wanted: int) -> list[int]:
@@ -29,9 +77,9 @@ def sample_rows(count: int, wanted: int) -> list[int]:
     return [row * count // wanted for row in range(wanted)]
 
 
-def profile_corpus(
+def text_figures(
     corpus: Corpus, counter: TokenCounter, *, documents: int, progress: Progress = silent
-) -> dict[str, Any]:
+) -> TextFigures:
     """Tokens, truncation and scripts of a corpus, from at most ``documents`` of its documents.
 
     Args:
@@ -39,9 +87,6 @@ def profile_corpus(
         counter: The model's tokenizer and limit.
         documents: Documents looked at; larger corpora are sampled evenly.
         progress: Progress callback: documents counted.
-
-    Returns:
-        JSON values; ``sampled`` says how many documents the figures come from.
     """
     rows = sample_rows(len(corpus), documents)
     lengths: list[int] = []
@@ -51,26 +96,22 @@ def profile_corpus(
         lengths += counter.count(texts)
         scripts.update(main_script(text) for text in texts)
         progress(len(lengths), len(rows), "tokens counted")
-    return {
-        "sampled": len(rows),
-        "scripts": dict(scripts.most_common()),
-        "tokens": token_figures(lengths, counter.limit),
-    }
+    return TextFigures(len(rows), dict(scripts.most_common()), token_figures(lengths, counter.limit))
 
 
-def token_figures(lengths: Sequence[int], limit: int | None) -> dict[str, Any]:
+def token_figures(lengths: Sequence[int], limit: int | None) -> TokenFigures:
     """Histogram and quantiles of token counts, and the share beyond the model's limit."""
     tokens = np.asarray(lengths)
     counts, _ = np.histogram(tokens, bins=[*BINS, np.inf])
-    return {
-        "limit": limit,
-        "truncated_share": round(float((tokens > limit).mean()), 4) if limit else 0.0,
-        "mean": round(float(tokens.mean()), 1),
-        "median": int(np.median(tokens)),
-        "p95": int(np.quantile(tokens, 0.95)),
-        "longest": int(tokens.max()),
-        "histogram": {f"{low}+": int(n) for low, n in zip(BINS, counts, strict=True)},
-    }
+    return TokenFigures(
+        limit=limit,
+        truncated_share=round(float((tokens > limit).mean()), 4) if limit else 0.0,
+        mean=round(float(tokens.mean()), 1),
+        median=int(np.median(tokens)),
+        p95=int(np.quantile(tokens, 0.95)),
+        longest=int(tokens.max()),
+        histogram={f"{low}+": int(n) for low, n in zip(BINS, counts, strict=True)},
+    )
 
 
 @lru_cache(maxsize=65536)

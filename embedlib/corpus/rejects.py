@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from embedlib.corpus.records import Rejected
 from embedlib.errors import DataError
+from embedlib.json_file import JsonPart
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +20,14 @@ OnBadRow = Literal["fail", "skip"]
 FILE = "rejected.jsonl"
 #: Files that are named in the profile; the others stand in ``rejected.jsonl``.
 NAMED = 50
+
+
+class LeftOut(JsonPart):
+    """Files that were left out: how many, by suffix and reason, and the first of them by name."""
+
+    count: int
+    by_suffix: dict[str, dict[str, int]]
+    named: list[dict[str, str]]
 
 
 class Rejects:
@@ -66,14 +74,13 @@ class Rejects:
         self._write(rejected)
         self.ignored += 1
 
-    def files(self) -> dict[str, Any]:
-        """Files that were left out, by suffix and reason, and the first of them by name."""
-        by_suffix = {suffix: dict(self._kinds[suffix].most_common()) for suffix in sorted(self._kinds)}
-        return {
-            "count": sum(map(Counter.total, self._kinds.values())),
-            "by_suffix": by_suffix,
-            "named": self._named,
-        }
+    def files(self) -> LeftOut:
+        """The files that were left out."""
+        return LeftOut(
+            count=sum(map(Counter.total, self._kinds.values())),
+            by_suffix={suffix: dict(self._kinds[suffix].most_common()) for suffix in sorted(self._kinds)},
+            named=self._named,
+        )
 
     def _write(self, rejected: Rejected) -> None:
         if self.count + self.empty < 5 and not rejected.ignored:
@@ -98,25 +105,19 @@ class Rejects:
 SHOWN = 5
 
 
-def left_out_lines(left_out: Mapping[str, Any]) -> list[str]:
-    """Counts by suffix and reason, and the first files by name.
+def left_out_lines(left_out: LeftOut | None) -> list[str]:
+    """Counts by suffix and reason, and the first files by name; no line where every file was read.
 
-    Args:
-        left_out: ``left_out`` of a corpus's ``profile.json``, see ``Rejects.files``.
-
-    Returns:
-        Lines; none where every file was read.
-
-    >>> left_out_lines({"count": 2, "by_suffix": {".pdf": {"encrypted": 1, "scanned": 1}},
-    ...     "named": [{"where": "a.pdf", "reason": "encrypted: it opens with a password only"}]})
+    >>> left_out_lines(LeftOut(count=2, by_suffix={".pdf": {"encrypted": 1, "scanned": 1}},
+    ...     named=[{"where": "a.pdf", "reason": "encrypted: it opens with a password only"}]))
     ['2 files left out: .pdf (1 encrypted, 1 scanned)', 'a.pdf: encrypted: it opens with a password only']
     """
-    count = left_out.get("count", 0)
-    if not count:
+    if left_out is None or not left_out.count:
         return []
+    count = left_out.count
     kinds = [
         f"{suffix} ({', '.join(f'{n} {reason}' for reason, n in reasons.items())})"
-        for suffix, reasons in left_out["by_suffix"].items()
+        for suffix, reasons in left_out.by_suffix.items()
     ]
     head = f"{count} {'file' if count == 1 else 'files'} left out: {', '.join(kinds)}"
-    return [head, *(f"{row['where']}: {row['reason']}" for row in left_out["named"][:SHOWN])]
+    return [head, *(f"{row['where']}: {row['reason']}" for row in left_out.named[:SHOWN])]

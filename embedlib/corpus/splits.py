@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from embedlib.corpus.labels import Judgement, Labels, Reject
 from embedlib.corpus.leaks import LeakFilter, normalised
 from embedlib.corpus.records import Rejected
 from embedlib.corpus.split_queries import split_queries
+from embedlib.json_file import IfGiven, JsonFile, JsonPart
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,49 @@ FEW_QUERIES = 150
 
 @dataclass
 class Splits:
-    """Query ids with their judgements a split, and what the report says of how they came to be."""
+    """Query ids with their judgements a split, and what ``SplitReport`` says of how they came to be."""
 
     qrels: dict[str, Qrels] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+
+
+class SplitFigures(JsonPart):
+    """A split: its queries and judgements, and who made the queries."""
+
+    queries: int
+    judgements: int
+    origin: str
+
+
+class Overlap(JsonPart):
+    """Queries of one split that are, or nearly are, queries of another, those removed, and examples."""
+
+    exact: int
+    near: int
+    removed: int
+    examples: list[tuple[str, str]]
+
+
+class SplitReport(JsonFile):
+    """The splits, how they came to be, and what was taken out.
+
+    ``labels`` says why there is no judgement where one would look for some; ``split_off`` the sizes asked
+    where splits were made here, and ``judgements_cut`` what was left out to keep document groups apart.
+    """
+
+    FILE: ClassVar[str] = "report.json"
+    splits: dict[str, SplitFigures]
+    held_out_documents: int
+    rejected: int
+    unread_files: list[str]
+    judgements_of_textless_documents: int
+    renamed: IfGiven[str] = None
+    made_by: str
+    split_off: IfGiven[dict[str, int]] = None
+    judgements_cut: IfGiven[int] = None
+    overlaps: dict[str, Overlap]
+    marks: IfGiven[dict[str, int]] = None
+    labels: IfGiven[str] = None
 
 
 class Resolver:
@@ -161,7 +201,9 @@ def _split_off(
             done.qrels.setdefault(made.split[query_id], {})[query_id] = kept
 
 
-def remove_overlaps(qrels: dict[str, Qrels], texts: Mapping[str, str], threshold: float) -> dict[str, Any]:
+def remove_overlaps(
+    qrels: dict[str, Qrels], texts: Mapping[str, str], threshold: float
+) -> dict[str, Overlap]:
     """Take out of train each query that is, or nearly is, one of dev or test; count what was found.
 
     Args:
@@ -172,18 +214,18 @@ def remove_overlaps(qrels: dict[str, Qrels], texts: Mapping[str, str], threshold
     Returns:
         For the report: per pair of splits the exact and near overlaps, and ten examples.
     """
-    overlaps: dict[str, Any] = {}
+    overlaps: dict[str, Overlap] = {}
     for ours, theirs in (("train", "test"), ("train", "dev"), ("dev", "test")):
         mine, others = sorted(qrels.get(ours, {})), sorted(qrels.get(theirs, {}))
         leaks = LeakFilter([texts[query_id] for query_id in others], threshold)
         found = {q: others[m] for q in mine if (m := leaks.match(texts[q])) is not None}
         exact = sum(normalised(texts[q]) == normalised(texts[other]) for q, other in found.items())
-        overlaps[f"{ours}/{theirs}"] = {
-            "exact": exact,
-            "near": len(found) - exact,
-            "removed": len(found) if ours == "train" else 0,
-            "examples": [[texts[q], texts[other]] for q, other in list(found.items())[:10]],
-        }
+        overlaps[f"{ours}/{theirs}"] = Overlap(
+            exact=exact,
+            near=len(found) - exact,
+            removed=len(found) if ours == "train" else 0,
+            examples=[(texts[q], texts[other]) for q, other in list(found.items())[:10]],
+        )
         if ours == "train":
             for query_id in found:
                 del qrels["train"][query_id]

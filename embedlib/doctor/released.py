@@ -16,6 +16,7 @@ from embedlib.contracts import Corpus, Rows, Vectors, document_text
 from embedlib.doctor import consistency, quality, text, vectors
 from embedlib.doctor.findings import Finding, fine
 from embedlib.evaluation.dev import DevSet
+from embedlib.evaluation.lineage import Provenance
 from embedlib.index.catalog import Release
 from embedlib.index.info import IndexInfo
 from embedlib.models.prompts import Prompts, known_prompts
@@ -153,7 +154,7 @@ class ReleaseDoctor:
 
     def _other_prompts(self, dev: DevSet) -> Iterable[tuple[str, npt.NDArray[np.float64]]]:
         own = self.encoder.prompts
-        source = str(self._model_json("provenance.json").get("source", ""))
+        source = Provenance.of(self.parts["model"].path).source or ""
         tried = {Prompts(), known_prompts(source) or Prompts(), Prompts("query: ", "passage: ")} - {own}
         for prompts in sorted(tried):
             self.encoder.prompts = prompts

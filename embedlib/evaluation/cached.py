@@ -12,9 +12,11 @@ import numpy as np
 from embedlib.evaluation.guards import GuardSet, Values, guard_values
 from embedlib.evaluation.similarity import SentencePairs
 from embedlib.fingerprint import code_digest, digest
-from embedlib.json_file import write_json
+from embedlib.json_file import read_list, write_json
 from embedlib.models.encoder import Encoder
 from embedlib.store import Recipe, Store, Work
+
+VALUES = "values.json"
 
 
 class GuardCache:
@@ -34,7 +36,7 @@ class GuardCache:
 
         def make(work: Work) -> dict[str, int]:
             values = guard_values(guard, self.encoders[system])
-            write_json(work.out / "values.json", values.tolist())
+            write_json(work.out / VALUES, values.tolist())
             return {"values": len(values)}
 
         recipe = Recipe(
@@ -43,7 +45,7 @@ class GuardCache:
             code=code_digest("embedlib.evaluation.guards"),
             config={"set": guard_digest(guard), "measure": guard.measure, "model": self.identities[system]},
         )
-        return np.array(self.store.build(recipe, make).ref.read_json("values.json"), dtype=np.float64)
+        return np.array(read_list(self.store.build(recipe, make).ref.file(VALUES), float), dtype=np.float64)
 
 
 def guard_digest(guard: GuardSet) -> str:

@@ -5,11 +5,47 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from embedlib.errors import CorruptArtifact
+from embedlib.json_file import IfGiven, JsonFile
 from embedlib.store import ArtifactRef, Manifest, read_manifest
 
 logger = logging.getLogger(__name__)
+
+
+class Provenance(JsonFile):
+    """What a model is, in its folder: of a base its source and fixed options, of others how they were made.
+
+    Digests and options only, no times and no paths: the same training gives the same file.
+    """
+
+    FILE: ClassVar[str] = "provenance.json"
+    source: IfGiven[str] = None
+    source_digest: IfGiven[str] = None
+    dimension: IfGiven[int] = None
+    max_length: IfGiven[int] = None
+    normalized: IfGiven[bool] = None
+    query_prompt: IfGiven[str] = None
+    document_prompt: IfGiven[str] = None
+    pipeline: IfGiven[list[str]] = None
+    parameters: IfGiven[int] = None
+    made: IfGiven[str] = None
+    share: IfGiven[float] = None
+    base_digest: IfGiven[str] = None
+    tuned_digest: IfGiven[str] = None
+    teacher_digest: IfGiven[str] = None
+    start_digest: IfGiven[str] = None
+    examples_digest: IfGiven[str] = None
+    corpus_digest: IfGiven[str] = None
+    loss: IfGiven[str] = None
+    seed: IfGiven[int] = None
+    options: IfGiven[dict[str, Any]] = None
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """That of a model's folder; with no field given where there is no such file."""
+        return cls.read(folder) if (folder / cls.FILE).is_file() else cls()
 
 
 def model_line(model: ArtifactRef) -> Iterator[ArtifactRef]:

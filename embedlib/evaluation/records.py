@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.significance import Interval
-from embedlib.json_file import JsonFile, read_list
+from embedlib.json_file import JsonFile, JsonPart, read_list
 from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
 
 GUARDS_FILE, SLICES_FILE, GENERAL_FILE = "guards.json", "slices.json", "general.json"
@@ -76,20 +76,18 @@ class GeneralFigure:
     n: int
 
 
-class JudgedFigures(BaseModel):
+class JudgedFigures(JsonPart):
     """A judged set: its queries, those with a relevant document, and each system's mean of each measure."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     queries: int
     answerable: int
     documents: int
     systems: dict[str, dict[str, Interval]]
 
 
-class PlanChoice(BaseModel):
+class PlanChoice(JsonPart):
     """Why a model is or would be served by its plan, and the mean of each plan tried on dev."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     why: str
     dev: dict[str, float]
 
@@ -123,10 +121,9 @@ class EvaluationRecord(JsonFile):
         return [c for c in self.comparisons if c.dataset == dataset and c.measure == self.primary]
 
 
-class ShownDocument(BaseModel):
+class ShownDocument(JsonPart):
     """The beginning of a document."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     doc_id: str
     text: str
 
@@ -137,10 +134,9 @@ class ShownHit(ShownDocument):
     relevance: int
 
 
-class QueryGain(BaseModel):
+class QueryGain(JsonPart):
     """A query, its values before and after, what is relevant, and what was found."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     query_id: str
     query: str
     before: float
@@ -169,6 +165,15 @@ class TrainingCurve(JsonFile):
     loss: list[dict[str, int | float]] = Field(default_factory=list)
     dev: list[dict[str, int | float]] = Field(default_factory=list)
     best_step: int | None = None
+
+
+class MergeChoice(JsonFile):
+    """The share of the tuned model that was taken, and the dev figure of each share tried."""
+
+    FILE: ClassVar[str] = "merge.json"
+    chosen: float
+    measure: str = "nDCG@10"
+    tried: list[dict[str, float]] = Field(default_factory=list)
 
 
 class Decision(JsonFile):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_table
-from embedlib.json_file import write_json
+from embedlib.json_file import SAMPLES, write_json
 from embedlib.mining.blocks import Block, Draw, draw_block
 from embedlib.mining.known_positives import KnownPositives, text_classes
 from embedlib.mining.miner import ORIGINS, Rules, Sources, mine
 from embedlib.mining.pairs import MiningPairs, QueryBlock
-from embedlib.mining.report import MiningReport, example_samples
+from embedlib.mining.report import MiningCounts, example_samples
 from embedlib.mining.sampling import Sampling
 from embedlib.mining.scoring import NoTeacher, Teacher, make_teacher
 from embedlib.mining.storing import store_teacher
@@ -88,12 +88,13 @@ def mine_examples(
     if plan.teacher == "hybrid":
         store_teacher(work.out / "teacher", paths, pairs, vectors, sources.bm25)
     teacher = make_teacher(plan.teacher, plan.teacher_model, documents, work)
-    report = MiningReport(plan.minimum, teacher.name if plan.teacher != "none" else _ranked_by(plan))
-    write_table(work.out / "examples.parquet", _rows(paths, pairs, documents, teacher, report), EXAMPLES)
-    write_json(work.out / "report.json", report.as_dict() | {"teacher": plan.teacher, "sampling": plan.how})
+    counts = MiningCounts(plan.minimum, teacher.name if plan.teacher != "none" else _ranked_by(plan))
+    write_table(work.out / "examples.parquet", _rows(paths, pairs, documents, teacher, counts), EXAMPLES)
+    report = counts.report(plan.teacher, plan.how)
+    report.write(work.out)
     samples = example_samples([Block.load(paths[0])], pairs.pairs, pairs.rows, documents)
-    write_json(work.out / "samples.json", samples)
-    return report.summary() | {"teacher": plan.teacher}
+    write_json(work.out / SAMPLES, samples)
+    return report.summary()
 
 
 def make_sources(documents: Corpus, vectors: Vectors, plan: MiningPlan) -> Sources:
@@ -128,7 +129,7 @@ def _mine_block(
 
 
 def _rows(
-    paths: Sequence[Path], pairs: MiningPairs, documents: Corpus, teacher: Teacher, report: MiningReport
+    paths: Sequence[Path], pairs: MiningPairs, documents: Corpus, teacher: Teacher, counts: MiningCounts
 ) -> Iterator[dict[str, Any]]:
     """The rows of examples.parquet, one block in memory at a time."""
     start = 0
@@ -136,7 +137,7 @@ def _rows(
         block = Block.load(path)
         queries = [pairs.pairs[int(p)].query for p in block.pairs]
         positive, scores = teacher.block_scores(start, queries, pairs.rows[block.pairs], block)
-        report.add(block, positive, scores)
+        counts.add(block, positive, scores)
         taught = not isinstance(teacher, NoTeacher)
         for i, position in enumerate(block.pairs.tolist()):
             pair = pairs.pairs[position]

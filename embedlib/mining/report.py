@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.json_file import JsonFile, JsonPart
 from embedlib.mining.blocks import Block, add_counts
 from embedlib.mining.miner import ORIGINS
 from embedlib.pairs.candidate import CandidatePair
@@ -20,7 +21,54 @@ EXCERPT = 300
 EDGES = np.round(np.linspace(-1, 1, 41), 2)
 
 
-class MiningReport:
+class TooFew(JsonPart):
+    """Examples with fewer negatives than asked."""
+
+    fewer_than: int
+    examples: int
+    share: float
+
+
+class FalseNegatives(JsonPart):
+    """Estimated share of false negatives, and by what it is estimated."""
+
+    estimated_rate: float
+    by: str
+
+
+class Margins(JsonPart):
+    """Histogram of the positive's score above the negative's: n + 1 edges, n counts."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class MiningReport(JsonFile):
+    """Examples and negatives, what each filter took by miner, margins, and who teaches."""
+
+    FILE: ClassVar[str] = "report.json"
+    examples: int
+    negatives: int
+    negatives_per_example: float
+    too_few: TooFew
+    candidates: dict[str, dict[str, int]]
+    false_negatives: FalseNegatives
+    margins: Margins
+    teacher: str
+    sampling: str
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that a person looks at first."""
+        return {
+            "examples": self.examples,
+            "negatives": self.negatives,
+            "share_too_few": self.too_few.share,
+            "false_negative_rate": self.false_negatives.estimated_rate,
+            "teacher": self.teacher,
+        }
+
+
+class MiningCounts:
     """Sums over blocks.
 
     Args:
@@ -45,33 +93,26 @@ class MiningReport:
         self.negatives += int(present.sum())
         self.above_positive += int((teacher_scores >= teacher_positive[:, None])[present].sum())
 
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {
-            "examples": self.pairs,
-            "negatives": self.negatives,
-            "negatives_per_example": round(self.negatives / max(self.pairs, 1), 3),
-            "too_few": {
-                "fewer_than": self.minimum,
-                "examples": self.too_few,
-                "share": round(self.too_few / max(self.pairs, 1), 4),
-            },
-            "candidates": {name: dict(sorted(c.items())) for name, c in self.counts.items()},
-            "false_negatives": {
-                "estimated_rate": round(self.above_positive / max(self.negatives, 1), 4),
-                "by": f"negatives that the {self.estimator} scores at or above the positive",
-            },
-            "margins": {"edges": EDGES.tolist(), "counts": self.margins.tolist()},
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """The figures that a person looks at first."""
-        return {
-            "examples": self.pairs,
-            "negatives": self.negatives,
-            "share_too_few": round(self.too_few / max(self.pairs, 1), 4),
-            "false_negative_rate": round(self.above_positive / max(self.negatives, 1), 4),
-        }
+    def report(self, teacher: str, sampling: str) -> MiningReport:
+        """The sums and who teaches, as they are written."""
+        return MiningReport(
+            examples=self.pairs,
+            negatives=self.negatives,
+            negatives_per_example=round(self.negatives / max(self.pairs, 1), 3),
+            too_few=TooFew(
+                fewer_than=self.minimum,
+                examples=self.too_few,
+                share=round(self.too_few / max(self.pairs, 1), 4),
+            ),
+            candidates={name: dict(sorted(c.items())) for name, c in self.counts.items()},
+            false_negatives=FalseNegatives(
+                estimated_rate=round(self.above_positive / max(self.negatives, 1), 4),
+                by=f"negatives that the {self.estimator} scores at or above the positive",
+            ),
+            margins=Margins(edges=EDGES.tolist(), counts=self.margins.tolist()),
+            teacher=teacher,
+            sampling=sampling,
+        )
 
 
 def example_samples(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from embedlib.contracts import Corpus
+from embedlib.json_file import IfGiven, JsonFile
 from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.render import positive_text
 from embedlib.pairs.selection import Selection
@@ -16,10 +17,24 @@ from embedlib.pairs.selection import Selection
 EXCERPT = 300
 
 
-def pairs_report(selection: Selection, mixed: Sequence[CandidatePair]) -> dict[str, dict[str, Any]]:
+class PairsReport(JsonFile):
+    """Pairs, the share of documents that have one, and per origin what was made, removed and kept.
+
+    ``llm`` counts the language model's answers; ``llm_budget_exhausted`` where its budget ended them.
+    """
+
+    FILE: ClassVar[str] = "report.json"
+    pairs: int
+    coverage: float
+    origins: dict[str, dict[str, int | float]]
+    llm_budget_exhausted: IfGiven[bool] = None
+    llm: IfGiven[dict[str, int | float]] = None
+
+
+def origin_counts(selection: Selection, mixed: Sequence[CandidatePair]) -> dict[str, dict[str, int | float]]:
     """Per origin: made, removed by each filter, left out by the mix, kept, and the kept share."""
     left = Counter(pair.origin for pair in mixed)
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, int | float]] = {}
     for origin, counts in selection.by_origin().items():
         passed = counts.pop("kept")
         row = {**counts, "mixing": passed - left[origin], "kept": left[origin]}

@@ -83,7 +83,7 @@ def _metadata(name: str, facts: ModelFacts) -> str:
 
 
 def _introduction(release: Release, facts: ModelFacts) -> str:
-    size = facts.provenance.get("dimension")
+    size = facts.origin.dimension
     vectors = f"vectors of {size} components" if size else "vectors"
     made = (
         f"`{facts.base}` tuned for one collection of documents"
@@ -98,7 +98,7 @@ def _introduction(release: Release, facts: ModelFacts) -> str:
 
 
 def _usage(name: str, facts: ModelFacts) -> str:
-    query, document = (facts.provenance.get(f"{kind}_prompt", "") for kind in ("query", "document"))
+    query, document = facts.origin.query_prompt or "", facts.origin.document_prompt or ""
     prompts = (
         f'\n\n`encode_query` puts "{query}" before a query, `encode_document` "{document}" before a document.'
         if query or document
@@ -164,17 +164,16 @@ def _made(facts: ModelFacts) -> Iterator[str]:
 def _data(facts: ModelFacts) -> Iterator[str]:
     corpus = facts.corpus
     if corpus:
-        scripts = ", ".join(corpus.get("scripts", {}))
+        scripts = ", ".join(corpus.scripts)
         yield (
-            f"{corpus['documents']} documents, {corpus['tokens']['mean']} tokens in the mean, "
+            f"{corpus.documents} documents, {corpus.tokens.mean} tokens in the mean, "
             f"scripts: {scripts}. None of their text is in this folder."
         )
-    splits = facts.queries.get("splits", {})
-    if splits:
+    if facts.queries:
         lines = ["| split | queries | judgements | origin |", "| --- | --- | --- | --- |"]
         lines += [
-            f"| {name} | {s['queries']} | {s['judgements']} | {_origin(str(s['origin']))} |"
-            for name, s in splits.items()
+            f"| {name} | {s.queries} | {s.judgements} | {_origin(s.origin)} |"
+            for name, s in facts.queries.splits.items()
         ]
         yield "\n".join(lines)
     figures = {key: value for key, value in facts.pairs.items() if _plain(value)}
@@ -195,14 +194,14 @@ def _search(release: Release) -> str:
 
 
 def _limits(facts: ModelFacts) -> Iterator[str]:
-    longest = facts.provenance.get("max_length")
+    longest = facts.origin.max_length
     if longest:
         yield f"- Texts beyond {longest} tokens are cut."
     yield (
         "- It was judged on one collection. Elsewhere, measure it beside its base model: "
         "tuning may have cost general quality, within the margins of the guards above."
     )
-    if any(s.get("origin") == "derived" for s in facts.queries.get("splits", {}).values()):
+    if facts.queries and any(s.origin == "derived" for s in facts.queries.splits.values()):
         yield "- Its test queries were derived from documents; queries that people write may rank otherwise."
     if not facts.licence:
         yield f"- The licence of `{facts.base}` is not known here; it binds this model too."

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from embedlib.evaluation.lineage import model_line
+from embedlib.corpus.profile import CorpusProfile
+from embedlib.corpus.splits import SplitReport
+from embedlib.evaluation.lineage import Provenance, model_line
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.index.catalog import Release
+from embedlib.json_file import JsonFile
 from embedlib.models.catalog import load_catalog
 from embedlib.store import ArtifactRef
 
+File = TypeVar("File", bound=JsonFile)
 #: How the release's model may be called in the evaluation that its decision read.
 _SYSTEMS = ("candidate", "incumbent", "base")
 
@@ -22,8 +26,7 @@ class ModelFacts:
     """What the card says.
 
     Args:
-        provenance: ``provenance.json`` of the model's folder, over that of the model it began as, which says
-            what tuning leaves alone: prompts, length, dimension.
+        origin: What the model began as: prompts, length and dimension, which tuning leaves alone.
         steps: What made it from the base, the last step first: stage and its options.
         base: Name of the base model.
         licence: SPDX identifier of the base model's licence; empty when not known.
@@ -35,15 +38,15 @@ class ModelFacts:
         pairs: Summary of the training pairs.
     """
 
-    provenance: Mapping[str, Any]
+    origin: Provenance
     steps: list[tuple[str, Mapping[str, Any]]]
     base: str
     licence: str
     system: str
     decision: Decision | None
     evaluation: EvaluationRecord | None
-    corpus: Mapping[str, Any]
-    queries: Mapping[str, Any]
+    corpus: CorpusProfile | None
+    queries: SplitReport | None
     pairs: Mapping[str, Any]
 
 
@@ -57,15 +60,15 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
     evaluation = evaluation_of(root, release)
     examples = _parent(decision, "examples")
     return ModelFacts(
-        provenance=_json(origin, "provenance.json") | _json(model, "provenance.json"),
+        origin=Provenance.of(origin.path),
         steps=[(ref.manifest.stage, ref.manifest.config) for ref in line if ref is not origin],
         base=base,
         licence=licence,
         system=system_of(model, evaluation),
         decision=Decision.read(decision.path) if decision is not None and decision.exists else None,
         evaluation=EvaluationRecord.read(evaluation.path) if evaluation is not None else None,
-        corpus=_json(release.ref(root, "corpus"), "profile.json"),
-        queries=_json(_parent(evaluation, "queries"), "report.json"),
+        corpus=_read(release.ref(root, "corpus"), CorpusProfile),
+        queries=_read(_parent(evaluation, "queries"), SplitReport),
         pairs=_summary(_parent(examples, "pairs")) if model is not origin else {},
     )
 
@@ -76,7 +79,7 @@ def _from_models(ref: ArtifactRef) -> bool:
 
 def _base(model: ArtifactRef) -> tuple[str, str]:
     """Name and licence of the model that the line begins with; the hub's name where it is known."""
-    source = str(_json(model, "provenance.json").get("source", "unknown"))
+    source = Provenance.of(model.path).source or "unknown"
     name = source.partition("@")[0]
     for known in load_catalog().models:
         if name in (known.name, known.name.rpartition("/")[2]):
@@ -101,10 +104,8 @@ def _parent(ref: ArtifactRef | None, name: str) -> ArtifactRef | None:
     return found if found is not None and found.exists else None
 
 
-def _json(ref: ArtifactRef | None, name: str) -> dict[str, Any]:
-    if ref is None or not ref.file(name).is_file():
-        return {}
-    return dict(ref.read_json(name))
+def _read(ref: ArtifactRef | None, kind: type[File]) -> File | None:
+    return kind.read(ref.path) if ref is not None and ref.file(kind.FILE).is_file() else None
 
 
 def _summary(ref: ArtifactRef | None) -> dict[str, Any]:

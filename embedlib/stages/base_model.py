@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.models import Model
+from embedlib.evaluation.lineage import Provenance
 from embedlib.json_file import write_json
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.local import load_encoder
@@ -33,19 +34,19 @@ def run(job: Job, config: Model) -> dict[str, Any]:
         trust_remote_code=config.trust_remote_code,
     )
     encoder.save(job.out)
-    provenance = {
-        "source": Path(source).name if Path(source).is_dir() else source,
-        "source_digest": model_digest(source),
-        "dimension": encoder.dimension,
-        "max_length": encoder.max_length,
-        "normalized": encoder.normalized,
-        "query_prompt": encoder.prompts.query,
-        "document_prompt": encoder.prompts.document,
-        "pipeline": [type(part).__name__ for part in encoder.module],
-        "parameters": sum(p.numel() for p in encoder.module.parameters()),
-    }
-    write_json(job.out / "provenance.json", provenance)
-    return provenance
+    provenance = Provenance(
+        source=Path(source).name if Path(source).is_dir() else source,
+        source_digest=model_digest(source),
+        dimension=encoder.dimension,
+        max_length=encoder.max_length,
+        normalized=encoder.normalized,
+        query_prompt=encoder.prompts.query,
+        document_prompt=encoder.prompts.document,
+        pipeline=[type(part).__name__ for part in encoder.module],
+        parameters=sum(p.numel() for p in encoder.module.parameters()),
+    )
+    provenance.write(job.out)
+    return provenance.model_dump()
 
 
 def _source(config: Model) -> str:

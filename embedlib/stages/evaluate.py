@@ -29,6 +29,7 @@ from embedlib.evaluation.records import (
     EvaluationRecord,
     GeneralFigure,
     GuardFigure,
+    MergeChoice,
     PlanChoice,
 )
 from embedlib.evaluation.run_evaluation import run_evaluation
@@ -176,7 +177,7 @@ def _baseline_first(models: Mapping[str, ArtifactRef], baseline: str) -> dict[st
 
 def merged(models: Mapping[str, ArtifactRef]) -> bool:
     """Whether the candidate is already an interpolation with the base."""
-    return "candidate" in models and models["candidate"].file("merge.json").is_file()
+    return "candidate" in models and models["candidate"].file(MergeChoice.FILE).is_file()
 
 
 def guard_sets(config: Evaluate, corpus: Corpus) -> list[GuardSet]:

@@ -14,18 +14,18 @@ from embedlib.contracts import Corpus
 from embedlib.corpus.build import ReadCounts, build_corpus
 from embedlib.corpus.chunk import Cutter
 from embedlib.corpus.duplicates import near_duplicates
-from embedlib.corpus.profile import check_limits, profile_corpus, sample_rows
+from embedlib.corpus.profile import CorpusProfile, check_limits, sample_rows, text_figures
 from embedlib.corpus.rejects import FILE, Rejects
 from embedlib.corpus.textfiles import unreadable
 from embedlib.corpus.tokens import TokenCounter, tokenizer_files
 from embedlib.errors import DataError
 from embedlib.fingerprint import tree_digest
-from embedlib.json_file import write_json
+from embedlib.json_file import SAMPLES, write_json
 from embedlib.models.resolve import resolve_model
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.sources import Opened, named, open_source, require_readers, source_digest
 
-SAMPLES = 10
+SHOWN = 10
 
 
 def run(job: Job, config: Ingest) -> dict[str, Any]:
@@ -63,13 +63,25 @@ def run(job: Job, config: Ingest) -> dict[str, Any]:
         progress=job.progress,
     )
     corpus = Corpus(job.out)
-    profile = _counted(counts, rejects, len(corpus)) | {"near_duplicates": near}
-    if source.files:
-        profile["left_out"] = rejects.files()
-    profile |= profile_corpus(corpus, counter, documents=config.profile_documents, progress=job.progress)
+    texts = text_figures(corpus, counter, documents=config.profile_documents, progress=job.progress)
+    profile = CorpusProfile(
+        documents=len(corpus),
+        records=counts.records,
+        rejected=rejects.count,
+        empty=rejects.empty,
+        ignored=rejects.ignored,
+        cut=counts.cut,
+        duplicates=counts.duplicates,
+        duplicates_dropped=counts.dropped,
+        without_title=counts.empty_titles,
+        title_only=counts.title_only,
+        near_duplicates=near,
+        left_out=rejects.files() if source.files else None,
+        **texts._asdict(),
+    )
     _check(config, profile, source.origin)
-    write_json(job.out / "profile.json", profile)
-    write_json(job.out / "samples.json", _samples(corpus))
+    profile.write(job.out)
+    write_json(job.out / SAMPLES, _samples(corpus))
     return _summary(profile, source)
 
 
@@ -84,37 +96,21 @@ def _require_documents(counts: ReadCounts, rejects: Rejects, source: Opened) -> 
         )
 
 
-def _counted(counts: ReadCounts, rejects: Rejects, documents: int) -> dict[str, Any]:
-    return {
-        "documents": documents,
-        "records": counts.records,
-        "rejected": rejects.count,
-        "empty": rejects.empty,
-        "ignored": rejects.ignored,
-        "cut": counts.cut,
-        "duplicates": counts.duplicates,
-        "duplicates_dropped": counts.dropped,
-        "without_title": counts.empty_titles,
-        "title_only": counts.title_only,
-    }
-
-
-def _check(config: Ingest, profile: dict[str, Any], where: str) -> None:
-    records = max(profile["records"], 1)
+def _check(config: Ingest, profile: CorpusProfile, where: str) -> None:
     limits = config.limits
     cut_or_trust = "set ingest.chunk.mode=on, choose a model that reads more, or raise the limit"
     check_limits(
         [
-            ("truncated_share", profile["tokens"]["truncated_share"], limits.truncated_share, cut_or_trust),
+            ("truncated_share", profile.tokens.truncated_share, limits.truncated_share, cut_or_trust),
             (
                 "duplicate_share",
-                profile["duplicates"] / max(profile["documents"] + profile["duplicates_dropped"], 1),
+                profile.duplicates / max(profile.documents + profile.duplicates_dropped, 1),
                 limits.duplicate_share,
                 "mend the source, or raise the limit",
             ),
             (
                 "rejected_share",
-                profile["rejected"] / records,
+                profile.rejected / max(profile.records, 1),
                 limits.rejected_share,
                 "look into ingest.source.fields and encoding, or raise the limit",
             ),
@@ -124,12 +120,12 @@ def _check(config: Ingest, profile: dict[str, Any], where: str) -> None:
 
 
 def _samples(corpus: Corpus) -> list[dict[str, str]]:
-    documents = corpus.take(sample_rows(len(corpus), SAMPLES))
+    documents = corpus.take(sample_rows(len(corpus), SHOWN))
     return [{"doc_id": d.doc_id, "title": d.title, "text": d.text[:500]} for d in documents]
 
 
-def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
-    names = (
+def _summary(profile: CorpusProfile, source: Opened) -> dict[str, Any]:
+    counts = {
         "documents",
         "records",
         "rejected",
@@ -138,13 +134,13 @@ def _summary(profile: dict[str, Any], source: Opened) -> dict[str, Any]:
         "cut",
         "duplicates",
         "duplicates_dropped",
-    )
+    }
     return {
         "source": source.origin,
-        **{name: profile[name] for name in names},
-        "near_duplicates": profile["near_duplicates"].get("documents"),
-        "truncated_share": profile["tokens"]["truncated_share"],
-        "mean_tokens": profile["tokens"]["mean"],
+        **profile.model_dump(include=counts),
+        "near_duplicates": profile.near_duplicates.documents,
+        "truncated_share": profile.tokens.truncated_share,
+        "mean_tokens": profile.tokens.mean,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embedlib.config.training import Merge
-from embedlib.json_file import write_json
+from embedlib.evaluation.records import MergeChoice
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import ArtifactRef
 
@@ -21,11 +21,7 @@ def run(
     from embedlib.training.loop import dev_score, read_dev
     from embedlib.training.merge import choose_share, merge_weights, merged_encoder
 
-    dev = read_dev(
-        str(corpus.path),
-        str(queries.path),
-        seed=job.seed,
-    )
+    dev = read_dev(str(corpus.path), str(queries.path), seed=job.seed)
     figures: dict[float, float] = {}
     for number, share in enumerate(config.shares):
         if dev is not None:
@@ -35,7 +31,7 @@ def run(
     parents = {"base_digest": base.digest, "tuned_digest": tuned.digest}
     merge_weights(base.path, tuned.path, chosen, job.out, parents)
     tried = [{"share": share, "dev": value} for share, value in figures.items()]
-    write_json(job.out / "merge.json", {"chosen": chosen, "measure": "nDCG@10", "tried": tried})
+    MergeChoice(chosen=chosen, tried=tried).write(job.out)
     return {"share": chosen, **{f"dev_{share}": value for share, value in figures.items()}}
 
 

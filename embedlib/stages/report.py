@@ -7,34 +7,42 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.config.evaluation import Report, ReportOfRun
+from embedlib.contracts import ProbeResult
+from embedlib.corpus.profile import CorpusProfile
+from embedlib.corpus.splits import SplitReport
 from embedlib.evaluation import report as page
 from embedlib.evaluation.choice import Choice
-from embedlib.evaluation.lineage import lineage
+from embedlib.evaluation.lineage import Provenance, lineage
 from embedlib.evaluation.markdown import summary_markdown
 from embedlib.evaluation.records import (
     Decision,
     EvaluationRecord,
     Gains,
+    MergeChoice,
     TrainingCurve,
     read_guards,
     read_slices,
 )
 from embedlib.evaluation.report import Findings, write_report
 from embedlib.fingerprint import file_sha256
+from embedlib.index.info import IndexInfo
+from embedlib.json_file import JsonFile
+from embedlib.mining.report import MiningReport
+from embedlib.pairs.report import PairsReport
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
 
 #: Input and its file that the report shows under a heading.
-DETAILS = {
-    "Corpus": ("corpus", "profile.json"),
-    "Queries and splits": ("queries", "report.json"),
-    "Training pairs": ("pairs", "report.json"),
-    "Probe of pair origins": ("probe", "probe.json"),
-    "Mining": ("examples", "report.json"),
-    "Training": ("candidate", "provenance.json"),
-    "Merge": ("candidate", "merge.json"),
-    "Index": ("index", "index.json"),
-    "Reranker": ("reranking", "decision.json"),
+DETAILS: Mapping[str, tuple[str, type[JsonFile]]] = {
+    "Corpus": ("corpus", CorpusProfile),
+    "Queries and splits": ("queries", SplitReport),
+    "Training pairs": ("pairs", PairsReport),
+    "Probe of pair origins": ("probe", ProbeResult),
+    "Mining": ("examples", MiningReport),
+    "Training": ("candidate", Provenance),
+    "Merge": ("candidate", MergeChoice),
+    "Index": ("index", IndexInfo),
+    "Reranker": ("reranking", Decision),
 }
 
 
@@ -70,9 +78,9 @@ def run(job: Job, config: Report, *, evaluation: ArtifactRef, **others: Artifact
 
 def _details(inputs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     return {
-        heading: inputs[name].read_json(file)
-        for heading, (name, file) in DETAILS.items()
-        if name in inputs and inputs[name].file(file).is_file()
+        heading: kind.read(inputs[name].path).model_dump(mode="json")
+        for heading, (name, kind) in DETAILS.items()
+        if name in inputs and inputs[name].file(kind.FILE).is_file()
     }
 
 

@@ -26,12 +26,11 @@ from embedlib.corpus.derive import Derived, derive_queries, resembling
 from embedlib.corpus.labels import LabelledQuery, Labels, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.marks import add_marks
 from embedlib.corpus.rejects import FILE, Rejects
-from embedlib.corpus.splits import Resolver, Splits, make_splits
+from embedlib.corpus.splits import Resolver, SplitFigures, SplitReport, Splits, make_splits
 from embedlib.corpus.textfiles import require_file, unreadable
 from embedlib.corpus.withheld import write_withheld
 from embedlib.errors import DataError
 from embedlib.fingerprint import digest, file_sha256
-from embedlib.json_file import write_json
 from embedlib.stages.base import Job, Stage
 from embedlib.store import ArtifactRef
 
@@ -201,37 +200,32 @@ def _write(
     write_table(out / "qrels.parquet", _qrels_rows(divided, derived), QRELS)
     write_table(out / "held_out.parquet", ({"doc_id": doc_id} for doc_id in sorted(held)), HELD_OUT)
     write_withheld(out, {d.doc_id: d.withheld for found in derived.values() for d in found})
-    splits = {split: _figures(split, divided, labels, derived) for split in SPLITS}
-    report = {"splits": splits, "held_out_documents": len(held), "rejected": rejected, **divided.report}
-    write_json(out / "report.json", report)
-    counts = {f"{split}_queries": figures["queries"] for split, figures in splits.items()}
-    removed = sum(found["removed"] for found in divided.report["overlaps"].values())
-    origins = {
-        f"{split}_origin": figures["origin"] for split, figures in splits.items() if figures["queries"]
-    }
+    report = SplitReport(
+        splits={split: _figures(split, divided, labels, derived) for split in SPLITS},
+        held_out_documents=len(held),
+        rejected=rejected,
+        **divided.report,
+    )
+    report.write(out)
     return {
-        **counts,
-        **origins,
-        "overlaps_removed": removed,
+        **{f"{split}_queries": figures.queries for split, figures in report.splits.items()},
+        **{f"{split}_origin": figures.origin for split, figures in report.splits.items() if figures.queries},
+        "overlaps_removed": sum(overlap.removed for overlap in report.overlaps.values()),
         "held_out_documents": len(held),
         "rejected": rejected,
-        **({"labels": absent} if (absent := divided.report.get("labels")) else {}),
+        **({"labels": report.labels} if report.labels else {}),
     }
 
 
 def _figures(
     split: str, divided: Splits, labels: Labels, derived: Mapping[str, list[Derived]]
-) -> dict[str, Any]:
+) -> SplitFigures:
     if found := derived.get(split):
-        kinds = [d.kind for d in found]
-        origin = ", ".join(f"derived:{kind}" for kind in dict.fromkeys(kinds))
-        return {"queries": len(found), "judgements": len(found), "origin": origin}
+        origin = ", ".join(f"derived:{kind}" for kind in dict.fromkeys(d.kind for d in found))
+        return SplitFigures(queries=len(found), judgements=len(found), origin=origin)
     qrels = divided.qrels.get(split, {})
-    return {
-        "queries": len(qrels),
-        "judgements": sum(len(judged) for judged in qrels.values()),
-        "origin": labels.origin if qrels else "none",
-    }
+    judgements = sum(len(judged) for judged in qrels.values())
+    return SplitFigures(queries=len(qrels), judgements=judgements, origin=labels.origin if qrels else "none")
 
 
 def _query_rows(

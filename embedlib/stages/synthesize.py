@@ -23,13 +23,13 @@ from embedlib.contracts import (
     write_table,
 )
 from embedlib.errors import BudgetExhausted
-from embedlib.json_file import write_json
+from embedlib.json_file import SAMPLES, write_json
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
 from embedlib.pairs.candidate import LABEL_FREE, CandidatePair
 from embedlib.pairs.labels import labelled_pairs
 from embedlib.pairs.mixing import mix
-from embedlib.pairs.report import pair_samples, pairs_report
+from embedlib.pairs.report import PairsReport, origin_counts, pair_samples
 from embedlib.pairs.selection import FilterThresholds, Selection, select_pairs
 from embedlib.pairs.structural import StructuralSettings, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
@@ -66,9 +66,14 @@ def run(
             max_pairs=config.max_pairs,
             rng=job.generator("mix"),
         )
-        table |= pairs_report(made, kept)
+        table |= origin_counts(made, kept)
         pairs += kept
-    return _write(job, pairs, {"origins": table, **making.notes}, documents) | making.spent
+    coverage = round(len({pair.doc_id for pair in pairs}) / len(documents), 4)
+    PairsReport(pairs=len(pairs), coverage=coverage, origins=table, **making.notes).write(job.out)
+    write_table(job.out / "pairs.parquet", (pair._asdict() for pair in pairs), PAIRS)
+    write_json(job.out / SAMPLES, pair_samples(pairs, documents, job.generator("samples")))
+    kept_of = {f"kept_{origin}": counts["kept"] for origin, counts in table.items()}
+    return {"pairs": len(pairs), "coverage": coverage, **kept_of, **making.spent}
 
 
 def chosen_origins(config: Synthesize, labelled: int) -> tuple[str, ...]:
@@ -190,15 +195,6 @@ def _select(making: _Making, queries: Path, model: Path, stored: Vectors) -> Sel
         blocks=stored.blocks,
         limits=FilterThresholds(config.round_trip_k, config.near_identical),
     )
-
-
-def _write(job: Job, pairs: list[CandidatePair], report: dict[str, Any], documents: Corpus) -> dict[str, Any]:
-    write_table(job.out / "pairs.parquet", (pair._asdict() for pair in pairs), PAIRS)
-    coverage = round(len({pair.doc_id for pair in pairs}) / len(documents), 4)
-    write_json(job.out / "report.json", {"pairs": len(pairs), "coverage": coverage, **report})
-    write_json(job.out / "samples.json", pair_samples(pairs, documents, job.generator("samples")))
-    kept = {f"kept_{origin}": counts["kept"] for origin, counts in report["origins"].items()}
-    return {"pairs": len(pairs), "coverage": coverage, **kept}
 
 
 def external(config: Synthesize) -> dict[str, str]:

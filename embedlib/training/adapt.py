@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from embedlib.contracts import Corpus
+from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.significance import paired_bootstrap
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
@@ -54,8 +55,10 @@ def adapt(job: TrainingJob) -> dict[str, Any]:
     numbers |= {"delta": change.mean, "low": change.low, "high": change.high, "n": change.n}
     if change.mean < 0:
         return _unchanged(job, f"it costs {-change.mean:.4f} nDCG@10 on dev", numbers)
-    made = {"made": f"model adapted by {options['method']}", **job.provenance, "seed": job.seed}
-    save_model(encoder, Path(job.out), {**made, "options": options})
+    made = f"model adapted by {options['method']}"
+    save_model(
+        encoder, Path(job.out), Provenance(made=made, **job.provenance, seed=job.seed, options=options)
+    )
     return {"kept": 1, "reason": "dev nDCG@10 does not fall", **numbers}
 
 

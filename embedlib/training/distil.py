@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from embedlib.contracts import Corpus, Floats, Vectors, read_judgements
 from embedlib.errors import ModelError
+from embedlib.evaluation.lineage import Provenance
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
@@ -81,7 +82,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     if watch is not None and watch.best is not None:
         watch.restore_best()
         numbers["dev_student"] = watch.best.value
-    made = {"made": "distilled model", **job.provenance, "seed": job.seed, "options": options}
+    made = Provenance(made="distilled model", **job.provenance, seed=job.seed, options=options)
     save_model(student, Path(job.out), made)
     sizes_of = {"parameters": _parameters(student), "parameters_teacher": _parameters(teacher)}
     return {**numbers, **sizes_of, "loss_last": losses[-1]["loss"]}

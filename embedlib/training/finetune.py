@@ -13,6 +13,7 @@ import torch
 
 from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
+from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.records import TrainingCurve
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
@@ -288,8 +289,14 @@ def _save(
     job: TrainingJob, options: TrainOptions, prepared: Prepared, dev: DevWatch | None, watch: Watch
 ) -> None:
     out = Path(job.out)
-    made = {"made": "fine-tuned model", **job.provenance, "loss": prepared.loss, "seed": job.seed}
-    save_model(prepared.encoder, out, {**made, "options": dataclasses.asdict(options)})
+    made = Provenance(
+        made="fine-tuned model",
+        **job.provenance,
+        loss=prepared.loss,
+        seed=job.seed,
+        options=dataclasses.asdict(options),
+    )
+    save_model(prepared.encoder, out, made)
     points = [] if dev is None else [{"step": p.step, "ndcg@10": round(p.value, 6)} for p in dev.points]
     best = None if dev is None or dev.best is None else dev.best.step
     TrainingCurve(loss=watch.losses, dev=points, best_step=best).write(out)

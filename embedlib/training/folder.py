@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from embedlib.json_file import write_json
+from embedlib.evaluation.lineage import Provenance
 from embedlib.models.local import LocalEncoder
 
 CARD = """---
@@ -44,20 +42,20 @@ scores = CrossEncoder("path/of/this/folder").predict([("a query", "a document")]
 """
 
 
-def save_model(encoder: LocalEncoder, out: Path, provenance: Mapping[str, Any]) -> None:
+def save_model(encoder: LocalEncoder, out: Path, provenance: Provenance) -> None:
     """Save fp32 weights in sentence-transformers layout with a card and ``provenance.json``.
 
     Args:
         encoder: The model with its prompts; its weights are cast to fp32.
         out: Folder to fill; made if it is not there.
-        provenance: What the model was made from: digests and options, no times and no paths.
+        provenance: What the model was made from.
     """
     encoder.module.to(torch.float32)
     encoder.save(out)
     describe_model(out, provenance)
 
 
-def describe_model(out: Path, provenance: Mapping[str, Any], card: str = CARD) -> None:
+def describe_model(out: Path, provenance: Provenance, card: str = CARD) -> None:
     """Write the card and ``provenance.json`` into a model folder."""
-    (out / "README.md").write_text(card.format(title=provenance.get("made", "model")), encoding="utf-8")
-    write_json(out / "provenance.json", dict(provenance))
+    (out / "README.md").write_text(card.format(title=provenance.made), encoding="utf-8")
+    provenance.write(out)

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedlib.errors import ModelError
+from embedlib.evaluation.lineage import Provenance
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.folder import save_model
 
@@ -60,7 +61,7 @@ def merge_weights(
     tuned_folder: Path,
     share: float,
     out: Path,
-    provenance: Mapping[str, Any] | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> None:
     """Write the model that lies ``share`` of the way from the base to the tuned model.
 
@@ -69,13 +70,14 @@ def merge_weights(
         tuned_folder: What came of it, adapters merged in.
         share: Share of the tuned model, 0 to 1.
         out: Folder to fill.
-        provenance: Digests of the two models.
+        digests: ``base_digest`` and ``tuned_digest`` of the two models.
 
     Raises:
         ModelError: The two are not of one architecture.
     """
     encoder = merged_encoder(base_folder, tuned_folder, share)
-    save_model(encoder, out, {"made": "merged model", "share": share, **(provenance or {})})
+    made = {"made": "merged model", "share": share, **(digests or {})}
+    save_model(encoder, out, Provenance.model_validate(made))
 
 
 def choose_share(figures: Mapping[float, float], *, tolerance: float) -> float:

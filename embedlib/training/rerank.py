@@ -21,6 +21,7 @@ from torch import nn
 
 from embedlib.contracts import Corpus
 from embedlib.errors import DataError, ModelError
+from embedlib.evaluation.lineage import Provenance
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
 from embedlib.training.backbone import faster_on_cpu, set_dropout
@@ -89,7 +90,7 @@ def train_reranker(job: TrainingJob) -> dict[str, Any]:
     losses = train(model, recipe, Path(job.scratch), seed=job.seed).losses
     model.to(torch.float32)
     model.save_pretrained(job.out, create_model_card=False)
-    made = {"made": "reranker", **job.provenance, "seed": job.seed, "options": options}
+    made = Provenance(made="reranker", **job.provenance, seed=job.seed, options=options)
     describe_model(Path(job.out), made, RERANKER_CARD)
     done = int(steps * batch * parts * tokens)
     return {"lists": len(lists), "steps": steps, "tokens": done, "loss_last": losses[-1]["loss"]}

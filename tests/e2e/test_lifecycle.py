@@ -12,6 +12,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.sorting import FlowRunSort
+from records import json_of
 
 from embedlib.config.root import Config, load_config
 from embedlib.errors import UserError
@@ -123,7 +124,7 @@ def test_the_base_was_live_before_anything_was_trained(world: dict[str, Any]) ->
 
     root = world["config"].workspace
     first = read_release(root, 1)
-    decision = first.ref(root, "decision").read_json("decision.json")
+    decision = json_of(first.ref(root, "decision"), "decision.json")
     assert decision["verdict"] == "first-release"
     assert first.search.mode == "hybrid"
     assert decision["search"]["base"] == first.search.model_dump(mode="json")

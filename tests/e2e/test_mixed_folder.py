@@ -6,6 +6,7 @@ from pathlib import Path
 
 import office_files as files
 import pytest
+from records import json_of
 
 from embedlib.config.root import load_config
 from embedlib.index.search import Searcher
@@ -36,7 +37,7 @@ def test_a_folder_of_mixed_files_becomes_a_release_that_answers(tmp_path: Path, 
     config = load_config(values=values)
     outcome = lifecycle(config=config)
     decision = Store(config.workspace).get("decision", outcome.decision)
-    profile = decision.parents["evaluation"].parents["corpus"].read_json("profile.json")
+    profile = json_of(decision.parents["evaluation"].parents["corpus"], "profile.json")
     assert profile["left_out"]["count"] == len(files.SKIPPED)
     searcher = Searcher(config.workspace)
     for question, name in files.ANSWERS.items():

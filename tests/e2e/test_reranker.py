@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from records import json_of
 
 from embedlib.config.root import load_config
 from embedlib.contracts import read_judgements
@@ -61,7 +62,7 @@ def run_rerank(config, **options):
     from flows.rerank import rerank
 
     decision = Store(config.workspace).get("decision", rerank(with_rerank(config, **options)))
-    return decision.read_json("decision.json")
+    return json_of(decision, "decision.json")
 
 
 def test_what_is_not_fast_enough_is_refused_with_its_time_and_changes_nothing(config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from records import json_of
 
 from embedlib.config.root import load_config
 from embedlib.errors import ReleaseError
@@ -41,7 +42,7 @@ def test_a_student_that_is_not_proven_changes_nothing(config) -> None:
 
     before = catalog.current(config.workspace)
     decision = distil(with_distil(config, objective="balanced", keep=1.0, epochs=0.1))
-    record = Store(config.workspace).get("decision", decision).read_json("decision.json")
+    record = json_of(Store(config.workspace).get("decision", decision), "decision.json")
     assert record["verdict"] == "keep"
     assert "not proven to keep 100%" in record["headline"]
     assert catalog.current(config.workspace).number == before.number
@@ -51,7 +52,7 @@ def test_a_proven_static_student_is_live_and_searched_as_its_decision_says(confi
     from flows.distil import distil
 
     decision = distil(with_distil(config, objective="speed", keep=0.5, batch_size=16))
-    record = Store(config.workspace).get("decision", decision).read_json("decision.json")
+    record = json_of(Store(config.workspace).get("decision", decision), "decision.json")
     assert record["verdict"] == "promote"
     assert record["numbers"]["kept"] > 0.5
     assert "documents a second" in record["reasons"][1]

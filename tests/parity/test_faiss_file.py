@@ -12,6 +12,7 @@ import index_workspace
 import numpy as np
 import pytest
 from index_workspace import Workspace, words
+from records import json_of
 
 from embedlib.contracts import Corpus
 from embedlib.index import Searcher
@@ -51,7 +52,7 @@ def test_plain_faiss_gives_the_same_hits(workspace, factory, parameter, weak):
     found = Searcher(workspace.root).search(texts, k=10)
 
     index = faiss.read_index(str(parts["index"].file("index.faiss")))
-    settings = parts["index"].read_json("index.json")["settings"]
+    settings = json_of(parts["index"], "index.json")["settings"]
     assert settings["parameter"] == parameter
     if parameter:
         faiss.ParameterSpace().set_index_parameter(index, parameter, settings["value"])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from records import json_of
 
 from embedlib.contracts import Corpus
 from embedlib.errors import DataError
@@ -149,7 +150,7 @@ def test_bad_row_is_skipped_counted_and_listed(case: Case, tmp_path: Path, inges
     corpus = ingest(source, **options)
     assert len(Corpus(corpus.path)) == case.kept
     listed = rows(corpus, "rejected.jsonl")
-    assert len(listed) == case.rejected == corpus.read_json("profile.json")["rejected"]
+    assert len(listed) == case.rejected == json_of(corpus, "profile.json")["rejected"]
     assert case.words in listed[0]["reason"]
 
 
@@ -215,7 +216,7 @@ def test_escaped_nul_and_controls_are_cleaned_away(jsonl, ingest) -> None:
     )
     corpus = ingest(path)
     assert [d.text for d in Corpus(corpus.path).documents()] == ["abc", "ok"]
-    assert corpus.read_json("profile.json")["empty"] == 1
+    assert json_of(corpus, "profile.json")["empty"] == 1
     assert "'b' has no text" in corpus.file("rejected.jsonl").read_text()
 
 
@@ -277,7 +278,7 @@ def test_links_that_go_round_in_a_folder(tmp_path: Path, ingest, rows) -> None:
 def test_deeply_nested_html_is_read(tmp_path: Path, ingest) -> None:
     folder = _folder({"a.html": "<div>" * 20_000 + "deep words" + "</div>" * 20_000, "b.txt": "x"}, tmp_path)
     corpus = ingest(folder, on_bad_row="skip")
-    profile = corpus.read_json("profile.json")
+    profile = json_of(corpus, "profile.json")
     assert profile["documents"] + profile["rejected"] + profile["empty"] == 2
 
 

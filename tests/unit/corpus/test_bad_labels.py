@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from records import json_of
 
 from embedlib.config.data import AutoLabels, LogLabels, NoLabels
 from embedlib.contracts import read_judgements
@@ -95,7 +96,7 @@ def test_bad_label_is_skipped_counted_and_listed(case: Case, beir, ingest, split
     assert tuple(read_judgements(queries.path, "test").qrels) == case.left
     (listed,) = rows(queries, "rejected.jsonl")
     assert case.words in listed["reason"]
-    assert queries.read_json("report.json")["rejected"] == 1
+    assert json_of(queries, "report.json")["rejected"] == 1
 
 
 def test_one_document_only(jsonl, ingest, split) -> None:
@@ -154,7 +155,7 @@ def test_a_judgement_of_a_document_without_text_is_counted_not_refused(beir, ing
     with (folder / "corpus.jsonl").open("a") as stream:
         stream.write('{"_id": "d7", "title": "", "text": ""}\n')
     queries = split(ingest(folder), {"type": "beir", "path": folder}, min_body_words=4)
-    assert queries.read_json("report.json")["judgements_of_textless_documents"] == 1
+    assert json_of(queries, "report.json")["judgements_of_textless_documents"] == 1
     assert read_judgements(queries.path, "test").qrels == {"q1": {"d1": 1}, "q2": {"d2": 1}}
 
 

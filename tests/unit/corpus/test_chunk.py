@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from records import json_of
 
 from embedlib.contracts import Corpus, document_text
 from embedlib.corpus.chunk import Cutter
@@ -110,7 +111,7 @@ def test_a_folder_is_cut_and_records_are_not(tmp_path: Path, jsonl, ingest, coun
     assert heading_of(documents[0]) == "Long ones"
     assert section_of(documents[0]).startswith("Sentence number 0")
     assert json.loads(documents[1].metadata) == {"heading": "Long ones", "part": 2}
-    assert corpus.read_json("profile.json")["cut"] == 1
+    assert json_of(corpus, "profile.json")["cut"] == 1
     whole = ingest(jsonl({"_id": "a", "text": text}, name="records.jsonl"))
     assert len(Corpus(whole.path)) == 1
     assert len(Corpus(ingest(folder, chunk={"mode": "off"}).path)) == 1

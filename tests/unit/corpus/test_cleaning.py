@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from records import json_of
 
 from embedlib.contracts import CORPUS, Corpus, content_hash, read_rows
 from embedlib.corpus.build import build_corpus, read_aliases
@@ -59,7 +60,7 @@ def test_equal_texts_are_one_document_and_labels_follow(jsonl, ingest) -> None:
     corpus = ingest(path)
     assert Corpus(corpus.path).ids == ["a", "d"]
     assert read_aliases(corpus.path) == {"b": "a", "c": "a"}
-    profile = corpus.read_json("profile.json")
+    profile = json_of(corpus, "profile.json")
     assert (profile["records"], profile["documents"], profile["duplicates_dropped"]) == (4, 2, 2)
 
 
@@ -72,7 +73,7 @@ def test_rows_keep_the_contract(jsonl, ingest) -> None:
     assert (first["doc_id"], first["title"], first["text"]) == ("a", "", "only a title")
     assert first["content_hash"] == content_hash("only a title", "")
     assert (second["group_id"], second["metadata"]) == ("b", "{}")
-    assert corpus.read_json("profile.json")["title_only"] == 1
+    assert json_of(corpus, "profile.json")["title_only"] == 1
 
 
 def _build(records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch, run_mb: float) -> bytes:
@@ -119,7 +120,7 @@ def _near(ingest, jsonl, **options):
 
 def test_near_duplicates_are_reported(jsonl, ingest) -> None:
     corpus = _near(ingest, jsonl)
-    near = corpus.read_json("profile.json")["near_duplicates"]
+    near = json_of(corpus, "profile.json")["near_duplicates"]
     assert (near["documents"], near["clusters"], near["dropped"]) == (2, 1, 0)
     assert near["examples"][0] == {"ids": ["a", "b"], "jaccard": 1.0}
     assert len(Corpus(corpus.path)) == 4
@@ -129,21 +130,20 @@ def test_near_duplicates_are_dropped_and_labels_follow(jsonl, ingest) -> None:
     corpus = _near(ingest, jsonl, action="drop")
     assert Corpus(corpus.path).ids == ["a", "d"]
     assert read_aliases(corpus.path) == {"b": "a", "c": "a"}
-    assert corpus.read_json("profile.json")["documents"] == 2
+    assert json_of(corpus, "profile.json")["documents"] == 2
 
 
 def test_near_duplicates_are_not_looked_for_in_a_large_corpus_and_that_is_said(jsonl, ingest) -> None:
-    near = _near(ingest, jsonl, max_documents=3).read_json("profile.json")["near_duplicates"]
+    near = json_of(_near(ingest, jsonl, max_documents=3), "profile.json")["near_duplicates"]
     assert near == {"documents": None, "why": "not looked for above 3 documents"}
-    assert _near(ingest, jsonl, action="off").read_json("profile.json")["near_duplicates"]["why"] == "off"
+    assert json_of(_near(ingest, jsonl, action="off"), "profile.json")["near_duplicates"]["why"] == "off"
 
 
 def test_token_figures() -> None:
     figures = token_figures([10, 20, 300, 256], 256)
-    assert figures["truncated_share"] == 0.25
-    assert (figures["mean"], figures["longest"]) == (146.5, 300)
-    histogram = figures["histogram"]
-    assert {k: v for k, v in histogram.items() if v} == {"0+": 1, "16+": 1, "256+": 2}
+    assert figures.truncated_share == 0.25
+    assert (figures.mean, figures.longest) == (146.5, 300)
+    assert {k: v for k, v in figures.histogram.items() if v} == {"0+": 1, "16+": 1, "256+": 2}
 
 
 def test_profile_counts_tokens_as_the_model_does(jsonl, ingest, minilm: Path) -> None:
@@ -153,7 +153,7 @@ def test_profile_counts_tokens_as_the_model_does(jsonl, ingest, minilm: Path) ->
     corpus = ingest(jsonl(*({"_id": str(i), "text": text} for i, text in enumerate(texts))))
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     lengths = [len(tokenizer(text.strip(), truncation=False, verbose=False)["input_ids"]) for text in texts]
-    tokens = corpus.read_json("profile.json")["tokens"]
+    tokens = json_of(corpus, "profile.json")["tokens"]
     assert tokens["limit"] == 256
     assert tokens["longest"] == max(lengths) == 302
     assert tokens["mean"] == round(sum(lengths) / 3, 1)
@@ -181,7 +181,7 @@ def test_scripts_and_samples() -> None:
 
 def test_a_large_corpus_is_profiled_on_a_sample_and_says_so(jsonl, ingest) -> None:
     path = jsonl(*({"_id": f"{i:03d}", "text": f"text number {i}"} for i in range(50)))
-    profile = ingest(path, profile_documents=20).read_json("profile.json")
+    profile = json_of(ingest(path, profile_documents=20), "profile.json")
     assert (profile["documents"], profile["sampled"]) == (50, 20)
     assert sum(profile["scripts"].values()) == 20
 

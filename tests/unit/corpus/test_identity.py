@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from records import json_of
+
 from embedlib.contracts import Corpus
 from embedlib.corpus.build import read_aliases
 from embedlib.corpus.splits import Resolver
@@ -71,7 +73,7 @@ def test_a_label_of_a_long_duplicate_means_the_one_kept(jsonl, ingest) -> None:
     corpus = ingest(path, chunk=CUT)
     assert {doc_id.split("#")[0] for doc_id in Corpus(corpus.path).ids} == {"a", "c"}
     assert Resolver(corpus.path)("b") == "a"
-    assert corpus.read_json("profile.json")["duplicates_dropped"] == 1
+    assert json_of(corpus, "profile.json")["duplicates_dropped"] == 1
 
 
 def test_a_label_of_a_document_whose_chunks_are_all_near_duplicates_means_the_one_kept(jsonl, ingest) -> None:

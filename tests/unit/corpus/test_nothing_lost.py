@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from records import json_of
 
 from embedlib.contracts import Corpus
 from embedlib.corpus.markup import markdown_text
@@ -65,7 +66,7 @@ def test_an_empty_file_is_named_and_is_no_document(folder: Path, ingest) -> None
         (folder / name).write_text(f"the text of {name}")
     corpus = ingest(folder)
     assert Corpus(corpus.path).ids == ["b.txt", "c.txt", "inner/a.txt"]
-    named = corpus.read_json("profile.json")["left_out"]["named"]
+    named = json_of(corpus, "profile.json")["left_out"]["named"]
     assert {(n["where"], n["reason"]) for n in named} == {
         ("empty.txt", "empty: it holds nothing"),
         ("blank.md", "empty: it holds nothing"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import office_files as files
 import pytest
+from records import json_of
 
 from embedlib.contracts import Corpus, Document
 from embedlib.corpus.folder import read_folder
@@ -50,7 +51,7 @@ def test_a_folder_of_30_mixed_files_answers_questions_and_names_the_rest(mixed: 
     reasons = {row["where"]: row["reason"] for row in rows}
     assert set(reasons) == set(files.SKIPPED)
     assert {name: why for name, why in files.SKIPPED.items() if not reasons[name].startswith(why)} == {}
-    left_out = corpus.read_json("profile.json")["left_out"]
+    left_out = json_of(corpus, "profile.json")["left_out"]
     assert left_out["count"] == len(files.SKIPPED)
     assert left_out["by_suffix"][".pdf"] == {"damaged": 1, "encrypted": 1, "scanned": 1}
     assert left_out["by_suffix"][".jpg"] == {"no reader for .jpg": 1}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from records import json_of
 
 from embedlib.config.data import Split
 from embedlib.contracts import Corpus, document_text, read_judgements
@@ -108,7 +109,7 @@ def test_official_splits_are_kept_and_overlaps_leave_train(beir, ingest, split) 
     assert test.qrels["t2"] == {"d0001": 2, "d0009": 0}
     assert set(test.origins.values()) == {"human"}
     assert test.labels == {"t1": None, "t2": None}
-    report = ref.read_json("report.json")
+    report = json_of(ref, "report.json")
     assert report["made_by"] == "official"
     overlaps = {pair: (o["exact"], o["near"], o["removed"]) for pair, o in report["overlaps"].items()}
     assert overlaps == {"train/test": (2, 0, 2), "train/dev": (0, 1, 1), "dev/test": (0, 0, 0)}
@@ -122,7 +123,7 @@ def test_unread_judgement_files_are_named(beir, ingest, split) -> None:
         _documents(20), {"q": "where is the market"}, test=[("q", "d0001")], train_small=[("q", "d0002")]
     )
     ref = split(ingest(folder), {"type": "beir", "path": folder})
-    assert ref.read_json("report.json")["unread_files"] == ["train_small.tsv"]
+    assert json_of(ref, "report.json")["unread_files"] == ["train_small.tsv"]
 
 
 def test_only_test_labels_get_a_derived_dev(beir, ingest, split, rows) -> None:
@@ -171,7 +172,7 @@ def test_without_labels_test_and_dev_are_derived_and_their_documents_held_out(
         (doc_id,) = query
         assert normalised(text) not in normalised(read_withheld(ref.path)[doc_id])
     assert body_of(by_id["d0009"]) == f"It {BODY} 9 63."
-    assert ref.read_json("report.json")["made_by"] == "derived"
+    assert json_of(ref, "report.json")["made_by"] == "derived"
 
 
 def test_no_document_left_for_training_resembles_a_derived_query(jsonl, ingest, split, rows) -> None:
@@ -267,7 +268,7 @@ def test_labels_without_splits_are_divided_by_component(tmp_path: Path, jsonl, i
     (tmp_path / "r.tsv").write_text("\n".join(f"{q}\t{d}\t1" for q, d in judged))
     labels = {"type": "files", "queries": tmp_path / "q.jsonl", "qrels": tmp_path / "r.tsv"}
     ref = split(corpus, labels)
-    report = ref.read_json("report.json")
+    report = json_of(ref, "report.json")
     assert (report["made_by"], report["judgements_cut"]) == ("components", 0)
     names = _names(ref)
     assert {name: len(found) for name, found in names.items()} == {"test": 100, "dev": 50, "train": 290}
@@ -297,7 +298,7 @@ def test_few_labels_are_all_test(beir, ingest, split) -> None:
     folder = beir(_documents(100), queries, dev=judged)
     ref = split(ingest(folder), {"type": "beir", "path": folder})
     assert len(_names(ref)["test"]) == 40
-    assert "renamed" in ref.read_json("report.json")
+    assert "renamed" in json_of(ref, "report.json")
     assert set(read_judgements(ref.path, "dev").origins.values()) == {"derived:title"}
 
 
@@ -370,7 +371,7 @@ def test_marks_join_the_training_labels_and_leave_the_test_queries_derived(
     assert set(read_judgements(ref.path, "test").origins.values()) == {"derived:title"}
     derived = {d for judged in read_judgements(ref.path, "test").qrels.values() for d in judged}
     assert not derived & {"d0001", "d0002", "d0003"}
-    assert ref.read_json("report.json")["marks"] == {
+    assert json_of(ref, "report.json")["marks"] == {
         "used": 3, "of_documents_that_are_gone": 1, "unreadable": 1,
     }  # fmt: skip
     assert split(corpus, marks=marks).fingerprint == ref.fingerprint

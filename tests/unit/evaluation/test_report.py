@@ -225,9 +225,7 @@ def artifacts(store):
 
         write_table(out / "judged.parquet", [], JUDGED)
 
-    corpus = build(
-        "corpus", lambda out: (write_corpus(out), write_json(out / "profile.json", {"documents": 6}))
-    )
+    corpus = build("corpus", write_corpus)
     queries = build("queries", lambda out: write_queries(out, []), corpus=corpus)
     return corpus, queries, build("evaluation", evaluation, corpus=corpus, queries=queries)
 

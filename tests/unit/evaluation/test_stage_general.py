@@ -7,6 +7,7 @@ import shutil
 import pytest
 from evaluation_data import DOCUMENTS
 from published import save_bag_model
+from records import json_of
 
 from embedlib.config.evaluation import General, SimilarityGuard
 from embedlib.contracts import read_rows
@@ -56,12 +57,12 @@ def options(pairs, baseline="words", margin=0.01, as_guard=True):
 
 def test_every_model_stands_beside_the_baseline_with_intervals(store, models, pairs):
     ref = run_stage(store, GENERAL, options(pairs, as_guard=False), **models).ref
-    rows = ref.read_json("general.json")
+    rows = json_of(ref, "general.json")
     assert [(r["system"], r["measure"]) for r in rows] == [
         ("words", "Spearman"), ("words", "Pearson"), ("order", "Spearman"), ("order", "Pearson"),
     ]  # fmt: skip
     assert all(r["low"] < r["mean"] < r["high"] and r["n"] == 40 for r in rows)
-    assert ref.read_json("guards.json") == []
+    assert json_of(ref, "guards.json") == []
     scores = list(read_rows(ref.file("scores.parquet")))
     assert len(scores) == 2 * 40
     assert {s["measure"] for s in scores} == {"cosine"}
@@ -70,7 +71,7 @@ def test_every_model_stands_beside_the_baseline_with_intervals(store, models, pa
 def test_a_guard_holds_the_others_against_the_baseline(store, models, pairs):
     def guards(baseline, margin, **given):
         ref = run_stage(store, GENERAL, options(pairs, baseline, margin), **given).ref
-        return [(g["name"], g["passed"], g["difference"]["mean"]) for g in ref.read_json("guards.json")]
+        return [(g["name"], g["passed"], g["difference"]["mean"]) for g in json_of(ref, "guards.json")]
 
     ((name, passed, change),) = guards("words", 0.0, **models)
     assert (name, passed) == ("shared words/test, order", False)

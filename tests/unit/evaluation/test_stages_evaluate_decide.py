@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from evaluation_data import DOCUMENTS, write_corpus, write_queries
+from records import json_of
 
 from embedlib.config.evaluation import Decide, Evaluate, Report, SimilarityGuard
 from embedlib.contracts import EXAMPLES, Corpus, VectorsInfo, read_rows, write_table
@@ -102,7 +103,7 @@ def test_every_system_has_a_row_for_every_query_and_measure(store, inputs):
 def test_the_same_model_twice_is_never_promoted(store, inputs):
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
     decision = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
-    record = decision.read_json("decision.json")
+    record = json_of(decision, "decision.json")
     assert record["verdict"] == "do-not-fine-tune"
     assert record["numbers"]["comparisons"][0]["difference"]["mean"] == 0
 
@@ -139,8 +140,8 @@ def test_a_planted_leak_stops_the_decision(store, inputs):
 
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
     examples = artifact(store, "examples", "leaked", leaked)
-    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref.read_json(
-        "decision.json"
+    record = json_of(
+        run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref, "decision.json"
     )
     assert record["verdict"] == "not-enough-evidence"
     assert "'t1'" in record["reasons"][0]
@@ -152,7 +153,7 @@ def test_a_split_without_queries_decides_nothing(store, inputs):
         store, "queries", "dev only", lambda out: write_queries(out, queries_of(split="dev"))
     )
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
-    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.read_json("decision.json")
+    record = json_of(run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref, "decision.json")
     assert (record["verdict"], record["decided_on"]) == ("not-enough-evidence", None)
     alone = {k: v for k, v in inputs.items() if not k.startswith("candidate")}
     with pytest.raises(DataError, match="no judged query in the test split"):
@@ -169,7 +170,7 @@ def test_the_base_alone_becomes_the_first_release_even_without_a_query(store, in
         evaluation = run_stage(store, EVALUATE, EVALUATION, **alone).ref
         decision = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref
         assert decision.manifest.summary["test_set"] == ""  # nothing was tested: no use of the test set
-        decisions.append(decision.read_json("decision.json"))
+        decisions.append(json_of(decision, "decision.json"))
     assert [d["verdict"] for d in decisions] == ["first-release", "first-release"]
     assert [d["search"]["base"]["mode"] for d in decisions] == ["hybrid", "hybrid"]
     assert "nDCG@10 on 24 test" in decisions[0]["reasons"][1]
@@ -182,7 +183,7 @@ def test_what_is_live_is_judged_as_its_release_serves_it(store, inputs):
         decision_with({"base": weight}, base=inputs["base"].digest).write(out)
 
     live = artifact(store, "decision", "live", decided)
-    record = run_stage(store, EVALUATE, EVALUATION, live=live, **inputs).ref.read_json("comparisons.json")
+    record = json_of(run_stage(store, EVALUATE, EVALUATION, live=live, **inputs).ref, "comparisons.json")
     assert record["plans"]["base"]["weight"] == 2.0
     assert record["chosen"]["base"]["why"] == "as it is served now"
     pairs = [(c["system"], c["baseline"]) for c in record["comparisons"]]
@@ -194,7 +195,7 @@ def test_human_and_derived_queries_stay_apart(store, inputs):
     inputs["queries"] = artifact(
         store, "queries", "both", lambda out: write_queries(out, queries_of() + derived)
     )
-    record = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.read_json("comparisons.json")
+    record = json_of(run_stage(store, EVALUATE, EVALUATION, **inputs).ref, "comparisons.json")
     assert {name: d["queries"] for name, d in record["datasets"].items()} == {"human": 24, "derived": 3}
     assert record["decides"] == "human"
 
@@ -203,7 +204,7 @@ def test_any_models_are_compared_with_the_first(store, inputs):
     models = {"corpus": inputs["corpus"], "queries": inputs["queries"]}
     for name in ("one", "two"):
         models |= {name: inputs["base"], f"{name}_vectors": inputs["base_vectors"]}
-    record = run_stage(store, EVALUATE, EVALUATION, **models).ref.read_json("comparisons.json")
+    record = json_of(run_stage(store, EVALUATE, EVALUATION, **models).ref, "comparisons.json")
     assert {(c["system"], c["baseline"]) for c in record["comparisons"]} >= {("two", "one"), ("bm25", "one")}
 
 
@@ -229,7 +230,7 @@ def test_a_given_run_stands_beside_the_models(store, inputs, tmp_path):
     path = tmp_path / "mine.trec"
     path.write_text("".join(f"q{i:02} Q0 {sorted(DOCUMENTS)[i % 6]} 1 1.0 mine\n" for i in range(24)))
     config = EVALUATION.model_copy(update={"runs": (path,)})
-    record = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")
+    record = json_of(run_stage(store, EVALUATE, config, **inputs).ref, "comparisons.json")
     assert record["datasets"]["human"]["systems"]["mine"]["nDCG@10"]["mean"] == 1.0
     path.write_text("q00 Q0 nowhere 1 1.0 mine\n")
     with pytest.raises(DataError, match="'nowhere'"):
@@ -247,7 +248,7 @@ def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, m
         ),
     )
     config = EVALUATION.model_copy(update={"dimensions": (8, 64), "rerank": "all-MiniLM-L6-v2"})
-    systems = run_stage(store, EVALUATE, config, **inputs).ref.read_json("comparisons.json")["datasets"][
+    systems = json_of(run_stage(store, EVALUATE, config, **inputs).ref, "comparisons.json")["datasets"][
         "human"
     ]["systems"]
     assert {"candidate@8", "rerank:candidate", "rerank:bm25"} <= set(systems)
@@ -256,7 +257,7 @@ def test_shorter_vectors_and_reranking_are_systems_of_their_own(store, inputs, m
 
 
 def test_examples_show_what_a_person_needs(store, inputs):
-    examples = run_stage(store, EVALUATE, EVALUATION, **inputs).ref.read_json("examples.json")
+    examples = json_of(run_stage(store, EVALUATE, EVALUATION, **inputs).ref, "examples.json")
     assert examples["differences"] == [0.0] * 24
     assert examples["gained"] == examples["lost"] == []
     assert json.loads(json.dumps(examples)) == examples
@@ -275,10 +276,10 @@ def similarity(tmp_path, margin=0.01):
 def test_guards_stand_in_the_evaluation_and_their_values_are_kept(store, inputs, tmp_path):
     config = EVALUATION.model_copy(update={"guards": (similarity(tmp_path),)})
     ref = run_stage(store, EVALUATE, config, **inputs).ref
-    (guard,) = ref.read_json("guards.json")
+    (guard,) = json_of(ref, "guards.json")
     assert (guard["measure"], guard["passed"], guard["difference"]["mean"]) == ("Spearman", True, 0)
     assert len(list(store.artifacts("guard"))) == 1  # one model under two names
-    general = ref.read_json("comparisons.json")["general"]
+    general = json_of(ref, "comparisons.json")["general"]
     assert {(r["system"], r["measure"]) for r in general} == {
         (s, m) for s in ("base", "candidate") for m in ("Spearman", "Pearson")
     }
@@ -293,7 +294,7 @@ def test_the_baseline_is_part_of_what_an_evaluation_is(store, inputs):
         models |= {name: inputs["base"], f"{name}_vectors": inputs["base_vectors"]}
     for baseline, other in (("one", "two"), ("two", "one")):
         config = EVALUATION.model_copy(update={"baseline": baseline})
-        record = run_stage(store, EVALUATE, config, **models).ref.read_json("comparisons.json")
+        record = json_of(run_stage(store, EVALUATE, config, **models).ref, "comparisons.json")
         assert {c["baseline"] for c in record["comparisons"]} == {baseline}
         assert other in {c["system"] for c in record["comparisons"]}
 
@@ -309,15 +310,15 @@ def test_a_model_trained_for_shorter_vectors_is_evaluated_at_them(store, inputs,
     merged = Recipe(stage="merge", kind="model", code="", inputs={"tuned": store.build(trained, make).ref})
     given = {**inputs, "candidate": store.build(merged, make).ref}
     assert given["candidate"].digest == inputs["base"].digest  # the vectors are this model's too
-    record = run_stage(store, EVALUATE, EVALUATION, **given).ref.read_json("comparisons.json")
+    record = json_of(run_stage(store, EVALUATE, EVALUATION, **given).ref, "comparisons.json")
     assert {"base@8", "candidate@8"} <= set(record["datasets"]["human"]["systems"])
     plain = run_stage(store, EVALUATE, EVALUATION.model_copy(update={"draws": 300}), **inputs).ref
-    assert "base@8" not in plain.read_json("comparisons.json")["datasets"]["human"]["systems"]
+    assert "base@8" not in json_of(plain, "comparisons.json")["datasets"]["human"]["systems"]
 
 
 def test_a_merged_candidate_is_known_as_one(store, inputs):
     assert (
-        run_stage(store, EVALUATE, EVALUATION, **inputs).ref.read_json("comparisons.json")["merged"] is False
+        json_of(run_stage(store, EVALUATE, EVALUATION, **inputs).ref, "comparisons.json")["merged"] is False
     )
 
     def merged(out):
@@ -334,7 +335,7 @@ def test_a_merged_candidate_is_known_as_one(store, inputs):
         write_json(out / "vectors.json", {**info, "model_digest": model.digest})
 
     given = {**inputs, "candidate": model, "candidate_vectors": artifact(store, "vectors", "merged", vectors)}
-    assert run_stage(store, EVALUATE, EVALUATION, **given).ref.read_json("comparisons.json")["merged"] is True
+    assert json_of(run_stage(store, EVALUATE, EVALUATION, **given).ref, "comparisons.json")["merged"] is True
 
 
 def test_what_is_served_is_evaluated_though_fusion_is_switched_off(store, inputs):
@@ -344,7 +345,7 @@ def test_what_is_served_is_evaluated_though_fusion_is_switched_off(store, inputs
     live = artifact(store, "decision", "live", decided)
     off = EVALUATION.model_copy(update={"bm25": False, "hybrid": False})
     evaluation = run_stage(store, EVALUATE, off, live=live, **inputs).ref
-    record = run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.read_json("decision.json")
+    record = json_of(run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref, "decision.json")
     assert record["numbers"]["served"]["base"] == "hybrid:base"
     assert record["verdict"] != "promote"
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from index_workspace import Workspace, load, words
+from records import json_of
 
 from embedlib.contracts import Corpus, Vectors
 from embedlib.errors import CorruptArtifact, MismatchError, VerificationError
@@ -80,7 +81,7 @@ def test_a_recall_below_the_target_stops_the_publish(workspace):
     corpus, model = workspace.corpus(words(300)), workspace.model()
     vectors = workspace.vectors(corpus, model)
     index = workspace.index(corpus, model, vectors, factory="LSH", recall_target=1.0, recall_k=10)
-    info = index.read_json("index.json")
+    info = json_of(index, "index.json")
     edit_json(index.file("index.json"), recall=info["recall"] | {"value": 0.8})
     with pytest.raises(VerificationError, match=r"recall@10 is 0\.8000, below the target 1"):
         verify({"corpus": corpus, "model": model, "vectors": vectors, "index": index})

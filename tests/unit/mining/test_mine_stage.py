@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import small_artifacts as small
+from records import json_of
 
 from embedlib.config.pairs import Mine
 from embedlib.contracts import Corpus, read_rows
@@ -88,7 +89,7 @@ def test_near_copies_of_a_positive_are_taken_out_by_the_near_duplicate_filter(
     unfiltered = run(store, world, miners=("bm25",), near_duplicate=1.0, **LOOSE)
     assert "x3" not in examples(filtered)[0]["negative_ids"]
     assert "x3" in examples(unfiltered)[0]["negative_ids"]
-    assert filtered.read_json("report.json")["candidates"]["near_duplicate"]["bm25"] >= 1
+    assert json_of(filtered, "report.json")["candidates"]["near_duplicate"]["bm25"] >= 1
 
 
 def test_an_example_holds_aligned_lists_and_pairs_keep_their_order(
@@ -121,14 +122,14 @@ def test_the_margin_holds_for_the_lowest_positive(store: Store, world: dict[str,
 
 def test_the_report_adds_up(store: Store, world: dict[str, Any]) -> None:
     ref = run(store, world, miners=("dense",), relative_margin=0.02, negatives=3, minimum=3, teacher="none")
-    report, rows = ref.read_json("report.json"), examples(ref)
+    report, rows = json_of(ref, "report.json"), examples(ref)
     drawn = sum(len(r["negative_ids"]) for r in rows)
     assert report["examples"] == len(rows)
     assert report["negatives"] == drawn == sum(report["margins"]["counts"])
     assert report["candidates"]["drawn"] == {"dense": drawn}
     assert report["candidates"]["judged_relevant"]["dense"] > 0
     assert report["too_few"]["examples"] == sum(len(r["negative_ids"]) < 3 for r in rows)
-    assert len(ref.read_json("samples.json")) == len(PAIRS)
+    assert len(json_of(ref, "samples.json")) == len(PAIRS)
 
 
 LABEL_FREE = [(q, t, d, "sentence") for q, t, d, _ in PAIRS]
@@ -144,7 +145,7 @@ def test_a_hybrid_that_is_clearly_worse_on_dev_does_not_teach(store: Store, worl
     ref = run(store, with_dev(store, world, "swims of", "d033"))
     summary = ref.manifest.summary
     assert summary["dev_hybrid"] < summary["dev_student"] - TOLERANCE
-    assert ref.read_json("report.json")["teacher"] == "none"
+    assert json_of(ref, "report.json")["teacher"] == "none"
     assert all(row["teacher_scores"] is None for row in examples(ref))
 
 
@@ -174,7 +175,7 @@ def test_the_teacher_check_uses_the_vectors_that_are_there() -> None:
 
 def test_without_a_dev_query_the_pairs_teach(store: Store, world: dict[str, Any]) -> None:
     world |= {"pairs": small.pairs(store, LABEL_FREE), "queries": small.queries(store, {"dev": {}}, {})}
-    assert run(store, world).read_json("report.json")["teacher"] == "none"
+    assert json_of(run(store, world), "report.json")["teacher"] == "none"
 
 
 def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ def test_label_free_pairs_get_the_hybrid_teacher(store: Store, world: dict[str, 
     assert summary["dev_hybrid"] > summary["dev_student"]
     rows, teacher = examples(ref), HybridTeacher.load(ref.file("teacher"))
     row_of = Corpus(world["corpus"].path).row_of
-    assert ref.read_json("report.json")["teacher"] == "hybrid"
+    assert json_of(ref, "report.json")["teacher"] == "hybrid"
     for at, row in enumerate(rows):
         documents = np.array([row_of[d] for d in (row["positive_id"], *row["negative_ids"])])
         expected = teacher.scores(np.array([at]), documents)[0]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import small_artifacts as small
+from records import json_of
 
 from embedlib.config.pairs import Synthesize
 from embedlib.contracts import read_rows
@@ -47,7 +48,7 @@ def test_labels_alone_when_there_are_enough(run) -> None:
         ("q1", "d000", 2.0),
         ("q1", "d001", 1.0),
     ]
-    assert ref.read_json("report.json")["origins"]["label"] == {
+    assert json_of(ref, "report.json")["origins"]["label"] == {
         "made": 4,
         "like_dev_or_test": 1,
         "held_out": 1,
@@ -60,7 +61,7 @@ def test_few_labels_join_the_label_free_mix(run) -> None:
     ref = run(Synthesize(label_minimum=3))
     origins = {r["origin"] for r in pairs(ref)}
     assert origins == {"label", "title", "sentence", "crop"}
-    report = ref.read_json("report.json")
+    report = json_of(ref, "report.json")
     assert report["pairs"] == len(pairs(ref)) == ref.manifest.summary["pairs"]
     for row in report["origins"].values():
         removed = sum(v for k, v in row.items() if k not in ("made", "kept", "kept_share"))
@@ -75,7 +76,7 @@ def test_no_pair_resembles_a_test_query_or_comes_from_a_held_out_document(run) -
 
 
 def test_samples_show_the_positive_without_the_query(run) -> None:
-    samples = run(Synthesize(origins=("sentence",))).read_json("samples.json")
+    samples = json_of(run(Synthesize(origins=("sentence",))), "samples.json")
     assert len(samples) == 10
     assert all(s["query"] not in s["positive"] for s in samples)
 
@@ -142,8 +143,8 @@ def test_queries_of_a_language_model_join_the_pairs_also_when_the_budget_ends(
     monkeypatch.setattr(llm, "generate_queries", generate)
     ref = run(Synthesize(origins=("llm",), llm=LLM, round_trip_k=0, near_identical=1.0))
     assert {r["origin"] for r in pairs(ref)} == {"llm"}
-    assert ref.read_json("report.json")["origins"]["llm"]["made"] == (5 if spent else 39)  # one is held out
-    assert ref.read_json("report.json").get("llm_budget_exhausted", False) is spent
+    assert json_of(ref, "report.json")["origins"]["llm"]["made"] == (5 if spent else 39)  # one is held out
+    assert json_of(ref, "report.json").get("llm_budget_exhausted", False) is spent
     assert "llm_cost" in ref.manifest.summary
     assert (asked["n"], asked["writer"].domain) == (2, "otters")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
+from records import json_of
 
 from embedlib.errors import UserError
 from embedlib.publishing.folder import export_model
@@ -31,7 +32,7 @@ def test_the_metadata_is_the_hub_s(folder: Path, tuned) -> None:
     assert card.data.pipeline_tag == "sentence-similarity"
     measured = {result.metric_name: result.metric_value for result in card.data.eval_results}
     decision = tuned.release.ref(tuned.root, "decision")
-    record = decision.parents["evaluation"].read_json("comparisons.json")["datasets"]["human"]
+    record = json_of(decision.parents["evaluation"], "comparisons.json")["datasets"]["human"]
     assert measured == {
         name: round(value["mean"], 4) for name, value in record["systems"]["candidate"].items()
     }
@@ -40,7 +41,7 @@ def test_the_metadata_is_the_hub_s(folder: Path, tuned) -> None:
 
 def test_the_card_says_what_was_measured_made_and_searched(folder: Path, tuned) -> None:
     text = (folder / "README.md").read_text()
-    decision = tuned.release.ref(tuned.root, "decision").read_json("decision.json")
+    decision = json_of(tuned.release.ref(tuned.root, "decision"), "decision.json")
     value = decision["numbers"]["systems"]["candidate"]
     assert f"| **candidate** | {value['mean']:.4f} ({value['low']:.4f} … {value['high']:.4f}) |" in text
     assert "1. train (loss mnrl, epochs 1)" in text

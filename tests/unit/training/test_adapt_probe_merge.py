@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from records import json_of
 
 from embedlib.config.training import Adapt, Distil, Merge, Probe
 from embedlib.contracts import PAIRS, Corpus, OriginProbe, VectorsInfo, write_table
@@ -89,7 +90,7 @@ def test_probe_stage_does_nothing_when_off_or_with_one_origin(store, refs, pairs
     inputs = {name: refs[name] for name in ("corpus", "queries", "model")}
     given = make_artifact("pairs", pairs)
     built = run_stage(store, probe.STAGE, Probe(enabled=False), **inputs, pairs=given, vectors=refs["corpus"])
-    assert built.ref.read_json("probe.json") == {"kept": ["bad", "good"], "origins": {}}
+    assert json_of(built.ref, "probe.json") == {"kept": ["bad", "good"], "origins": {}}
 
 
 @pytest.mark.parametrize("method", ["mlm", "tsdae"])
@@ -214,7 +215,7 @@ def test_merge_stage_takes_the_smallest_share_that_is_as_good(store, refs):
     inputs = {name: refs[name] for name in ("corpus", "queries")}
     config = Merge()
     built = run_stage(store, merge.STAGE, config, **inputs, base=refs["model"], tuned=refs["model"])
-    found = built.ref.read_json("merge.json")
+    found = json_of(built.ref, "merge.json")
     assert found["chosen"] == 0.25
     assert [t["share"] for t in found["tried"]] == [0.25, 0.5, 0.75]
-    assert built.ref.read_json("provenance.json")["share"] == 0.25
+    assert json_of(built.ref, "provenance.json")["share"] == 0.25
