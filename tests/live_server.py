@@ -21,11 +21,18 @@ class LiveServer:
     """``with LiveServer(root) as server``: ``server.client`` asks it."""
 
     def __init__(
-        self, root: Path, *, key: str = "", limits: RequestLimits | None = None, reranker=None, log=None
+        self,
+        root: Path,
+        *,
+        key: str = "",
+        limits: RequestLimits | None = None,
+        reranker=None,
+        log=None,
+        searcher=None,
     ) -> None:
         self.limits = limits or RequestLimits()
         rerank = Reranker("toy-reranker", reranker) if reranker else None
-        self.service = Service(Searcher(root, load=load), self.limits, rerank, log)
+        self.service = Service(searcher or Searcher(root, load=load), self.limits, rerank, log)
         app = create_app(self.service, key=BearerKey(key), names=HostNames())
         self._socket = listen("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -12,23 +13,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
+import psutil
 import pytest
 
 USER, PASSWORD = "reader", "hunter2"
 
 
-class Postgres(NamedTuple):
-    """A running server.
+class Postgres:
+    """A server.
 
     Args:
-        port: On 127.0.0.1.
-        binaries: Folder of createdb and psql.
+        binaries: Folder of postgres, createdb and psql.
+        folder: Its own, with its data.
+        user: Options of ``subprocess`` that say who runs it.
     """
 
-    port: int
-    binaries: Path
+    def __init__(self, binaries: Path, folder: Path, user: dict[str, str]) -> None:
+        self.binaries, self.folder, self._user = binaries, folder, user
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+
+    def start(self) -> None:
+        """Start, or start again, and wait until it answers."""
+        place = ["-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1"]
+        self._server = subprocess.Popen(
+            [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *place, "-c", "fsync=off"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder, **self._user,
+            start_new_session=True,
+        )  # fmt: skip
+        _wait(self)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to each of the server's processes: it is killed, frozen, or goes on."""
+        children = psutil.Process(self._server.pid).children(recursive=True)
+        for process in (psutil.Process(self._server.pid), *children):
+            process.send_signal(number)
+        if number == signal.SIGKILL:
+            self._server.wait(30)
+
+    def stop(self) -> None:
+        """Stop it, whoever is connected."""
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(30)
 
     def url(self, database: str = "postgres", driver: str = "postgresql+psycopg2") -> str:
         """SQLAlchemy URL of a database."""
@@ -67,21 +95,12 @@ def postgresql(*, vectors: bool = False) -> Iterator[Postgres]:
     subprocess.run(
         [initdb, "-D", str(folder / "data"), *given], check=True, capture_output=True, cwd=folder, **user
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    server = subprocess.Popen(
-        [str(binaries / "postgres"), "-D", str(folder / "data"), *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **user,
-    )  # fmt: skip
+    server = Postgres(binaries, folder, user)
     try:
-        running = Postgres(port, binaries)
-        _wait(running)
-        yield running
+        server.start()
+        yield server
     finally:
-        server.terminate()
-        server.wait(30)
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from embedlib.config.root import Config
     from embedlib.models.encoder import Encoder
 
+AskStore = Annotated[
+    bool, typer.Option("--store", help="Ask the vector store that was published into for the vectors.")
+]
 #: Formats of ``export`` that are the model and not its vectors.
 MODEL_FORMATS = ("model", "onnx", "openvino")
 
@@ -41,9 +44,7 @@ def search(
     ] = "auto",
     rerank: Annotated[str | None, typer.Option(help="Cross-encoder that re-ranks the hits.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Metadata filter, field=value.")] = None,
-    store: Annotated[
-        bool, typer.Option("--store", help="Ask the vector store that was published into for the vectors.")
-    ] = False,
+    store: AskStore = False,
     as_json: AsJson = False,
 ) -> None:
     """Search the live release.
@@ -224,6 +225,7 @@ def serve(
     workspace: ConfiguredWorkspace = None,
     host: Annotated[str | None, typer.Option(help="Address; any but loopback needs a key.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes any that is free.")] = None,
+    store: AskStore = False,
     overrides: Overrides = None,
 ) -> None:
     """Answer over HTTP from the live release: search, embeddings, reranking, metrics, a page to try it on.
@@ -238,7 +240,7 @@ def serve(
     given = [f"serve.{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
     options = settings(config, None, workspace, [*given, *(overrides or [])], of_live=True, documents=False)
     existing(options.workspace)
-    serve_live(options)
+    serve_live(options, store=store)
 
 
 def _live_config(root: Path) -> Config:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,14 +21,33 @@ if TYPE_CHECKING:
     from embedlib.config.root import Config
 
 
-def serve_live(config: Config) -> None:
-    """Serve the live release of a workspace until SIGTERM or SIGINT.
+def serve_live(config: Config, *, store: bool = False) -> None:
+    """Serve the live release of a workspace, or what its vector store holds, until SIGTERM or SIGINT.
 
     Raises:
         UserError: The address needs a key.
         ReleaseError: Nothing is published.
-        ServiceError: The port is taken.
+        ServiceError: The port is taken, or the store cannot be reached.
     """
+    with searcher_of(config, store) as searcher:
+        _serve(config, searcher)
+
+
+@contextmanager
+def searcher_of(config: Config, store: bool) -> Iterator[Searcher]:
+    """What answers."""
+    if not store:
+        yield Searcher(config.workspace)
+        return
+    from embedlib.stages.push import open_target, require_target
+    from embedlib.stores.searcher import StoreSearcher
+
+    # a search, a new connection and the search again end before the client is told that it takes too long
+    with open_target(require_target(config.publish), config.serve.timeout_s / 3) as opened:
+        yield StoreSearcher(config.workspace, opened)
+
+
+def _serve(config: Config, searcher: Searcher) -> None:
     options = config.serve
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key = read_key(options.host, options.key_env)
@@ -45,7 +66,6 @@ def serve_live(config: Config) -> None:
         threads=options.threads,
     )
     opened = listen(options.host, options.port)
-    searcher = Searcher(config.workspace)
     log = QueryLog(
         searcher.root,
         share=options.log_share,

@@ -17,7 +17,7 @@ from embedlib.index.catalog import Release, current_number
 from embedlib.index.dense import truncate
 from embedlib.index.filters import Filters
 from embedlib.index.release_lock import ReleaseLock, lock_current
-from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot
+from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot, Source
 from embedlib.models.encoder import Encoder, check_texts
 from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, SearchPlan
@@ -76,6 +76,9 @@ class Searcher:
         CorruptArtifact: A file of the release is damaged.
     """
 
+    #: Why searches are not answered now; None if they are.
+    problem: EmbedlibError | None = None
+
     def __init__(
         self,
         root: Path | str,
@@ -91,7 +94,7 @@ class Searcher:
         self._scorers: dict[str, PairScorer] = {}
         self._rerank_guard, self._loading = threading.Lock(), threading.Lock()
         self._opening = threading.Lock()
-        self._refused: int | None = None
+        self._refused: Source | None = None
         self._pinned = False
         self._snapshot = self._open()
 
@@ -231,27 +234,39 @@ class Searcher:
             EmbedlibError: It cannot be opened; the old one stays.
         """
         with self._opening:
-            if not self._pinned and current_number(self.root) != self._snapshot.number:
+            if not self._pinned and self._live_source() != self._snapshot.source:
                 self._snapshot = self._open()
             self._refused = None
         return self.release
+
+    def look(self) -> None:
+        """Notice a new release now, without a search."""
+        self._current()
 
     def _current(self) -> Snapshot:
         snapshot = self._snapshot
         if self._pinned:
             return snapshot
         try:
-            number = current_number(self.root)
-        except ReleaseError as error:
-            logger.warning("release %d goes on: %s", snapshot.number, error)
+            source = self._live_source()
+        except EmbedlibError as error:
+            self._goes_on(error)
             return snapshot
-        if number not in (snapshot.number, self._refused) and self._opening.acquire(blocking=False):
+        if source not in (snapshot.source, self._refused) and self._opening.acquire(blocking=False):
             threading.Thread(
-                target=self._follow, args=(number,), name="embedlib-release", daemon=True
+                target=self._follow, args=(source,), name="embedlib-release", daemon=True
             ).start()
         return snapshot
 
-    def _follow(self, number: int | None) -> None:
+    def _live_source(self) -> Source | None:
+        """What is live now, as ``Snapshot.source`` of the release that should answer."""
+        return current_number(self.root)
+
+    def _goes_on(self, error: EmbedlibError) -> None:
+        """Nobody can say what is live: what answered before goes on."""
+        logger.warning("release %d goes on: %s", self._snapshot.number, error)
+
+    def _follow(self, source: Source | None) -> None:
         """Open the new release; runs in a thread that owns ``_opening``."""
         try:
             opened = self._open()
@@ -259,10 +274,8 @@ class Searcher:
             self._snapshot = opened
             self._refused = None
         except EmbedlibError as error:
-            self._refused = number
-            logger.error(
-                "release %s cannot be opened, release %d goes on: %s", number, self.release.number, error
-            )
+            self._refused = source
+            logger.error("what is live cannot be opened, release %d goes on: %s", self.release.number, error)
         finally:
             self._opening.release()
 

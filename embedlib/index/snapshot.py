@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from embedlib.store import ArtifactRef
 #: Hits of query vectors [q, d], k a query.
 DenseSearch = Callable[[Floats, int], Hits]
 
+#: What a snapshot was opened from: a release by number, or a store's collection and what is kept with it.
+Source = Hashable
+
 #: A filter that leaves at most this many documents is answered exactly, over their vectors alone.
 EXACT_FILTER = 20_000
 
@@ -58,6 +61,7 @@ class Snapshot:
     ) -> None:
         self._hold = hold
         self.number = hold.number
+        self.source: Source = hold.number
         self.release = read_release(root, hold.number)
         require_served(root, self.release)
         model, index, vectors = (self.release.ref(root, name) for name in ("model", "index", "vectors"))

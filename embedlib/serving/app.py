@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from embedlib.serving.access import BearerKey, HostNames
 from embedlib.serving.guard import Guard
 from embedlib.serving.openai import model_routes
 from embedlib.serving.page import page_routes
-from embedlib.serving.refusals import answer_errors
+from embedlib.serving.refusals import STORE_AWAY, answer_errors
 from embedlib.serving.search import search_routes
 from embedlib.serving.service import Service
 
@@ -31,7 +32,9 @@ def create_app(service: Service, *, key: BearerKey, names: HostNames) -> Guard:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(service.watch())
         yield
+        watch.cancel()
         service.close()
 
     # the documentation pages of FastAPI load scripts from elsewhere: /openapi.json alone is served
@@ -53,9 +56,11 @@ def create_app(service: Service, *, key: BearerKey, names: HostNames) -> Guard:
         """The process answers."""
         return {"status": "ok"}
 
-    @app.get("/readyz", responses={503: {"description": "The queue is full"}})
+    @app.get("/readyz", responses={503: {"description": "The queue is full, or the vector store is away"}})
     async def readyz() -> JSONResponse:
-        """A release is open and there is room in the queue."""
+        """A release is open, there is room in the queue, and the vector store, if one is asked, answers."""
+        if service.searcher.problem is not None:
+            return JSONResponse({"status": STORE_AWAY}, 503)
         ready = {"status": "ready", "release": service.searcher.release.number}
         return JSONResponse(ready) if service.has_room else JSONResponse({"status": "busy"}, 503)
 

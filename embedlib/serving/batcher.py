@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from embedlib.errors import EmbedlibError
+from embedlib.errors import EmbedlibError, ServiceError
 from embedlib.serving.refusals import Refused
 
 logger = logging.getLogger(__name__)
@@ -130,8 +130,8 @@ class Batcher(Generic[Key, Item, Answer]):
         try:
             return list(self._serve(key, items))
         except EmbedlibError as error:
-            if len(items) == 1:
-                return [error]
+            if len(items) == 1 or isinstance(error, ServiceError):
+                return [error] * len(items)
             return [self._answers(key, [item])[0] for item in items]  # whose mistake it is shows alone
 
     def _finish(

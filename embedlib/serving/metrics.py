@@ -25,6 +25,7 @@ class Metrics:
         )
         self.waiting = Gauge("embedlib_waiting_queries", "Queries that wait to be served", registry=in_)
         self.release = Gauge("embedlib_release", "Number of the release that answers", registry=in_)
+        self.answers = Gauge("embedlib_answers", "1, or 0 while the vector store is away", registry=in_)
         self.marks = Counter("embedlib_marks", "Results marked by people", ["relevance"], registry=in_)
         self.unlogged = Counter("embedlib_unlogged_queries", "Drawn but not logged", registry=in_)
 

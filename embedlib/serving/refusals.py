@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from embedlib.errors import EmbedlibError, ReleaseError, UserError
+from embedlib.errors import EmbedlibError, ReleaseError, ServiceError, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ KINDS = {
 }
 
 NO_RERANKER = "there is no reranker: start the server with serve.rerank, or publish one (`embedlib rerank`)"
+STORE_AWAY = "the vector store does not answer; try again, the server's log says why"
 
 
 class Refused(Exception):
@@ -80,6 +81,8 @@ def answer_errors(app: FastAPI) -> None:
         if isinstance(error, UserError):
             return error_response(400, _for_clients(error))
         logger.error("%s %s: %s", request.method, request.url.path, error)
+        if isinstance(error, ServiceError):
+            return error_response(503, STORE_AWAY, {"Retry-After": "1"})
         if isinstance(error, ReleaseError):
             return error_response(503, "the release cannot be read; the server's log says why")
         return error_response(500, "the server failed; its log says why")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,11 @@ from embedlib.serving.batcher import Batcher
 from embedlib.serving.feedback import Marks, QueryLog
 from embedlib.serving.limits import RequestLimits
 from embedlib.serving.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for what is live.
+WATCH_S = 1.0
 
 
 class SearchKind(NamedTuple):
@@ -81,6 +88,7 @@ class Service:
             self._rerankings,
         )
         self.metrics.waiting.set_function(lambda: sum(queue.waiting for queue in self._queues))
+        self.metrics.answers.set_function(lambda: searcher.problem is None)
         self.metrics.release.set_function(lambda: searcher.release.number)
 
     @property
@@ -102,6 +110,15 @@ class Service:
         """Hits of each query, all from one release."""
         queue = self._searches if kind.release is None else self._comparisons
         return await queue.ask(kind, queries, len(queries), self.limits.answer_s)
+
+    async def watch(self) -> None:
+        """Notice every second what is live, and whether a vector store answers, also when nobody asks."""
+        while True:
+            try:
+                await asyncio.to_thread(self.searcher.look)
+            except Exception:  # whatever it is, the next look may succeed, and nobody else would look
+                logger.exception("the live release cannot be looked for")
+            await asyncio.sleep(WATCH_S)
 
     def note_served(self, queries: list[str], answer: Answer) -> None:
         """Count what was found for each query, and log those that are drawn."""

@@ -31,15 +31,15 @@ def require_target(config: Publish) -> Target:
 
 
 @contextmanager
-def open_target(target: Target) -> Iterator[VectorStore]:
-    """The target, open.
+def open_target(target: Target, wait_s: float | None = None) -> Iterator[VectorStore]:
+    """The target, open; with a longest wait for each answer where somebody waits for it.
 
     Raises:
         ConfigError: Its address is in no environment variable.
         ServiceError: The store cannot be reached.
     """
     key = None if target.key_env is None else os.environ.get(target.key_env)
-    store = connect(target.type, address_of(target), target.collection, key)
+    store = connect(target.type, address_of(target), target.collection, key, wait_s)
     try:
         yield store
     finally:

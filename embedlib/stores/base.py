@@ -7,7 +7,7 @@ A target is one name in a store, such as ``docs``. Behind it stand one or two co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, NamedTuple, Protocol
 
@@ -156,6 +156,14 @@ def read_collection_info(name: str, text: str) -> CollectionInfo:
         ) from error
 
 
+def collection_infos(
+    target: str, names: Iterable[str], kept: Callable[[str], str]
+) -> dict[str, CollectionInfo]:
+    """What is kept with those collections that are the target's, as ``kept`` gives it."""
+    mine = (name for name in names if number_of(target, name) is not None)
+    return {name: read_collection_info(name, kept(name)) for name in mine}
+
+
 def beam(k: int) -> int:
     """Candidates that a graph index follows for k hits; 1,000 is the most that pgvector takes."""
     return min(max(200, 2 * k), 1000)
@@ -187,12 +195,4 @@ def taken(target: str, address: str, what: str) -> UserError:
         where=redact(address),
         expected="a name that is free",
         remedy="set publish.target.collection to another name, or remove it",
-    )
-
-
-def missing_extra(extra: str, error: ImportError) -> UserError:
-    """The store's client is not installed."""
-    return UserError(
-        f"the client of this store is not installed: {error.name}",
-        remedy=f"pip install 'embedlib[{extra}]'",
     )

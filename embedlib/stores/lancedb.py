@@ -18,7 +18,6 @@ from embedlib.stores.base import (
     Found,
     beam,
     client_errors,
-    missing_extra,
     number_of,
     read_collection_info,
     row_schema,
@@ -40,17 +39,15 @@ class LanceStore:
         target: Name of the target.
 
     Raises:
-        UserError: The client is not installed, or the name is taken.
+        UserError: The name is taken.
     """
 
     copies = True
 
     def __init__(self, address: str, target: str) -> None:
         os.environ.setdefault("LANCE_LOG", "error")  # it warns of each table that it makes
-        try:
-            import lancedb
-        except ImportError as error:
-            raise missing_extra("lancedb", error) from error
+        import lancedb
+
         self.address, self.target = address, target
         self.errors: tuple[type[Exception], ...] = (RuntimeError, OSError)
         with client_errors(address, self.errors):
@@ -75,7 +72,7 @@ class LanceStore:
         if copy_of is None:
             self._db.create_table(name, schema=schema, mode="overwrite")
         else:
-            source = self._db.open_table(copy_of).search().select(schema.names).to_batches(PAGE)
+            source = self._table(copy_of).search().select(schema.names).to_batches(PAGE)
             self._db.create_table(name, data=source.cast(schema), mode="overwrite")
         self.describe(name, info)
 
@@ -90,23 +87,23 @@ class LanceStore:
 
     def held(self, name: str) -> Iterator[tuple[list[str], list[str]]]:
         """Two columns of the table, in batches."""
-        for batch in self._db.open_table(name).search().select(["key", "row_hash"]).to_batches(PAGE):
+        for batch in self._table(name).search().select(["key", "row_hash"]).to_batches(PAGE):
             yield batch.column("key").to_pylist(), batch.column("row_hash").to_pylist()
 
     def upsert(self, name: str, rows: pa.Table) -> None:
         """One commit."""
-        merge = self._db.open_table(name).merge_insert("key")
+        merge = self._table(name).merge_insert("key")
         merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def delete(self, name: str, keys: list[str]) -> None:
         """One commit; keys are hexadecimal."""
-        self._db.open_table(name).delete("key IN ({})".format(", ".join(f"'{key}'" for key in keys)))
+        self._table(name).delete("key IN ({})".format(", ".join(f"'{key}'" for key in keys)))
 
     def finish(self, name: str, info: CollectionInfo) -> None:
         """Index what is not indexed yet, and put small files together."""
         from lancedb.index import IvfHnswFlat
 
-        table = self._db.open_table(name)
+        table = self._table(name)
         if info.index == "hnsw" and not table.list_indices():
             partitions = max(1, info.count // 1_000_000)
             config = IvfHnswFlat(distance_type="dot", num_partitions=partitions, ef_construction=300)
@@ -115,7 +112,7 @@ class LanceStore:
 
     def search(self, name: str, queries: Floats, k: int, *, exact: bool) -> list[list[Found]]:
         """One scan or index search a query; LanceDB's dot distance is 1 - inner product."""
-        table = self._db.open_table(name)
+        table = self._table(name)
         return [self._one(table, query, k, exact) for query in queries]
 
     def _one(self, table: Table, query: Floats, k: int, exact: bool) -> list[Found]:
@@ -136,6 +133,12 @@ class LanceStore:
     def close(self) -> None:
         """Nothing is held open."""
 
+    def _table(self, name: str) -> Table:
+        try:
+            return self._db.open_table(name)
+        except ValueError as error:  # its word for a table that is not there
+            raise FileNotFoundError(str(error)) from error
+
     def _names(self) -> list[str]:
         names: list[str] = []
         token = None
@@ -155,7 +158,7 @@ class LanceStore:
     def _pointer_table(self, create: bool = False) -> Table:
         if create and self.target not in self._names():
             return self._db.create_table(self.target, schema=POINTER)
-        table = self._db.open_table(self.target)
+        table = self._table(self.target)
         if table.schema.names != POINTER.names:
             raise taken(self.target, self.address, "a table")
         return table

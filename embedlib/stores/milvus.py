@@ -18,15 +18,14 @@ from embedlib.stores.base import (
     Found,
     beam,
     client_errors,
-    missing_extra,
+    collection_infos,
     number_of,
-    read_collection_info,
     taken,
 )
 
 PAGE = 4096
-#: Longest wait for an answer.
-TIMEOUT_S = 60.0
+#: Longest wait for an answer while loading.
+WAIT_S = 60.0
 #: Most bytes that Milvus holds of one text.
 MOST_BYTES = 65_535
 
@@ -38,40 +37,48 @@ class MilvusStore:
         address: URL of a server, or file.
         target: Name of the target.
         key: Token of the server.
+        wait_s: Longest wait for an answer.
 
     Raises:
-        UserError: The client is not installed, or the name is taken.
+        UserError: The name is taken.
     """
 
     copies = False
 
-    def __init__(self, address: str, target: str, key: str | None = None) -> None:
-        try:
-            from pymilvus import MilvusClient
-            from pymilvus.exceptions import MilvusException
-        except ImportError as error:
-            raise missing_extra("milvus", error) from error
+    def __init__(
+        self, address: str, target: str, key: str | None = None, wait_s: float | None = None
+    ) -> None:
+        from pymilvus import MilvusClient
+        from pymilvus.exceptions import MilvusException
+
         self.address, self.target = address, target
         self.errors: tuple[type[Exception], ...] = (MilvusException, OSError)
         self._loaded: set[str] = set()
+        self._wait_s = wait_s or WAIT_S
         with client_errors(address, self.errors):
-            self._client = MilvusClient(address, token=key or "", timeout=TIMEOUT_S)
+            self._client = MilvusClient(address, token=key or "", timeout=self._wait_s)
 
     def collections(self) -> dict[str, CollectionInfo]:
         """What is in the properties of the target's collections."""
-        return {
-            name: read_collection_info(name, self._client.describe_collection(name)["properties"]["embedlib"])
-            for name in self._client.list_collections()
-            if number_of(self.target, name) is not None
-        }
+        return collection_infos(self.target, self._names(), self._kept)
+
+    def _names(self) -> list[str]:
+        return list(self._client.list_collections(timeout=self._wait_s))
+
+    def _kept(self, name: str) -> str:
+        found = self._client.describe_collection(name, timeout=self._wait_s)
+        return str(found["properties"]["embedlib"])
 
     def live(self) -> str | None:
         """The collection that has the target's name as an alias."""
-        names = self._client.list_collections()
+        names = self._names()
         if self.target in names:
             raise taken(self.target, self.address, "a collection")
         mine = [name for name in names if number_of(self.target, name) is not None]
-        return next((n for n in mine if self.target in self._client.list_aliases(n)["aliases"]), None)
+        return next((name for name in mine if self.target in self._aliases(name)), None)
+
+    def _aliases(self, name: str) -> list[str]:
+        return list(self._client.list_aliases(name, timeout=self._wait_s)["aliases"])
 
     def create(self, name: str, info: CollectionInfo, copy_of: str | None = None) -> None:
         """A collection with its index, loaded; inner products."""
@@ -128,10 +135,16 @@ class MilvusStore:
     def search(self, name: str, queries: Floats, k: int, *, exact: bool) -> list[list[Found]]:
         """One request for all queries."""
         self._load(name)
-        params = {} if exact else {"ef": beam(k)}
+        self._loaded.discard(name)  # until it answers: a server that was restarted has forgotten it
         answers = self._client.search(
-            name, queries.tolist(), limit=k, search_params={"params": params}, output_fields=["doc_id"]
+            name,
+            queries.tolist(),
+            limit=k,
+            search_params={"params": {} if exact else {"ef": beam(k)}},
+            output_fields=["doc_id"],
+            timeout=self._wait_s,
         )
+        self._loaded.add(name)
         return [[Found(hit["entity"]["doc_id"], hit["distance"]) for hit in answer] for answer in answers]
 
     def cut_over(self, name: str) -> None:
@@ -147,7 +160,7 @@ class MilvusStore:
     def _load(self, name: str) -> None:
         """Have it in memory; Milvus Lite has forgotten it after a kill."""
         if name not in self._loaded:
-            self._client.load_collection(name)
+            self._client.load_collection(name, timeout=self._wait_s)
             self._loaded.add(name)
 
     def close(self) -> None:

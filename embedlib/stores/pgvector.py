@@ -6,8 +6,14 @@ path, and the extension ``vector`` (created here where the user may); who search
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +26,6 @@ from embedlib.stores.base import (
     Found,
     beam,
     client_errors,
-    missing_extra,
     read_collection_info,
     taken,
 )
@@ -37,25 +42,28 @@ class PgVectorStore:
     Args:
         address: URL of the database; SQLAlchemy's ``postgresql+driver://`` is understood, too.
         target: Name of the target.
+        wait_s: Longest wait for an answer.
 
     Raises:
-        UserError: The client is not installed, or the name is taken.
+        UserError: The name is taken.
     """
 
     copies = True
 
-    def __init__(self, address: str, target: str) -> None:
-        try:
-            import psycopg2
-            import psycopg2.sql
-        except ImportError as error:
-            raise missing_extra("postgres", error) from error
+    def __init__(self, address: str, target: str, wait_s: float | None = None) -> None:
+        import psycopg2
+        import psycopg2.sql
+
         self.address, self.target = address, target
         self.errors: tuple[type[Exception], ...] = (psycopg2.Error,)
         self._sql = psycopg2.sql
         self._infos = f"{target}_collections"
+        self._wait_s = wait_s
+        url = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", address)
+        limit = {} if wait_s is None else {"connect_timeout": math.ceil(wait_s)}
+        self._connect = partial(psycopg2.connect, url, **limit)
         with client_errors(address, self.errors):
-            self._connection = psycopg2.connect(re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", address))
+            self._connection = self._connect()
 
     def collections(self) -> dict[str, CollectionInfo]:
         """The rows of the table of collections."""
@@ -73,7 +81,7 @@ class PgVectorStore:
         """A table, and its row, in one transaction."""
         _require_indexable(info)
         texts = ", ".join(f"{column} text NOT NULL" for column in TEXTS)
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             self._run(cursor, "CREATE EXTENSION IF NOT EXISTS vector")
             self._run(
                 cursor,
@@ -93,12 +101,12 @@ class PgVectorStore:
 
     def describe(self, name: str, info: CollectionInfo) -> None:
         """Replace the row's ``info``."""
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             self._write_info(cursor, name, info)
 
     def held(self, name: str) -> Iterator[tuple[list[str], list[str]]]:
         """Two columns, by a cursor on the server."""
-        with self._connection, self._connection.cursor("held") as cursor:
+        with self._transaction("held") as cursor:
             cursor.itersize = PAGE
             self._run(cursor, "SELECT key::text, row_hash::text FROM {name}", name=name)
             while page := cursor.fetchmany(PAGE):
@@ -114,7 +122,7 @@ class PgVectorStore:
             f"ON CONFLICT (key) DO UPDATE SET {changes}"
         )
         values = [[str(row[column]) for column in COLUMNS] for row in rows.to_pylist()]
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             execute_values(cursor, self._text(text, name=name), values, page_size=len(values))
 
     def delete(self, name: str, keys: list[str]) -> None:
@@ -134,7 +142,7 @@ class PgVectorStore:
     def search(self, name: str, queries: Floats, k: int, *, exact: bool) -> list[list[Found]]:
         """One statement a query; pgvector's ``<#>`` is the negative inner product."""
         found = []
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             if exact:
                 cursor.execute("SET LOCAL enable_indexscan = off")
             else:
@@ -157,7 +165,7 @@ class PgVectorStore:
         """
         columns = ", ".join(("key", *TEXTS, "vector::vector AS vector"))
         info = self.collections()[name]
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             self._run(
                 cursor,
                 f"CREATE OR REPLACE VIEW {{target}} AS SELECT {columns}, "  # noqa: S608 - constants
@@ -171,13 +179,22 @@ class PgVectorStore:
 
     def drop(self, name: str) -> None:
         """The table and its row, in one transaction."""
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             self._run(cursor, "DROP TABLE IF EXISTS {name}", name=name)
             self._run(cursor, "DELETE FROM {infos} WHERE collection = %s", [name])
 
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+    @contextmanager
+    def _transaction(self, name: str | None = None) -> Iterator[Any]:
+        """A cursor in a transaction of its own, on a new connection where the last one was lost."""
+        if self._connection.closed:
+            self._connection = self._connect()
+        connection = self._connection
+        with _cut_after(connection, self._wait_s), connection, connection.cursor(name) as cursor:
+            yield cursor
 
     def _is_there(self, relation: str) -> bool:
         return bool(self._do("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", [relation]))
@@ -192,7 +209,7 @@ class PgVectorStore:
 
     def _do(self, text: str, values: list[Any] | None = None, **names: Any) -> list[tuple[Any, ...]]:
         """One statement in a transaction of its own; its rows."""
-        with self._connection, self._connection.cursor() as cursor:
+        with self._transaction() as cursor:
             self._run(cursor, text, values, **names)
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
             return rows
@@ -204,6 +221,22 @@ class PgVectorStore:
         """SQL with names quoted as PostgreSQL wants them."""
         quoted = {k: self._sql.Identifier(v) if isinstance(v, str) else v for k, v in names.items()}
         return self._sql.SQL(text).format(infos=self._sql.Identifier(self._infos), **quoted)
+
+
+@contextmanager
+def _cut_after(connection: Any, wait_s: float | None) -> Iterator[None]:
+    """Shut the connection's socket when the time is over: libpq waits for ever for a frozen server."""
+    if wait_s is None:
+        yield
+        return
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        timer = threading.Timer(wait_s, line.shutdown, [socket.SHUT_RDWR])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 def _require_indexable(info: CollectionInfo) -> None:

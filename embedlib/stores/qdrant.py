@@ -5,6 +5,7 @@ The address is a server's URL, or a folder for the client's own local mode.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from uuid import UUID
@@ -17,13 +18,13 @@ from embedlib.stores.base import (
     Found,
     beam,
     client_errors,
-    missing_extra,
-    number_of,
-    read_collection_info,
+    collection_infos,
     taken,
 )
 
 PAGE = 4096
+#: Longest wait for an answer while loading.
+WAIT_S = 60.0
 #: Seconds between two looks at whether the index is built.
 LOOK_S = 1.0
 
@@ -35,34 +36,34 @@ class QdrantStore:
         address: URL of a server, or folder.
         target: Name of the target.
         key: API key of the server.
+        wait_s: Longest wait for an answer.
 
     Raises:
-        UserError: The client is not installed, or the name is taken.
+        UserError: The name is taken.
     """
 
     copies = False
 
-    def __init__(self, address: str, target: str, key: str | None = None) -> None:
-        try:
-            from qdrant_client import QdrantClient
-            from qdrant_client.http.exceptions import ApiException
-        except ImportError as error:
-            raise missing_extra("qdrant", error) from error
+    def __init__(
+        self, address: str, target: str, key: str | None = None, wait_s: float | None = None
+    ) -> None:
+        from qdrant_client import QdrantClient
+        from qdrant_client.http.exceptions import ApiException
+
         self.address, self.target = address, target
         self.errors: tuple[type[Exception], ...] = (ApiException, RuntimeError, OSError)
         self._local = "://" not in address
+        limit = math.ceil(wait_s or WAIT_S)
         place = {"url": address, "api_key": key} if not self._local else {"path": address}
         with client_errors(address, self.errors):
-            self._client = QdrantClient(**place, timeout=60, check_compatibility=False)
+            self._client = QdrantClient(**place, timeout=limit, check_compatibility=False)
 
     def collections(self) -> dict[str, CollectionInfo]:
         """What is in the metadata of the target's collections."""
         names = [c.name for c in self._client.get_collections().collections]
-        return {
-            name: read_collection_info(name, self._client.get_collection(name).config.metadata["embedlib"])
-            for name in names
-            if number_of(self.target, name) is not None
-        }
+        return collection_infos(
+            self.target, names, lambda name: self._client.get_collection(name).config.metadata["embedlib"]
+        )
 
     def live(self) -> str | None:
         """Where the alias leads."""

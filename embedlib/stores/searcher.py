@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from embedlib.contracts import Floats, Vectors
-from embedlib.errors import MismatchError, ReleaseError
-from embedlib.index.catalog import read_release
+from embedlib.errors import EmbedlibError, MismatchError, ReleaseError, ServiceError
+from embedlib.index.answer import Answer
+from embedlib.index.catalog import Release, read_release
 from embedlib.index.dense import VectorRows, truncate
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.search import Searcher
@@ -19,8 +24,13 @@ from embedlib.retrieval.hits import Hits, sort_hits
 from embedlib.stores.base import CollectionInfo, Found, VectorStore, store_errors
 from embedlib.stores.verify import found_rows
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 #: Further hits asked of the store, so that of equal scores at the end the first rows are kept.
 SPARE = 10
+#: Seconds for which what a store said of its live collection is believed.
+LOOK_S = 1.0
 
 
 def live_collection(store: VectorStore) -> tuple[str, CollectionInfo]:
@@ -68,11 +78,17 @@ def search_store(store: VectorStore, queries: Floats, k: int, *, model_digest: s
         return store.search(name, queries, k, exact=info.index == "exact")
 
 
+class _Refilled(ServiceError):
+    """A collection is not any more what was opened."""
+
+
 class StoreSearcher(Searcher):
     """A ``Searcher`` whose dense ranking comes from a store, with the plan that is kept there.
 
-    It answers with the release that the store's live collection holds, and follows its cut-overs; the
-    release must be in the workspace. BM25, fusion, filters of few documents and texts are the release's.
+    It answers with the release that the store's live collection holds, and follows its cut-overs as a
+    ``Searcher`` follows releases; the release must be in the workspace. BM25, fusion, filters of few
+    documents and texts are the release's. After each search the store is asked whether the collection
+    holds what it held when it was opened: an answer is of one release, or there is none.
 
     Args:
         root: The workspace.
@@ -82,28 +98,74 @@ class StoreSearcher(Searcher):
     Raises:
         MismatchError: The store's collection is not of the release that it names in this workspace.
         ReleaseError: Nothing was published into the store, or the release is not in the workspace.
+        ServiceError: The store cannot be reached.
     """
 
     def __init__(self, root: Path | str, store: VectorStore, **options: Any) -> None:
         self._store = store
         self._asking = threading.Lock()
-        self._live = live_collection(store)
+        self._live: tuple[str, CollectionInfo]
+        self._asked = -LOOK_S
         super().__init__(root, **options)
 
-    def _current(self) -> Snapshot:
-        with self._asking:
-            live = live_collection(self._store)
-            if live != self._live:
-                before, self._live = self._live, live
-                try:
-                    self._snapshot = self._open()
-                except BaseException:
-                    self._live = before
-                    raise
-            return self._snapshot
+    def answer(self, *request: Any, **options: Any) -> Answer:
+        """As ``Searcher.answer``.
+
+        Raises:
+            ServiceError: The store cannot be reached.
+        """
+        try:
+            return super().answer(*request, **options)
+        except _Refilled:
+            self.refresh()
+            return super().answer(*request, **options)
+
+    def refresh(self) -> Release:
+        """As ``Searcher.refresh``: open now what the store holds."""
+        self._asked = -LOOK_S
+        return super().refresh()
+
+    def look(self) -> None:
+        """Ask the store now whether it answers, and from which collection."""
+        self._asked = -LOOK_S
+        super().look()
+
+    def _live_source(self) -> tuple[str, CollectionInfo]:
+        if time.monotonic() >= self._asked + LOOK_S:
+            self._asked = time.monotonic()
+            self._live = self._ask(lambda: live_collection(self._store))
+        return self._live
+
+    def _goes_on(self, error: EmbedlibError) -> None:
+        """``_ask`` has told it."""
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        """What the store says."""
+        with self._asking, self._noted(), store_errors(self._store):
+            return question()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        before = self.problem
+        try:
+            yield
+            self.problem = None
+        except EmbedlibError as error:
+            self.problem = error
+            if before is None:
+                logger.error("the store does not answer: %s", error)
+            raise
+        if before is not None:
+            logger.info("the store answers again")
+
+    def _is_refilled(self, name: str, info: CollectionInfo) -> bool:
+        """Whether a collection is gone, or not what it was: each load gives it another serial."""
+        now = self._store.collections().get(name)
+        return now is None or not now.whole or now.serial != info.serial
 
     def _open(self) -> Snapshot:
-        name, info = self._live
+        self._asked = -LOOK_S
+        name, info = source = self._live_source()
         hold = ReleaseLock(self.root, info.release)
         release = read_release(self.root, info.release)
         theirs = {"model": info.model_digest, "corpus": info.corpus_digest}
@@ -118,7 +180,9 @@ class StoreSearcher(Searcher):
                     remedy="name the workspace that was pushed, or give `embedlib push-index` in this one",
                 )
         vectors = Vectors(release.ref(self.root, "vectors").path)
-        return self._opened(hold, self._dense_by(name, info, vectors))
+        snapshot = self._opened(hold, self._dense_by(name, info, vectors))
+        snapshot.source = source
+        return snapshot
 
     def _dense_by(self, name: str, info: CollectionInfo, vectors: Vectors) -> DenseSearch:
         stored, row_of = VectorRows(vectors), {doc_id: row for row, doc_id in enumerate(vectors.ids)}
@@ -129,8 +193,24 @@ class StoreSearcher(Searcher):
 
         def search(queries: Floats, k: int) -> Hits:
             depth = min(k + SPARE, info.count)
-            with self._asking, store_errors(self._store):
-                answers = self._store.search(name, scored(queries), depth, exact=info.index == "exact")
+
+            def found() -> list[list[Found]]:
+                return self._store.search(name, scored(queries), depth, exact=info.index == "exact")
+
+            def question() -> list[list[Found]] | None:
+                try:
+                    answers = found()
+                except self._store.errors:  # a server that was restarted, say: it is asked once more
+                    answers = [] if self._is_refilled(name, info) else found()
+                return None if self._is_refilled(name, info) else answers
+
+            answers = self._ask(question)
+            if answers is None:
+                raise _Refilled(
+                    f"the collection {name!r} was filled anew while it was searched",
+                    where=redact(self._store.address),
+                    remedy="ask again",
+                )
             rows = found_rows(answers, row_of, depth)
             scores = dense_scores(scored(queries), rows, lambda wanted: scored(stored.take(wanted)))
             return sort_hits(rows, scores, k)

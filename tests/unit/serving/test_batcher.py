@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from embedlib.errors import DataError
+from embedlib.errors import DataError, ServiceError
 from embedlib.serving.batcher import Batcher
 from embedlib.serving.refusals import Refused
 
@@ -65,6 +65,21 @@ def test_one_bad_request_does_not_spoil_the_others():
     first, bad, last = run(work())
     assert (first, last) == (2, 6)
     assert isinstance(bad, DataError)
+
+
+def test_a_service_that_is_away_is_not_asked_once_more_for_each_request():
+    calls = []
+
+    def serve(key, items):
+        calls.append(items)
+        raise ServiceError("away")
+
+    async def work():
+        batcher = Batcher(serve, waiting=100, window_s=0.02)
+        return await asyncio.gather(*(batcher.ask("x", i, 1, 5) for i in range(3)), return_exceptions=True)
+
+    assert [type(answer) for answer in run(work())] == [ServiceError] * 3
+    assert calls == [[0, 1, 2]]
 
 
 def test_too_many_are_refused_with_a_time_to_come_back_and_those_after_are_served():

@@ -89,5 +89,7 @@ def test_the_searcher_follows_the_store_and_not_the_workspace(workspace, target)
     workspace.publish(workspace.parts(texts, shift=1))
     assert searcher.search("word")[0].release == 1
     push(workspace, target, shift=1)
+    assert searcher.pinned(1).search("word")[0].release == 1
+    searcher.refresh()
     hits = searcher.search(texts["doc0004"], k=1, mode="dense")
     assert (hits[0].doc_id, hits[0].release) == ("doc0004", 2)

@@ -97,7 +97,7 @@ def test_a_store_that_is_not_there_is_a_service_error_without_its_secret(
 ):
     pytest.importorskip(CLIENTS[kind])
     monkeypatch.setenv("EMBEDLIB_STORE_ADDRESS", address)
-    monkeypatch.setattr("embedlib.stores.milvus.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("embedlib.stores.milvus.WAIT_S", 1.0)
     with pytest.raises(ServiceError, match="cannot be reached, or refuses") as caught:
         push_index(released, target(type=kind))
     assert SECRET not in str(caught.value)
