@@ -1,13 +1,15 @@
-"""Do queries derived from documents judge as people do? Untrained systems on sets with human labels.
+"""Do queries derived from documents judge as people do? Systems on sets with human labels.
 
     python -m benchmarks.derived_verdicts [--sets cranfield cacm climatefever nfcorpus nl2bash]
+        [--tuned nl2bash=WORKSPACE/artifacts/model/ID …]
 
 Each set is judged twice: by its human test queries, and by the test queries that are derived when its
 labels are hidden. The first table shows nDCG@10 of the vectors alone, of BM25, and of both fused
 with several weights; the second, for pairs of systems, what either kind of query says (better, worse,
 or no difference shown: a paired bootstrap interval), and whether the two agree; the third the plan
 that either kind of development query would choose, and what that plan reaches on the human test
-queries. The exit code is 1 when the two contradict each other on a pair (better, and worse).
+queries. A model that was trained on a set is judged beside its base. The exit code is 1 when the two
+contradict each other on a pair (better, and worse).
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback, SearchPlan
 from embedlib.stages import base_model, encode, ingest, split
 from embedlib.stages.base import run_stage
-from embedlib.store import Store
+from embedlib.store import ArtifactRef, Store
 
 SETS = ("cranfield", "cacm", "climatefever", "nfcorpus", "nl2bash")
 MEASURE, DEPTH = "nDCG@10", 100
@@ -54,6 +56,8 @@ PAIRS = (
     ("+0.1", "+0.3"),
     ("+.3 fb", "+0.3"),
 )
+#: The same of a model that was trained on the set, where one is given.
+TUNED = {"tuned": "dense", "tuned +0.3": "+0.3"}
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -65,24 +69,31 @@ def main() -> int:
     )
     parser.add_argument("--sets", nargs="*", default=SETS)
     parser.add_argument("--workspace", type=Path, default=WORKSPACE)
+    parser.add_argument("--tuned", nargs="*", default=[], metavar="SET=MODEL")
     options = parser.parse_args()
+    tuned = {name: Path(model) for name, model in (given.split("=", 1) for given in options.tuned)}
+    columns = (*PLANS, *(TUNED if tuned else ()))
     print(machine())
-    print("| set | queries | n | " + " | ".join(PLANS) + " | best |")
-    print("|---|---|---|" + "---|" * (len(PLANS) + 1))
+    print("| set | queries | n | " + " | ".join(columns) + " |")
+    print("|---|---|---|" + "---|" * len(columns))
     found: dict[str, dict[str, Values]] = {}
     choices: list[str] = []
     for name in options.sets:
-        both = [Judged(Store(options.workspace), DATA / name, kind) for kind in ("human", "derived")]
-        found[name] = {one.kind: one.test_values(PLANS) for one in both}
+        store, model = Store(options.workspace), tuned.get(name)
+        both = [Judged(store, DATA / name, kind, model) for kind in ("human", "derived")]
+        found[name] = {one.kind: one.every_system() for one in both}
         for one in both:
             plan = one.chosen()
             reached = "" if plan is None else f"{both[0].test_values({'it': plan})['it'].mean():.4f}"
             choices.append(f"| {name} | {one.kind} | {plan or 'no dev queries'} | {reached} |")
         for kind, values in found[name].items():
-            means = {plan: float(v.mean()) for plan, v in values.items()}
-            n = len(values["dense"])
-            cells = " | ".join(f"{mean:.4f}" for mean in means.values())
-            print(f"| {name} | {kind} | {n} | {cells} | {max(means, key=means.__getitem__)} |", flush=True)
+            means = {system: float(v.mean()) for system, v in values.items()}
+            best = max(means, key=means.__getitem__)
+            cells = [
+                f"{'**' * (s == best)}{means[s]:.4f}{'**' * (s == best)}" if s in means else ""
+                for s in columns
+            ]
+            print(f"| {name} | {kind} | {len(values['dense'])} | {' | '.join(cells)} |", flush=True)
     print("\n| set | dev queries | chosen | on human test |\n|---|---|---|---|")
     print("\n".join(choices))
     return verdicts(found)
@@ -90,18 +101,22 @@ def main() -> int:
 
 def verdicts(found: dict[str, dict[str, Values]]) -> int:
     """The table of pairs; 1 when a pair is better by one kind of query and worse by the other."""
-    print("\n| set | " + " | ".join(f"{a} against {b}" for a, b in PAIRS) + " | agree |")
-    print("|---|" + "---|" * (len(PAIRS) + 1))
+    trained = any("tuned" in kinds["human"] for kinds in found.values())
+    pairs = (*PAIRS, *(TUNED.items() if trained else ()))
+    print("\n| set | " + " | ".join(f"{a} against {b}" for a, b in pairs) + " | agree |")
+    print("|---|" + "---|" * (len(pairs) + 1))
     contradictions = same = total = 0
     for name, kinds in found.items():
         cells, agreed = [], 0
-        for pair in PAIRS:
+        there = [pair for pair in pairs if pair[0] in kinds["human"]]
+        for pair in there:
             human, derived = (says(kinds[kind], *pair) for kind in ("human", "derived"))
             cells.append(human if human == derived else f"{human}, derived {derived}")
             agreed += human == derived
             contradictions += {human, derived} == {"better", "worse"}
-        same, total = same + agreed, total + len(PAIRS)
-        print(f"| {name} | " + " | ".join(cells) + f" | {agreed} of {len(PAIRS)} |")
+        same, total = same + agreed, total + len(there)
+        cells += [""] * (len(pairs) - len(there))
+        print(f"| {name} | " + " | ".join(cells) + f" | {agreed} of {len(there)} |")
     print(f"\n{same} of {total} verdicts agree, {contradictions} contradict")
     return int(contradictions > 0)
 
@@ -116,19 +131,37 @@ def says(values: Values, system: str, baseline: str) -> str:
 class Judged:
     """A collection with its own labels (``human``), or with queries derived without them (``derived``)."""
 
-    def __init__(self, store: Store, folder: Path, kind: str) -> None:
+    def __init__(self, store: Store, folder: Path, kind: str, tuned: Path | None) -> None:
         labels = BeirLabels(path=folder) if kind == "human" else NoLabels()
         corpus = run_stage(store, ingest.STAGE, Ingest(source=BeirSource(path=folder))).ref
         model = run_stage(store, base_model.STAGE, Model()).ref
-        vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
+        encoded = [self._encoded(store, corpus, model)]
+        if tuned is not None:
+            trained = run_stage(store, base_model.STAGE, Model(name=str(tuned))).ref
+            encoded.append(self._encoded(store, corpus, trained))
         self.queries = run_stage(store, split.STAGE, Split(labels=labels), corpus=corpus).ref.path
         self.kind, self.corpus = kind, Corpus(corpus.path)
-        self.system = DenseSystem("base", load_encoder(model.path), Vectors(vectors.path))
+        self.system, *self.tuned = encoded
 
-    def test_values(self, plans: dict[str, SearchPlan]) -> Values:
-        """Values of each plan on the test queries."""
+    @staticmethod
+    def _encoded(store: Store, corpus: ArtifactRef, model: ArtifactRef) -> DenseSystem:
+        vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
+        return DenseSystem("it", load_encoder(model.path), Vectors(vectors.path))
+
+    def every_system(self) -> Values:
+        """Values of the base by every plan, and of the trained model by those that are compared."""
+        values = self.test_values(PLANS)
+        for system in self.tuned:
+            by_plan = self.test_values({plan: PLANS[plan] for plan in TUNED.values()}, system)
+            values |= {name: by_plan[plan] for name, plan in TUNED.items()}
+        return values
+
+    def test_values(self, plans: dict[str, SearchPlan], system: DenseSystem | None = None) -> Values:
+        """Values of each plan on the test queries, of the base if nothing else is given."""
         judged = read_judged(self.corpus, self.queries, "test")[self.kind]
-        on_set = ModelOnSet(judged, self.system, self._bm25(judged), own_rows_of(self.corpus, judged))
+        on_set = ModelOnSet(
+            judged, system or self.system, self._bm25(judged), own_rows_of(self.corpus, judged)
+        )
         depth = judged.reach(DEPTH)
         gathered = on_set.gather(depth)
         hits = {name: on_set.fuse(gathered, depth, plan) for name, plan in plans.items()}
