@@ -76,12 +76,13 @@ def lifecycle(
         start = incumbent if config.train.start == "incumbent" else base
 
         material = lessons(run, config, data, start)
-        tuned = tune(run, config, data, start, material["examples"])
+        examples = material.get("examples")
+        tuned = tune(run, config, data, start, examples)
         rivals = Rivals(base, incumbent, live.get("decision"))
-        proof = prove(run, config, data, rivals, tuned, material["examples"], "tuned")
+        proof = prove(run, config, data, rivals, tuned, examples, "tuned")
         if proof.verdict == "merge-and-retest":
             merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
-            proof = prove(run, config, data, rivals, merged, material["examples"], "merged")
+            proof = prove(run, config, data, rivals, merged, examples, "merged")
 
         new = not proof.candidate.same_model(incumbent)
         consent = approval(config, proof.decision) if proof.verdict == "promote" and new else None
@@ -92,7 +93,7 @@ def lifecycle(
         if student is not None and student.verdict == "promote":
             chosen, why = student.candidate, student.decision
         second = kept_reranker(live, chosen)
-        if config.rerank.start is not None:
+        if config.rerank.start is not None and examples is not None:
             second = reranked(run, config, data, base, chosen, material, why)
         index = indexed(run, config, data, chosen)
         proven = student.evaluation if student else None
@@ -147,7 +148,7 @@ def prove(
     data: Data,
     rivals: Rivals,
     model: ArtifactRef,
-    examples: ArtifactRef,
+    examples: ArtifactRef | None,
     label: str,
 ) -> Proof:
     """Encode the corpus with a candidate, evaluate it beside the others, decide."""

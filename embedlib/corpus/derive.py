@@ -64,8 +64,10 @@ def derive_queries(
     taken: Sequence[str] = (),
     avoid: Container[str] = (),
 ) -> list[Derived]:
-    """At most ``wanted`` queries, each from another document group, none nearly another.
+    """At most ``wanted`` queries from at most half of the document groups, none nearly another.
 
+    As many groups as there are queries give one each; fewer groups, such as long documents in many chunks,
+    give several. What is left of a group gives no training pair, so half of the groups are left alone.
     A title that several documents share names none of them and gives no query; nor does a document whose
     body stands twice, or still holds the query when it has been taken out.
 
@@ -84,22 +86,42 @@ def derive_queries(
     rows = rng.permutation(len(corpus))[: LOOKED_AT * wanted + 1000]
     documents = corpus.take(rows)
     seen = _count(corpus, documents)
+    most_groups = max(2, len(set(corpus.column("group_id"))) // 2)
+    per_group = -(-wanted // most_groups)
     found: dict[str, list[Derived]] = {kind: [] for kind in KINDS}
-    groups: set[str] = set()
+    taken_from: Counter[str] = Counter()
     for document in documents:
         derived = None if document.doc_id in avoid else _derive(document, seen, min_body_words)
-        if derived and derived.group_id not in groups:
-            groups.add(derived.group_id)
+        if derived and taken_from[derived.group_id] < per_group:
+            taken_from[derived.group_id] += 1
             found[derived.kind].append(derived)
-    chosen = _distinct([d for kind in found.values() for d in kind], taken, threshold, wanted)
+    distinct = _distinct([d for kind in found.values() for d in kind], taken, threshold, wanted)
+    groups = set(list(dict.fromkeys(d.group_id for d in distinct))[:most_groups])
+    chosen = [d for d in distinct if d.group_id in groups][:wanted]
     return [chosen[position] for position in rng.permutation(len(chosen))]
+
+
+def parted(derived: Sequence[Derived], first: int) -> tuple[list[Derived], list[Derived]]:
+    """Queries cut in two, about ``first`` of them and the rest; a group's queries stay together.
+
+    Args:
+        derived: Two queries or more.
+        first: Queries of the first part; a group that crosses this border counts to it.
+    """
+    of_group: dict[str, list[Derived]] = {}
+    for one in derived:
+        of_group.setdefault(one.group_id, []).append(one)
+    parts: tuple[list[Derived], list[Derived]] = ([], [])
+    for group in of_group.values():
+        parts[len(parts[0]) >= first].extend(group)
+    return parts
 
 
 def _distinct(found: Sequence[Derived], taken: Sequence[str], threshold: float, wanted: int) -> list[Derived]:
     leaks = LeakFilter(taken, threshold)
     apart = [derived for derived in found if leaks.match(derived.query) is None][: 2 * wanted + 20]
     groups = near_groups([derived.query for derived in apart], threshold)
-    return [derived for position, derived in enumerate(apart) if groups[position] == position][:wanted]
+    return [derived for position, derived in enumerate(apart) if groups[position] == position]
 
 
 def _count(corpus: Corpus, documents: Sequence[Document]) -> _Seen:

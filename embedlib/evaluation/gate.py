@@ -21,6 +21,7 @@ from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.gate_sentences import (
     KINDS,
     MODELS,
+    UNTRAINED,
     advice,
     alone_sentences,
     guard_sentence,
@@ -46,10 +47,15 @@ def decide(figures: GateInputs, policy: Policy) -> Decision:
         ``promote``: as served proven better than what is live (the incumbent if there is one, else the
         base), not worse than the base, no guard and no slice past its floor.
         ``merge-and-retest``: all of that except a guard: weights interpolated with the base may keep both.
-        ``do-not-fine-tune``: no incumbent, and the base as served, or BM25, is as good or better.
+        ``do-not-fine-tune``: no incumbent, and the base as served, or BM25, is as good or better, or
+        nothing was there to train on.
         ``keep``: the incumbent (or base) stays for any other reason.
         ``not-enough-evidence``: the test set cannot tell.
     """
+    if not figures.trained:
+        return _decision(
+            "keep" if "incumbent" in figures.systems else "do-not-fine-tune", [UNTRAINED], figures
+        )
     verdict, reasons = _judge(figures, policy)
     return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures)
 

@@ -36,6 +36,7 @@ class GateInputs:
         cautions: What weakens the figures without voiding them, in words.
         merged: Whether the candidate is already a merge with the base.
         plans: How each model is or would be served.
+        trained: Whether there was anything to train the candidate on.
     """
 
     primary: str
@@ -49,6 +50,7 @@ class GateInputs:
     cautions: Sequence[str] = ()
     merged: bool = False
     plans: Mapping[str, SearchPlan] = field(default_factory=dict)
+    trained: bool = True
 
     def plan(self, model: str) -> SearchPlan:
         """How a model is or would be served; by its vectors where nothing is said."""
@@ -77,6 +79,7 @@ def read_gate_inputs(
     *,
     leaks: Sequence[str] = (),
     cautions: Sequence[str] = (),
+    trained: bool = True,
 ) -> GateInputs:
     """Read an evaluation artifact's folder.
 
@@ -84,6 +87,7 @@ def read_gate_inputs(
         folder: The artifact's folder.
         leaks: See ``GateInputs``.
         cautions: See ``GateInputs``.
+        trained: See ``GateInputs``.
     """
     record = EvaluationRecord.read(folder)
     primary, deciding = record.primary, record.deciding
@@ -99,4 +103,5 @@ def read_gate_inputs(
         cautions=cautions,
         merged=record.merged,
         plans=record.plans,
+        trained=trained,
     )

@@ -20,10 +20,17 @@ DERIVED = (
     "Judged queries of your users would settle it."
 )
 
+UNTRAINED = (
+    "No training pair is left: documents that test queries were derived from give none, "
+    "nor do texts that are too short or too alike."
+)
+
 
 def headline(verdict: Verdict, figures: GateInputs) -> str:
     """The verdict in one sentence."""
     other = "incumbent" if "incumbent" in figures.systems else "base"
+    if not figures.trained:
+        return f"Nothing to train on: the {other} stays."
     on = f" on {figures.queries} {KINDS.get(figures.decides, figures.decides)}" if figures.decides else ""
     return {
         "promote": f"Promote: the candidate is proven better than the {other}{on}.",

@@ -31,10 +31,13 @@ def run(
     if examples is not None:
         rows = read_rows(examples.file("examples.parquet"), ["query_id", "query", "positive_id"])
         leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
+    models = model_digests(evaluation)
+    candidate = models.pop("candidate", "")
     figures = read_gate_inputs(
         evaluation.path,
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),
+        trained=examples is not None or candidate not in models.values(),
     )
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans

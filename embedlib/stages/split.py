@@ -22,7 +22,7 @@ import pyarrow as pa
 from embedlib.config import data as options
 from embedlib.contracts import QRELS, QUERIES, Corpus, write_table
 from embedlib.corpus import beir
-from embedlib.corpus.derive import Derived, derive_queries, resembling
+from embedlib.corpus.derive import Derived, derive_queries, parted, resembling
 from embedlib.corpus.labels import LabelledQuery, Labels, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.marks import add_marks
 from embedlib.corpus.rejects import FILE, Rejects
@@ -172,7 +172,7 @@ def _derive(
             remedy="give labels (split.labels), more or longer documents, or a smaller split.min_body_words",
         )
     first = max(1, len(found) * next(iter(wanted.values())) // sum(wanted.values()))
-    parts = [found] if len(wanted) == 1 else [found[:first], found[first:]]
+    parts = [found] if len(wanted) == 1 else parted(found, first)
     return dict(zip(wanted, parts, strict=True))
 
 

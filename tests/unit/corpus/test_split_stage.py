@@ -217,12 +217,14 @@ def test_a_cut_folder_is_asked_by_its_headings(tmp_path: Path, ingest, split, ro
     ref = split(corpus)
     test = read_judgements(ref.path, "test")
     assert set(test.origins.values()) == {"derived:heading"}
-    groups = [document_id.split("#")[0] for judged in test.qrels.values() for document_id in judged]
-    assert len(set(groups)) == len(groups)
-    asked = {
-        *groups,
-        *(d.split("#")[0] for judged in read_judgements(ref.path, "dev").qrels.values() for d in judged),
-    }
+    dev = read_judgements(ref.path, "dev")
+    of_test, of_dev = (
+        {d.split("#")[0] for judged in split_of.qrels.values() for d in judged} for split_of in (test, dev)
+    )
+    assert (len(test.queries), len(dev.queries)) == (40, 20)
+    assert not of_test & of_dev
+    asked = of_test | of_dev
+    assert len(asked) == len(NOUNS) // 2
     of_those_files = {d for d in Corpus(corpus.path).ids if d.split("#")[0] in asked}
     assert len(of_those_files) > len(asked)
     assert _held_out(ref, rows) == of_those_files

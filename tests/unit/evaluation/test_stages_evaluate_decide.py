@@ -108,6 +108,19 @@ def test_the_same_model_twice_is_never_promoted(store, inputs):
     assert record["numbers"]["comparisons"][0]["difference"]["mean"] == 0
 
 
+def test_where_nothing_was_trained_the_verdict_says_so(store, inputs):
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    untrained, trained = (
+        json_of(
+            run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref, "decision.json"
+        )
+        for examples in (None, one_example(store, "a pear"))
+    )
+    assert untrained["headline"] == "Nothing to train on: the base stays."
+    assert untrained["reasons"][0].startswith("No training pair is left")
+    assert not trained["headline"].startswith("Nothing")
+
+
 def test_the_evaluation_is_the_same_bytes_when_made_again(store, inputs, tmp_path):
     from embedlib.store import Store
 
@@ -126,20 +139,19 @@ def test_uses_of_a_test_set_are_counted_and_do_not_change_the_decisions_bytes(st
     assert "used_before" not in second.file("decision.json").read_text()
 
 
-def test_a_planted_leak_stops_the_decision(store, inputs):
-    def leaked(out):
-        row = {"query_id": "t1", "query": "Apple number 0", "positive_id": "d5", "origin": "label"}
-        empty = {
-            "negative_ids": [],
-            "origins": [],
-            "scores": [],
-            "teacher_positive": None,
-            "teacher_scores": None,
-        }
-        write_table(out / "examples.parquet", [{**row, **empty}], EXAMPLES)
+def one_example(store, query):
+    row = {"query_id": "t1", "query": query, "positive_id": "d5", "origin": "label"}
+    lists = {"negative_ids": [], "origins": [], "scores": []}
+    scores = {"teacher_positive": None, "teacher_scores": None}
+    table = [{**row, **lists, **scores}]
+    return artifact(
+        store, "examples", query, lambda out: write_table(out / "examples.parquet", table, EXAMPLES)
+    )
 
+
+def test_a_planted_leak_stops_the_decision(store, inputs):
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
-    examples = artifact(store, "examples", "leaked", leaked)
+    examples = one_example(store, "Apple number 0")
     record = json_of(
         run_stage(store, DECIDE, Decide(), evaluation=evaluation, examples=examples).ref, "decision.json"
     )
@@ -153,7 +165,8 @@ def test_a_split_without_queries_decides_nothing(store, inputs):
         store, "queries", "dev only", lambda out: write_queries(out, queries_of(split="dev"))
     )
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
-    record = json_of(run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref, "decision.json")
+    trained = {"evaluation": evaluation, "examples": one_example(store, "a pear")}
+    record = json_of(run_stage(store, DECIDE, Decide(), **trained).ref, "decision.json")
     assert (record["verdict"], record["decided_on"]) == ("not-enough-evidence", None)
     alone = {k: v for k, v in inputs.items() if not k.startswith("candidate")}
     with pytest.raises(DataError, match="no judged query in the test split"):
