@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.workspace import DATA, WORKSPACE, machine
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import BeirLabels, BeirSource, Ingest, NoLabels, Split
 from embedlib.config.models import Encode, Model
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.served import choose_plan
@@ -35,7 +36,8 @@ from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback, SearchPlan
 from embedlib.stages import base_model, encode, ingest, split
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
+from embedlib.vectors import Vectors
 
 SETS = ("cranfield", "cacm", "climatefever", "nfcorpus", "nl2bash")
 MEASURE, DEPTH = "nDCG@10", 100

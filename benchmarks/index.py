@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workspace import WORKSPACE, machine, real_vectors
-from embedlib.contracts import Corpus, Floats, Rows, Vectors, VectorsInfo
+from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index
 from embedlib.index.choose import Demands
@@ -29,6 +29,7 @@ from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.dense import exact_search
 from embedlib.store import Store
+from embedlib.vectors import Vectors, VectorsInfo
 
 K, TARGET, SPEEDUP = 10, 0.95, 5.0
 TYPES = ("HNSW32", "HNSW32_SQ8", "IVF1024,Flat", "IVF1024,SQ8", "IVF1024,PQ96", "binary")

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workspace import machine
+from embedlib.artifact import ArtifactRef
 from embedlib.integrity import SEEN_HERE, SETTLED_NS, Checksums
-from embedlib.store import ArtifactRef, Recipe, Store, Work
+from embedlib.store import Recipe, Store, Work
 
 MB = 1_000_000
 SIZES = {

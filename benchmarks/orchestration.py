@@ -113,6 +113,7 @@ def run_side(side: str, workspace: str, data: str | None, overrides: Sequence[st
 
 def functions(config: Any) -> None:
     """The life cycle's stages as plain functions, in the flow's order, without Prefect and MLflow."""
+    from embedlib.artifact import ArtifactRef
     from embedlib.evaluation.records import Decision
     from embedlib.stages import (
         base_model,
@@ -131,7 +132,7 @@ def functions(config: Any) -> None:
     )
     from embedlib.stages.base import Stage, run_stage
     from embedlib.stages.publish import publish_release
-    from embedlib.store import ArtifactRef, Store
+    from embedlib.store import Store
 
     store = Store(config.workspace)
 

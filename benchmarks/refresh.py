@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workspace import DATA, machine
+from embedlib.artifact import ArtifactRef
 from embedlib.config.base import Section
 from embedlib.config.data import Ingest, JsonlSource
 from embedlib.config.index import Index, Publish
@@ -29,7 +30,7 @@ from embedlib.memory import peak_memory_mb
 from embedlib.stages import base_model, encode, index, ingest
 from embedlib.stages.base import Stage, run_stage
 from embedlib.stages.publish import publish_release
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 SHARE, EXTRA_S = 0.03, 5.0
 

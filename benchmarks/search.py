@@ -25,7 +25,7 @@ from benchmarks.workspace import DATA, machine
 from embedlib.config.data import Ingest, JsonlSource
 from embedlib.config.index import Index, Publish
 from embedlib.config.models import Encode, Model
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.index import Searcher
 from embedlib.index.queries import sample_queries
 from embedlib.memory import peak_memory_mb
@@ -37,6 +37,7 @@ from embedlib.stages import base_model, encode, index, ingest
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Store
+from embedlib.vectors import Vectors
 
 PLANS = {
     "dense": DENSE,

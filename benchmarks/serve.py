@@ -32,10 +32,11 @@ from pydantic import BaseModel
 
 from benchmarks.serve_clients import Load, apart, check, exchange, joined
 from benchmarks.workspace import DATA, WORKSPACE, machine
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.index import Index
 from embedlib.config.models import Model
-from embedlib.contracts import CORPUS, Corpus, Floats, VectorsInfo, write_table
+from embedlib.contracts import CORPUS, Corpus, Floats, write_table
 from embedlib.index import Searcher
 from embedlib.index.release import Terms, publish, rollback
 from embedlib.index.verify import Checks
@@ -43,7 +44,8 @@ from embedlib.models.local import load_encoder
 from embedlib.serving.server import listen
 from embedlib.stages import base_model, index, ingest
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Recipe, Store, Work
+from embedlib.store import Recipe, Store, Work
+from embedlib.vectors import VectorsInfo
 
 ROOT = WORKSPACE.with_name(WORKSPACE.name + "-serve")
 MODES: dict[str, dict[str, Any]] = {

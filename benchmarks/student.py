@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.workspace import machine
+from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Encode, Model
 from embedlib.config.training import Distil
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet, primary_set, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import bootstrap_means
@@ -34,7 +35,8 @@ from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
 from embedlib.stages import base_model, distil, encode
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
+from embedlib.vectors import Vectors
 
 Values = npt.NDArray[np.float64]
 MEASURE, DEPTH, TIMED = "nDCG@10", 100, 512

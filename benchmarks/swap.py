@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.workspace import WORKSPACE, machine
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import DocstringsSource, Ingest
 from embedlib.config.index import Index
 from embedlib.config.models import Encode, Model
@@ -33,7 +34,7 @@ from embedlib.index.verify import Checks
 from embedlib.models.local import load_encoder
 from embedlib.stages import base_model, encode, index, ingest
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Recipe, Store, Work
+from embedlib.store import Recipe, Store, Work
 
 QUERIES = (
     "join two paths", "parse a date", "open a socket", "read a csv file", "sort a list of tuples",

@@ -6,11 +6,12 @@ import os
 import platform
 from pathlib import Path
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.models import Encode, Model
 from embedlib.stages import base_model, encode, ingest
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EMBEDLIB_TEST_DATA", ROOT.parent / "shared" / "data"))

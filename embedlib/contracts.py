@@ -12,15 +12,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.errors import CorruptArtifact, DataError, MismatchError
-from embedlib.json_file import JsonFile, JsonPart
+from embedlib.errors import CorruptArtifact, DataError
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -66,6 +65,24 @@ class Document(NamedTuple):
     group_id: str
     content_hash: str
     metadata: str = "{}"
+
+
+class CandidatePair(NamedTuple):
+    """A training pair: a query and a document that answers it.
+
+    Args:
+        query_id: Unique among the pairs of one query text: several positives share it.
+        query: The query text.
+        doc_id: The positive document.
+        origin: Where the pair comes from.
+        score: Relevance of a label; 1 for pairs that were made.
+    """
+
+    query_id: str
+    query: str
+    doc_id: str
+    origin: str
+    score: float = 1.0
 
 
 def document_text(title: str, text: str) -> str:
@@ -133,8 +150,8 @@ def read_rows(
             yield from block.to_pylist()
 
 
-def _column(path: Path, name: str) -> list[str]:
-    """One column of a Parquet file; ``pq.read_table`` would load pandas, 200 MB."""
+def read_column(path: Path, name: str) -> list[str]:
+    """One column of a Parquet file, of texts; ``pq.read_table`` would load pandas, 200 MB."""
     with _opened(path) as file:
         return file.read(columns=[name]).column(0).to_pylist()  # type: ignore[no-any-return]
 
@@ -183,7 +200,7 @@ class Corpus:
 
     def column(self, name: str) -> list[str]:
         """One column as a list of strings."""
-        return _column(self.path, name)
+        return read_column(self.path, name)
 
     def documents(self, batch: int = 8192) -> Iterator[Document]:
         """Every document in row order."""
@@ -210,127 +227,6 @@ class Corpus:
                         found[int(row)] = Document(**values)
                 start += size
         return [found[int(row)] for row in wanted]
-
-
-class VectorsInfo(JsonFile):
-    """What made some vectors, and their files in row order with the rows of each."""
-
-    FILE: ClassVar[str] = "vectors.json"
-    dimension: int
-    dtype: str
-    count: int
-    normalized: bool
-    model_digest: str
-    encoding: dict[str, str]
-    corpus_digest: str
-    shards: list[str]
-    rows: list[int]
-
-
-class ShardInfo(JsonFile):
-    """The same of a ``shard`` artifact: vectors of some documents, before they are a corpus's."""
-
-    FILE: ClassVar[str] = VectorsInfo.FILE
-    encoding: dict[str, str]
-    normalized: bool
-    shards: list[str]
-    rows: list[int]
-
-
-class Vectors:
-    """A vectors artifact: float16 or float32 shards in corpus row order, and what made them.
-
-    ``ids.parquet`` holds (doc_id, content_hash) in row order.
-
-    Raises:
-        CorruptArtifact: ``vectors.json`` is missing or damaged.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.info = VectorsInfo.read(folder)
-
-    def __len__(self) -> int:
-        return self.info.count
-
-    @property
-    def dimension(self) -> int:
-        """Components per vector."""
-        return self.info.dimension
-
-    @property
-    def model_digest(self) -> str:
-        """Content digest of the model that made the vectors."""
-        return self.info.model_digest
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """doc_id of each row."""
-        return _column(self.folder / "ids.parquet", "doc_id")
-
-    def blocks(self, rows: int = 16384) -> Iterator[tuple[int, Floats]]:
-        """(first row, float32 [<=rows, dimension]) in row order, one block in memory at a time."""
-        start = 0
-        for name in self.info.shards:
-            shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-            for offset in range(0, len(shard), rows):
-                block = np.asarray(shard[offset : offset + rows], dtype=np.float32)
-                yield start, block
-                start += len(block)
-
-    def load(self) -> Floats:
-        """All vectors, float32 [count, dimension]."""
-        out = np.empty((len(self), self.dimension), dtype=np.float32)
-        for start, block in self.blocks():
-            out[start : start + len(block)] = block
-        return out
-
-    def take(self, rows: Sequence[int] | Rows) -> Floats:
-        """The vectors at ``rows``, float32 [len(rows), dimension], in the order given."""
-        wanted = np.asarray(rows, dtype=np.int64)
-        out = np.empty((len(wanted), self.dimension), dtype=np.float32)
-        start = 0
-        for name in self.info.shards:
-            shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-            inside = (wanted >= start) & (wanted < start + len(shard))
-            out[inside] = shard[wanted[inside] - start]
-            start += len(shard)
-        return out
-
-    def require_model(self, model_digest: str) -> None:
-        """Refuse vectors that another model made.
-
-        Raises:
-            MismatchError: The digests differ.
-        """
-        if self.model_digest != model_digest:
-            raise MismatchError(
-                "these vectors were made by another model",
-                where=str(self.folder),
-                expected=f"model {model_digest}",
-                found=f"model {self.model_digest}",
-                remedy="encode the corpus with this model",
-            )
-
-
-class OriginProbe(JsonPart):
-    """Dev before and after a short training on some of an origin's pairs."""
-
-    dev_before: float
-    dev_after: float
-    delta: float
-    low: float
-    high: float
-    n: int
-    pairs: int
-
-
-class ProbeResult(JsonFile):
-    """Origins of pairs that are kept, and what was measured of each."""
-
-    FILE: ClassVar[str] = "probe.json"
-    kept: list[str]
-    origins: dict[str, OriginProbe]
 
 
 class Judgements(NamedTuple):

@@ -88,6 +88,11 @@ def sync_tree(folder: Path) -> None:
     sync(folder)
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def _typed(error: Exception, where: Path) -> EmbedlibError | None:
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in _FULL):

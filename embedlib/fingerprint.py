@@ -11,10 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: Modules that cannot change what a stage computes, only how it is run or reported.
+#: Modules and packages that cannot change what a stage computes, only how it is run or reported.
 INFRASTRUCTURE = frozenset(
     f"embedlib.{name}"
-    for name in ("disk", "errors", "fingerprint", "integrity", "process", "progress", "store", "tracking")
+    for name in (
+        *("artifact", "config", "disk", "errors", "fingerprint", "integrity", "process", "progress"),
+        *("stages.base", "store", "tracking"),
+    )
 )
 
 
@@ -59,8 +62,8 @@ def recipe_fingerprint(stage: str, code: str, config: Mapping[str, Any], inputs:
 def code_digest(module: str) -> str:
     """Digest of a module's code and of every embedlib module that it imports, directly or not.
 
-    Comments, docstrings and formatting do not count; ``INFRASTRUCTURE`` and configuration
-    classes do not count either (their values are in the recipe).
+    Comments, docstrings and formatting do not count; ``INFRASTRUCTURE`` does not count either, nor do
+    configuration classes, which are part of it (their values are in the recipe).
     """
     return digest({name: _normalised(name) for name in sorted(_closure(module))})
 
@@ -78,7 +81,7 @@ def _closure(module: str) -> set[str]:
 
 
 def _is_infrastructure(name: str) -> bool:
-    return name in INFRASTRUCTURE or name.startswith("embedlib.config") or name == "embedlib.stages.base"
+    return any(name == known or name.startswith(f"{known}.") for known in INFRASTRUCTURE)
 
 
 @cache

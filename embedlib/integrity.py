@@ -86,6 +86,15 @@ class Checksums:
 SEEN_HERE = Checksums()
 
 
+def file_entries(folder: Path) -> dict[str, FileEntry]:
+    """Sizes and checksums of all files below a folder, by relative name in order."""
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(bytes=path.stat().st_size, sha256=file_sha256(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def require_files(folder: Path, files: Mapping[str, FileEntry], checksums: Checksums | None = None) -> None:
     """Compare files with their sizes and checksums, sizes first.
 

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,133 +21,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from embedlib.artifact import MANIFEST, SCHEMA_VERSION, ArtifactRef, Manifest
 from embedlib.disk import disk_errors, file_lock, sync, sync_tree
 from embedlib.errors import CorruptArtifact, StoreError, UserError
-from embedlib.fingerprint import digest, file_sha256, recipe_fingerprint
+from embedlib.fingerprint import digest, recipe_fingerprint
 from embedlib.integrity import (
     SEEN_HERE,
-    Checksums,
-    FileEntry,
-    OtherSchema,
-    damaged,
-    read_sealed,
-    require_files,
+    file_entries,
     sealed,
 )
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
-MANIFEST = "artifact.json"
 LIBRARIES = ("embedlib", "torch", "sentence-transformers", "transformers", "faiss-cpu", "numpy", "pyarrow")
-
-
-class Manifest(BaseModel):
-    """What ``artifact.json`` holds; ``digest`` is the identity of the content."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    schema_version: int
-    kind: str
-    stage: str
-    fingerprint: str
-    digest: str
-    parents: dict[str, str]
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    files: dict[str, FileEntry]
-    versions: dict[str, str]
-    created_at: str
-    seconds: float
-    peak_memory_mb: float
-
-
-class ArtifactRef(BaseModel):
-    """All that travels between tasks: which artifact, and where it lies."""
-
-    model_config = ConfigDict(frozen=True)
-    kind: str
-    fingerprint: str
-    path: Path
-
-    @property
-    def manifest(self) -> Manifest:
-        """Read ``artifact.json``.
-
-        Raises:
-            CorruptArtifact: It is missing, unreadable, of another schema version, or of another artifact.
-        """
-        manifest = read_manifest(self.path)
-        if (manifest.kind, manifest.fingerprint) != (self.kind, self.fingerprint):
-            raise damaged(
-                self.path / MANIFEST,
-                f"{self.kind}/{self.fingerprint}",
-                f"{manifest.kind}/{manifest.fingerprint}, another artifact's folder",
-            )
-        return manifest
-
-    @property
-    def digest(self) -> str:
-        """Identity of the content: equal for equal bytes, whatever recipe made them."""
-        return self.manifest.digest
-
-    @property
-    def exists(self) -> bool:
-        """Whether the artifact is (still) in the store."""
-        return (self.path / MANIFEST).is_file()
-
-    @property
-    def parents(self) -> dict[str, ArtifactRef]:
-        """What it was made from, by input name; a parent may have been removed since (``exists``)."""
-        parts = {name: parent.split("/", 1) for name, parent in self.manifest.parents.items()}
-        folder = self.path.parent.parent
-        return {
-            name: ArtifactRef(kind=kind, fingerprint=fingerprint, path=folder / kind / fingerprint)
-            for name, (kind, fingerprint) in parts.items()
-        }
-
-    def file(self, name: str) -> Path:
-        """Path of one data file."""
-        return self.path / name
-
-    def require_intact(
-        self, checksums: Checksums | None = None, names: Collection[str] | None = None
-    ) -> None:
-        """Compare the content of its files with their checksums.
-
-        Args:
-            checksums: Those that are known; every byte is read when None.
-            names: The files; all of them when None.
-
-        Raises:
-            CorruptArtifact: Naming the first file that is missing or differs.
-        """
-        files = self.manifest.files
-        chosen = files if names is None else {name: files[name] for name in names if name in files}
-        require_files(self.path, chosen, checksums)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check an artifact folder's ``artifact.json``.
-
-    Raises:
-        CorruptArtifact: It is missing, unreadable, or of a schema version this release does not know.
-    """
-    path = folder / MANIFEST
-    try:
-        return Manifest.model_validate(read_sealed(path, SCHEMA_VERSION))
-    except OtherSchema as error:
-        raise CorruptArtifact(
-            "artifact of another schema version",
-            where=str(path),
-            expected=error.expected,
-            found=error.found,
-            remedy="open it with the version that wrote it; a run builds it anew",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise damaged(path, "the artifact's record", str(error).splitlines()[0]) from error
 
 
 @dataclass(frozen=True)
@@ -295,14 +182,6 @@ class Store:
                     removed.append(folder)
         return removed
 
-    def verify(self, ref: ArtifactRef) -> None:
-        """Compare every byte of an artifact with its checksums.
-
-        Raises:
-            CorruptArtifact: Naming the first file that differs.
-        """
-        ref.require_intact()
-
     def _ref(self, kind: str, fingerprint: str) -> ArtifactRef:
         return ArtifactRef(kind=kind, fingerprint=fingerprint, path=self.artifacts_dir / kind / fingerprint)
 
@@ -341,11 +220,7 @@ class Store:
 def _manifest(
     recipe: Recipe, fingerprint: str, out: Path, summary: Mapping[str, Any], seconds: float
 ) -> Manifest:
-    files = {
-        p.relative_to(out).as_posix(): FileEntry(bytes=p.stat().st_size, sha256=file_sha256(p))
-        for p in sorted(out.rglob("*"))
-        if p.is_file()
-    }
+    files = file_entries(out)
     return Manifest(
         schema_version=SCHEMA_VERSION,
         kind=recipe.kind,

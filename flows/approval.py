@@ -13,11 +13,11 @@ from prefect.settings import get_current_settings
 from prefect.states import Failed, Running
 from pydantic import Field
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
 from embedlib.errors import EmbedlibError, UserError
 from embedlib.escape import markdown
 from embedlib.evaluation.records import Decision
-from embedlib.store import ArtifactRef
 from flows.own_server import ends_with_us
 
 

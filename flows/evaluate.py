@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from prefect import flow
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import General
 from embedlib.config.given import short_name, sort_given
 from embedlib.config.root import Config
 from embedlib.stages.preflight import EVALUATE, preflight
-from embedlib.store import ArtifactRef
 from flows.context import flow_context
 from flows.outcome import run_name
 from flows.records import show_records

@@ -10,11 +10,11 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from embedlib import escape
+from embedlib.artifact import ArtifactRef
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.corpus.marks import MARKS
 from embedlib.stages.preflight import LIFECYCLE, preflight
-from embedlib.store import ArtifactRef
 from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name

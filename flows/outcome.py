@@ -8,10 +8,10 @@ from typing import Any
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
 from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
-from embedlib.store import ArtifactRef
 
 
 class Trigger(BaseModel):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
 from embedlib.evaluation.records import Decision
-from embedlib.store import ArtifactRef
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode

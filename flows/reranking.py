@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
 from embedlib.evaluation.records import Decision
-from embedlib.store import ArtifactRef
 from flows.proof import Data, Encoded
 from tasks import stages
 from tasks.context import RunContext

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
-from embedlib.store import ArtifactRef
 from flows.proof import Data, Encoded, Proof, encoded, measure
 from tasks import stages
 from tasks.context import RunContext

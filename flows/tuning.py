@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
-from embedlib.contracts import ProbeResult
-from embedlib.store import ArtifactRef
+from embedlib.pairs.report import ProbeResult
 from flows.proof import Data, Encoded
 from tasks import stages
 from tasks.context import RunContext

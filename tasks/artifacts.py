@@ -10,6 +10,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from embedlib import escape
+from embedlib.artifact import ArtifactRef
 from embedlib.corpus.profile import CorpusProfile
 from embedlib.corpus.rejects import left_out_lines
 from embedlib.corpus.splits import SplitReport
@@ -20,7 +21,6 @@ from embedlib.histogram import histogram_png
 from embedlib.json_file import SAMPLES, JsonFile, read_list
 from embedlib.mining.report import MiningReport
 from embedlib.pairs.report import PairsReport
-from embedlib.store import ArtifactRef
 from tasks.progress import artifact_key
 
 

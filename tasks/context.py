@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from embedlib.store import Store
-from embedlib.tracking import Tracker
+from embedlib.tracking.tracker import Tracker
 
 
 class RunContext(BaseModel):

@@ -7,12 +7,12 @@ from typing import Any, cast
 from prefect import Task, task
 from prefect.utilities.annotations import unmapped
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Encode
 from embedlib.config.root import Config
 from embedlib.index.encode import ShardSpec, encode_shard, plan_shards
 from embedlib.models.hardware import share_cores
 from embedlib.stages.encode import encoding_of
-from embedlib.store import ArtifactRef
 from tasks import stages
 from tasks.context import RunContext
 from tasks.runner import task_runner

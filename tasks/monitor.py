@@ -9,10 +9,10 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.monitoring import Monitor
 from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import MonitorReport, acknowledge, check_live
-from embedlib.store import ArtifactRef
 from tasks.context import RunContext
 
 

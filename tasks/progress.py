@@ -7,9 +7,12 @@ import time
 from typing import cast
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from embedlib.progress import LogProgress
+from embedlib.errors import EmbedlibError
+from embedlib.progress import Curve, LogProgress
+from embedlib.tracking.tracker import Tracker
 
 
 class UiProgress:
@@ -45,3 +48,24 @@ class UiProgress:
 def artifact_key(text: str) -> str:
     """Prefect wants lower-case letters, digits and single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:100]
+
+
+#: Seconds between two deliveries.
+DELIVERY_S = 2.0
+
+
+def tracked_curve(tracker: Tracker, stage: str) -> Curve:
+    """A curve whose points go to MLflow as they come, in the background; training never fails by it."""
+    sent = time.monotonic() - DELIVERY_S
+
+    def tell(name: str, step: int, value: float) -> None:
+        nonlocal sent
+        try:
+            tracker.point(f"{stage}/{name}", step, value)
+            if time.monotonic() - sent >= DELIVERY_S:
+                sent = time.monotonic()
+                tracker.flush_soon()
+        except (EmbedlibError, OSError) as error:
+            get_run_logger().warning("a point of %s was not recorded: %s", name, error)
+
+    return tell

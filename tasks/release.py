@@ -7,6 +7,7 @@ from typing import Any
 from prefect import events, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Publish
 from embedlib.config.live import to_remember
 from embedlib.config.root import Config
@@ -19,7 +20,6 @@ from embedlib.index.release_parts import live_parts
 from embedlib.progress import LogProgress, began, ended, watched
 from embedlib.stages import push
 from embedlib.stages.publish import publish_release, require_same_collection
-from embedlib.store import ArtifactRef
 from tasks.artifacts import table
 from tasks.context import RunContext
 from tasks.stage import may_retry

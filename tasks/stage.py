@@ -9,16 +9,15 @@ from prefect import Task, get_run_logger, task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.base import Section
 from embedlib.errors import BudgetExhausted, UserError
 from embedlib.progress import began, ended, watched, watched_curve
 from embedlib.stages.base import Stage, run_stage
-from embedlib.store import ArtifactRef
-from embedlib.tracking import Input
+from embedlib.tracking.tracker import Input
 from tasks.artifacts import show
 from tasks.context import RunContext
-from tasks.curve import tracked_curve
-from tasks.progress import UiProgress
+from tasks.progress import UiProgress, tracked_curve
 from tasks.slot import slot
 
 #: Kinds of artifact that MLflow lists as a run's data, and what for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import Ingest, Split
 from embedlib.config.evaluation import Decide, Evaluate, General, Report
 from embedlib.config.index import Index
@@ -32,7 +33,6 @@ from embedlib.stages.split import STAGE as SPLIT
 from embedlib.stages.student import STAGE as STUDENT
 from embedlib.stages.synthesize import STAGE as SYNTHESIZE
 from embedlib.stages.train import STAGE as TRAIN
-from embedlib.store import ArtifactRef
 from tasks.context import RunContext
 from tasks.stage import run_task
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from embedlib.contracts import CHUNKS, CHUNKS_FILE, CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
-from embedlib.corpus.withheld import write_withheld
+from embedlib.corpus.derive import write_withheld
 
 DOCUMENTS = {
     "d1": "apple pie",

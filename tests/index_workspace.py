@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 from toys import ToyEncoder
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Index
-from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, VectorsInfo, content_hash, write_table
+from embedlib.contracts import CORPUS, QRELS, QUERIES, Corpus, content_hash, write_table
 from embedlib.evaluation.records import Decision
 from embedlib.index.release import Terms, publish
 from embedlib.index.verify import Checks
 from embedlib.retrieval.plan import TwoStagePlan
 from embedlib.stages import index as index_stage
 from embedlib.stages.base import run_stage
-from embedlib.store import ArtifactRef, Recipe, Store
+from embedlib.store import Recipe, Store
+from embedlib.vectors import VectorsInfo
 
 UNDECIDED = {
     "verdict": "keep",

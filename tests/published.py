@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.live import to_remember
 from embedlib.config.root import Config, load_config
 from embedlib.errors import ReleaseError
@@ -18,7 +19,7 @@ from embedlib.index.release_parts import live_parts
 from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, sparse, split
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release, require_same_collection
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 WORDS = (  # noqa: SIM905
     "river stone window garden engine market letter bridge winter candle mirror forest silver bottle "

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.integrity import sealed
-from embedlib.store import ArtifactRef
 
 
 def edit_record(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

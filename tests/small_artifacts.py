@@ -10,19 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedlib.contracts import (
-    CORPUS,
-    PAIRS,
-    QRELS,
-    QUERIES,
-    Corpus,
-    Vectors,
-    VectorsInfo,
-    content_hash,
-    write_table,
-)
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import CORPUS, PAIRS, QRELS, QUERIES, Corpus, content_hash, write_table
 from embedlib.models.local import load_encoder
-from embedlib.store import ArtifactRef, Recipe, Store
+from embedlib.store import Recipe, Store
+from embedlib.vectors import Vectors, VectorsInfo
 
 THINGS = ["otter", "falcon", "cedar", "granite", "violin", "kettle", "comet", "harbour", "saffron", "glacier"]
 DEEDS = [

@@ -111,7 +111,7 @@ def rollback(
     Example: embedlib rollback --workspace ws
     """
     from embedlib.index import release
-    from embedlib.tracking import point_champion
+    from embedlib.tracking.registry import point_champion
 
     publish = _live_config(existing(workspace)).publish
     now = release.rollback(workspace, to)

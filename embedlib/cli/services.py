@@ -18,7 +18,7 @@ from embedlib.config.live import live_values
 from embedlib.errors import ServiceError
 from embedlib.loopback import HOST, own_origins, server_command
 from embedlib.process import child_environment, module_command
-from embedlib.tracking_store import TRAINING_VIEW, default_uri, note_ui
+from embedlib.tracking.local_store import TRAINING_VIEW, default_uri, note_ui
 
 #: The work pool of the deployments.
 POOL = "embedlib"

@@ -13,12 +13,12 @@ from rich.text import Text
 from embedlib.cli.console import console, plain, say
 
 if TYPE_CHECKING:
+    from embedlib.artifact import ArtifactRef
     from embedlib.evaluation.choice import Choice
     from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigure, GuardFigure
     from embedlib.evaluation.significance import Interval
     from embedlib.index.answer import SearchHit
     from embedlib.index.estimate import EncodingEstimate
-    from embedlib.store import ArtifactRef
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:

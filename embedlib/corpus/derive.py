@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
-from embedlib.contracts import Corpus, Document, document_text
+from embedlib.contracts import Corpus, Document, document_text, read_rows, write_table
 from embedlib.corpus.leaks import LeakFilter, near_groups
 from embedlib.corpus.titles import bare, body_of, heading_of, section_of, title_of, without_opening
 
@@ -195,3 +197,29 @@ def resembling(corpus: Corpus, derived: Sequence[Derived], threshold: float) -> 
         for document in corpus.documents()
         if document.group_id in groups or leaks.match(title_of(document)) is not None
     }
+
+
+WITHHELD = pa.schema([("doc_id", pa.string()), ("text", pa.string())])
+WITHHELD_FILE = "withheld.parquet"
+
+
+def write_withheld(folder: Path, texts: Mapping[str, str]) -> int:
+    """Write doc_id and the text to score instead, sorted by doc_id; returns the number of documents."""
+    rows = ({"doc_id": doc_id, "text": texts[doc_id]} for doc_id in sorted(texts))
+    return write_table(folder / WITHHELD_FILE, rows, WITHHELD)
+
+
+def read_withheld(queries_folder: Path) -> dict[str, str]:
+    """What to encode, in evaluation, of each document that a derived query was taken from.
+
+    Args:
+        queries_folder: Folder of a queries artifact.
+
+    Returns:
+        doc_id → the whole text to encode or index (title included where it is not the query);
+        empty when every query was written by people.
+    """
+    path = queries_folder / WITHHELD_FILE
+    if not path.is_file():
+        return {}
+    return {row["doc_id"]: row["text"] for row in read_rows(path)}

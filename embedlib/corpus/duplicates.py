@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from embedlib.contracts import CORPUS, Corpus, read_rows, write_table
 from embedlib.corpus.build import read_aliases, write_aliases, write_chunks
-from embedlib.corpus.groups import connected
+from embedlib.corpus.leaks import connected
 from embedlib.json_file import IfGiven, JsonPart
 from embedlib.progress import Progress, silent
 
@@ -29,7 +29,7 @@ class AlikePair(JsonPart):
     jaccard: float
 
 
-class NearDuplicates(JsonPart):
+class NearDuplicateCounts(JsonPart):
     """Documents that nearly repeat an earlier one (None: not looked for, and ``why``), clusters, examples."""
 
     documents: int | None
@@ -99,7 +99,7 @@ def near_duplicates(
     action: Literal["report", "drop", "off"],
     max_documents: int,
     progress: Progress = silent,
-) -> NearDuplicates:
+) -> NearDuplicateCounts:
     """Count near-duplicates in ``folder``'s corpus, or drop all but the first of each cluster.
 
     Args:
@@ -112,7 +112,7 @@ def near_duplicates(
     corpus = Corpus(folder)
     if action == "off" or (action == "report" and len(corpus) > max_documents):
         why = "off" if action == "off" else f"not looked for above {max_documents} documents"
-        return NearDuplicates(documents=None, why=why)
+        return NearDuplicateCounts(documents=None, why=why)
     links: list[tuple[int, int]] = []
     examples: list[AlikePair] = []
     for first, second, similarity in near_duplicate_pairs(corpus, threshold, progress):
@@ -123,7 +123,7 @@ def near_duplicates(
     repeats = {row: root for row, root in enumerate(connected(len(corpus), links)) if root != row}
     if action == "drop" and repeats:
         _drop(folder, {corpus.ids[row]: corpus.ids[root] for row, root in repeats.items()})
-    return NearDuplicates(
+    return NearDuplicateCounts(
         documents=len(repeats),
         clusters=len(set(repeats.values())),
         dropped=len(repeats) if action == "drop" else 0,

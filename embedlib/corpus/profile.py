@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from embedlib.contracts import Corpus, document_text
-from embedlib.corpus.duplicates import NearDuplicates
+from embedlib.corpus.duplicates import NearDuplicateCounts
 from embedlib.corpus.rejects import LeftOut
 from embedlib.corpus.tokens import TokenCounter
 from embedlib.errors import DataError
@@ -51,7 +51,7 @@ class CorpusProfile(JsonFile):
     duplicates_dropped: int
     without_title: int
     title_only: int
-    near_duplicates: NearDuplicates
+    near_duplicates: NearDuplicateCounts
     left_out: IfGiven[LeftOut] = None
     sampled: int
     scripts: dict[str, int]

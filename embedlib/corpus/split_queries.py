@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from embedlib.corpus.groups import connected
-from embedlib.corpus.leaks import near_groups
+from embedlib.corpus.leaks import connected, near_groups
 
 How = Literal["components", "cut", "queries"]
 

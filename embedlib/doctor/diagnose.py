@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embedlib.disk import folder_bytes
 from embedlib.doctor import installation, leftovers, machine
 from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine, warning
 from embedlib.doctor.runs import check_orphans, is_loopback, running_runs
@@ -79,7 +80,7 @@ def _workspace(root: Path, release: Release | None) -> Iterator[Finding]:
         yield fine("workspace", "the workspace does not exist yet", path=str(root))
         return
     parts = [release.ref(root, name) for name in _HEAVY] if release else []
-    size = sum(p.stat().st_size for ref in parts for p in ref.path.rglob("*") if p.is_file())
+    size = sum(folder_bytes(ref.path) for ref in parts)
     yield installation.check_disk(installation.free_bytes(root), size)
     yield from leftovers.check_leftovers(root)
     yield leftovers.check_locks(root)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Rows, Vectors, document_text
+from embedlib.contracts import Corpus, Rows, document_text
 from embedlib.doctor import consistency, quality, text, vectors
 from embedlib.doctor.findings import Finding, fine
 from embedlib.evaluation.dev import DevSet
@@ -23,6 +23,7 @@ from embedlib.models.prompts import Prompts, known_prompts
 from embedlib.monitoring.live import LiveRelease
 from embedlib.monitoring.proof import read_proof
 from embedlib.stages.evaluate import precision_of
+from embedlib.vectors import Vectors
 
 if TYPE_CHECKING:
     from embedlib.models.local import LocalEncoder

@@ -9,6 +9,7 @@ import numpy as np
 
 from embedlib.contracts import Floats
 from embedlib.doctor.findings import Finding, failure, fine, warning
+from embedlib.models.encoder import unit_norm
 
 #: Mean cosine of random pairs: above the first, similarities hardly tell documents apart.
 CROWDED, ALIKE = 0.6, 0.9
@@ -57,7 +58,7 @@ def mean_cosine(vectors: Floats, rng: np.random.Generator, pairs: int = PAIRS) -
     n = len(vectors)
     first = rng.integers(0, n, size=pairs)
     second = (first + rng.integers(1, n, size=pairs)) % n
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    unit = unit_norm(vectors)
     return float(np.einsum("pd,pd->p", unit[first], unit[second]).mean())
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
-from embedlib.corpus.withheld import read_withheld
+from embedlib.corpus.derive import read_withheld
 from embedlib.errors import DataError
 
 #: Kinds of judgement, the most trustworthy first.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from embedlib.artifact import ArtifactRef, Manifest, read_manifest
 from embedlib.errors import CorruptArtifact
 from embedlib.json_file import IfGiven, JsonFile
-from embedlib.store import ArtifactRef, Manifest, read_manifest
 
 logger = logging.getLogger(__name__)
 

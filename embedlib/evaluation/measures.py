@@ -19,8 +19,6 @@ Run = dict[str, dict[str, float]]
 Qrels = Mapping[str, Mapping[str, int]]
 Scores = dict[str, dict[str, float]]
 
-DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
-
 
 def hits_to_run(
     query_ids: Sequence[str],

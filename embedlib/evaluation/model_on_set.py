@@ -13,7 +13,7 @@ from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.errors import DataError
 from embedlib.evaluation.judged import JudgedSet, substituted
 from embedlib.evaluation.measures import own_rows
-from embedlib.models.encoder import Encoder
+from embedlib.models.encoder import Encoder, truncate
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import exact_search
 from embedlib.retrieval.fusion import FUSION_DEPTH, Gathered, Rankers
@@ -92,8 +92,8 @@ class ModelOnSet:
         """The same by shorter vectors (Matryoshka), each under its name."""
         for size in self.system.dimensions:
             if size < self.system.vectors.dimension:
-                blocks = partial(self._leading_blocks, size)
-                hits = exact_search(leading(self.queries, size), blocks, k)
+                blocks = partial(self._truncated_blocks, size)
+                hits = exact_search(truncate(self.queries, size, normalized=True), blocks, k)
                 yield f"{self.system.name}@{size}", without(hits, self.own)
 
     def gather(self, k: int, with_sparse: bool = False) -> Gathered:
@@ -132,8 +132,8 @@ class ModelOnSet:
             return self.system.vectors.blocks()
         return substituted(self.system.vectors.blocks(), list(self.judged.withheld), self._replaced)
 
-    def _leading_blocks(self, size: int) -> Iterator[tuple[int, Floats]]:
-        return ((start, leading(block, size)) for start, block in self.blocks())
+    def _truncated_blocks(self, size: int) -> Iterator[tuple[int, Floats]]:
+        return ((start, truncate(block, size, normalized=True)) for start, block in self.blocks())
 
     def _vectors_of(self, rows: Rows) -> Floats:
         vectors = self.system.vectors.take(rows)
@@ -142,13 +142,6 @@ class ModelOnSet:
             withheld = self._rows[place] == rows
             vectors[withheld] = self._replaced[place[withheld]]
         return vectors
-
-
-def leading(vectors: Floats, size: int) -> Floats:
-    """The first ``size`` components at unit norm (a row of zeros stays), [n, d] to [n, size]."""
-    short = vectors[:, :size]
-    norms = np.linalg.norm(short, axis=1, keepdims=True)
-    return (short / np.where(norms > 0, norms, 1.0)).astype(np.float32)
 
 
 def own_rows_of(corpus: Corpus, judged: JudgedSet) -> Excluded:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from embedlib.artifact import Manifest
 from embedlib.evaluation.choice import COST_COLUMNS, Alternative, Choice
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_sentences import KINDS
@@ -25,7 +26,6 @@ from embedlib.evaluation.records import (
     TrainingCurve,
 )
 from embedlib.evaluation.significance import Interval
-from embedlib.store import Manifest
 
 TEMPLATE = "report.html"
 NAMES = {

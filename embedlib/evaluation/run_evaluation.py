@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from embedlib.contracts import SCORES, Corpus, write_table
 from embedlib.evaluation.compare import Comparison, compare, means, natural_pairs
-from embedlib.evaluation.content_duplicates import content_duplicates
 from embedlib.evaluation.examples import gains
 from embedlib.evaluation.judged import JudgedSet, primary_set
+from embedlib.evaluation.leakage import content_duplicates
 from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.records import SLICES_FILE, EvaluationRecord, Gains, JudgedFigures, SliceFigure
 from embedlib.evaluation.served import served_system

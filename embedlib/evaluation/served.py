@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
+from embedlib.evaluation.significance import standard_error
 from embedlib.evaluation.systems import Options, score_hits
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.fusion import Gathered
@@ -107,7 +107,7 @@ def choose_plan(  # noqa: PLR0913 - an argument a ranking
 def clearly_better(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
     """Whether the paired differences' mean is more than ``CLEARLY`` standard errors above zero."""
     d = one - other
-    return len(d) > 1 and bool(d.mean() > CLEARLY * d.std(ddof=1) / math.sqrt(len(d)))
+    return len(d) > 1 and bool(d.mean() > CLEARLY * standard_error(d))
 
 
 class _Trial:

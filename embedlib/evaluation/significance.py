@@ -159,6 +159,11 @@ def effect_size(a: Values, b: Values) -> float:
     return float(d.mean() / spread)
 
 
+def standard_error(d: Values) -> float:
+    """Of the mean of n >= 2 values: s / √n, with s their standard deviation."""
+    return float(d.std(ddof=1) / math.sqrt(len(d)))
+
+
 def detectable_difference(a: Values, b: Values, *, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest true difference that this test set would have shown, with probability ``power``.
 
@@ -169,7 +174,7 @@ def detectable_difference(a: Values, b: Values, *, level: float = 0.95, power: f
     if len(d) < 2:
         return math.inf
     z = NormalDist().inv_cdf
-    return float((z((1 + level) / 2) + z(power)) * d.std(ddof=1) / math.sqrt(len(d)))
+    return (z((1 + level) / 2) + z(power)) * standard_error(d)
 
 
 def _differences(a: Values, b: Values) -> npt.NDArray[np.float64]:

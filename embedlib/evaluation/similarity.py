@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Floats
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import Interval, expanded_tail, resamples
-from embedlib.models.encoder import Encoder
+from embedlib.models.encoder import Encoder, unit_norm
 
 Values = npt.NDArray[np.float64]
 COLUMNS = ("sentence1", "sentence2", "score")
@@ -101,8 +100,7 @@ def cosines(encoder: Encoder, pairs: SentencePairs) -> Values:
     """Cosine similarity of each pair by a model, without prompts, [n]; equal sentences are encoded once."""
     unique = list(dict.fromkeys([*pairs.first, *pairs.second]))
     place = {text: i for i, text in enumerate(unique)}
-    vectors: Floats = encoder.encode(unique)  # [u, d]
-    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit_norm(encoder.encode(unique))  # [u, d]
     a = vectors[[place[t] for t in pairs.first]]
     b = vectors[[place[t] for t in pairs.second]]
     products: Values = np.einsum("nd,nd->n", a, b).astype(np.float64)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from embedlib.contracts import Corpus, Floats
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
+from embedlib.evaluation.significance import standard_error
 from embedlib.evaluation.systems import Options, score_hits, texts_in
 from embedlib.retrieval import rerank
 from embedlib.retrieval.bm25 import build_bm25
@@ -147,7 +148,7 @@ def least_depth(tried: Sequence[Tried]) -> Tried:
 
 
 def _within_noise(d: Values) -> bool:
-    return bool(d.mean() <= d.std(ddof=1) / np.sqrt(len(d))) if len(d) > 1 else bool(d.mean() <= 0)
+    return bool(d.mean() <= (standard_error(d) if len(d) > 1 else 0.0))
 
 
 def _spread(scores: Floats, rows: npt.NDArray[np.int64]) -> float:

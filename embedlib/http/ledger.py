@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from embedlib.disk import sync
 from embedlib.errors import CorruptArtifact, DiskFull
 from embedlib.http.usage import TokenUsage
 
@@ -119,7 +120,7 @@ class Ledger:
             offset += len(line)
         if offset == 0:
             self._append(json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
-            _sync_folder(self.path.parent)
+            sync(self.path.parent)
         elif not whole:
             self._append(b"\n")
 
@@ -160,12 +161,3 @@ def _file_lock(descriptor: int) -> Iterator[None]:
 def _close(*streams: IO[bytes]) -> None:
     for stream in streams:
         stream.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from embedlib.index.snapshot import Snapshot
-from embedlib.index.snippets import snippet
-from embedlib.retrieval.hits import NO_ROW, Hits
+from embedlib.retrieval.hits import NO_ROW, Hits, keep_hits
 
 
 class SearchHit(NamedTuple):
@@ -68,16 +70,63 @@ def as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int, mode: st
 
 
 def first_of_groups(snapshot: Snapshot, hits: Hits) -> Hits:
-    """Hits without those whose group stands higher up already; the holes are closed."""
-    rows, scores = hits.rows.copy(), hits.scores.copy()
+    """Hits without those whose group stands higher up already."""
+    keep = hits.rows != NO_ROW
     for i, line in enumerate(hits.rows):
         seen: set[str] = set()
-        keep = []
-        for place, row in enumerate(line):
-            group = "" if row == NO_ROW else snapshot.documents.get(int(row)).group_id
-            if row != NO_ROW and (not group or group not in seen):
-                seen.add(group)
-                keep.append(place)
-        rows[i], scores[i] = NO_ROW, float("-inf")
-        rows[i, : len(keep)], scores[i, : len(keep)] = line[keep], hits.scores[i, keep]
-    return Hits(rows, scores)
+        for place in np.flatnonzero(keep[i]):
+            group = snapshot.documents.get(int(line[place])).group_id
+            keep[i, place] = not group or group not in seen
+            seen.add(group)
+    return keep_hits(hits, keep)
+
+
+#: Characters of a document that are looked through.
+SCANNED = 20_000
+_WORD = re.compile(r"\w+")
+
+
+def snippet(text: str, query: str, width: int = 240) -> str:
+    """The window of about ``width`` characters that holds the most distinct query words.
+
+    >>> snippet("One two three. Four five six.", "five", width=16)
+    '… Four five six.'
+    >>> snippet("short", "nothing in common")
+    'short'
+    """
+    text = " ".join(text[:SCANNED].split())
+    if len(text) <= width:
+        return text
+    terms = {word for word in _WORD.findall(query[:SCANNED].lower()) if len(word) > 1}
+    places = [(m.start(), m.group().lower()) for m in _WORD.finditer(text) if m.group().lower() in terms]
+    start = _best_start(places, width)
+    start = max(0, min(start, len(text) - width))
+    return _cut(text, start, width)
+
+
+def _best_start(places: list[tuple[int, str]], width: int) -> int:
+    """Where the window with most distinct words begins, a little before its first word."""
+    best, best_count, right = 0, 0, 0
+    inside: dict[str, int] = {}
+    for left, (start, word) in enumerate(places):
+        while right < len(places) and places[right][0] < start + width:
+            inside[places[right][1]] = inside.get(places[right][1], 0) + 1
+            right += 1
+        if len(inside) > best_count:
+            best, best_count = places[left][0], len(inside)
+        inside[word] -= 1
+        if not inside[word]:
+            del inside[word]
+    return max(0, best - width // 8)
+
+
+def _cut(text: str, start: int, width: int) -> str:
+    """Cut at word boundaries, with an ellipsis where something is left out."""
+    end = start + width
+    if start:
+        start = text.find(" ", start) + 1 or start
+    if end < len(text):
+        end = text.rfind(" ", start, end)
+        end = end if end > start else start + width
+    head, tail = ("… " if start else ""), (" …" if end < len(text) else "")
+    return f"{head}{text[start:end].strip()}{tail}"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from embedlib.contracts import Vectors, require_sorted_unique
-from embedlib.errors import DiskFull, MismatchError
-from embedlib.index.dense import scored_dimension, truncate
+from embedlib.contracts import require_sorted_unique
+from embedlib.errors import DataError, DiskFull, MismatchError
+from embedlib.index.dense import scored_dimension
 from embedlib.index.info import INDEX_FILE, MOMENTS_FILE, IndexInfo, Recall, SearchSettings
 from embedlib.index.queries import QuerySample
 from embedlib.index.select import SelectedIndex
+from embedlib.models.encoder import truncate
+from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.moments import vector_moments
+from embedlib.vectors import Vectors
+
+logger = logging.getLogger(__name__)
 
 
 def write_index(
@@ -65,6 +72,17 @@ def write_index(
     )
     info.write(out)
     return info
+
+
+def write_bm25(texts: Iterable[str], folder: Path) -> bool:
+    """Index the documents' words; false where the corpus has no words to index."""
+    try:
+        index = build_bm25(texts)
+    except DataError as error:
+        logger.warning("no BM25 index: %s", error)
+        return False
+    index.save(folder)
+    return True
 
 
 def write_moments(out: Path, vectors: Vectors, settings: SearchSettings, indexed: int) -> None:

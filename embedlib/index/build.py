@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import Floats, Vectors
+from embedlib.contracts import Floats
 from embedlib.errors import DataError, UserError
 from embedlib.index.choose import training_need
-from embedlib.index.dense import truncate
+from embedlib.models.encoder import truncate
 from embedlib.progress import Progress, silent
+from embedlib.vectors import Vectors
 
 #: float16 vectors of unit norm are off by up to 2**-11 a component.
 NORM_TOLERANCE = 1e-2

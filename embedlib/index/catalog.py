@@ -19,11 +19,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from embedlib.artifact import ArtifactRef
 from embedlib.disk import sync, write_atomic
 from embedlib.errors import ReleaseError
 from embedlib.integrity import OtherSchema, read_sealed, sealed
 from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
-from embedlib.store import ArtifactRef
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,12 @@ import logging
 import shutil
 from datetime import UTC, datetime, timedelta
 
+from embedlib.artifact import ArtifactRef
 from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact
 from embedlib.index.catalog import numbers, releases
 from embedlib.index.reconcile import publisher_lock
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Rows, Vectors, document_text
+from embedlib.contracts import Corpus, Rows, document_text
 from embedlib.corpus.profile import sample_rows
 from embedlib.evaluation.choice import Alternative, latencies
 from embedlib.evaluation.significance import Interval
@@ -33,6 +33,7 @@ from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.plan import SearchPlan
 from embedlib.retrieval.rerank import PairScorer, rerank
 from embedlib.retrieval.sparse import SparseIndex
+from embedlib.vectors import Vectors
 
 #: Of larger corpora nothing is timed: they would not be searched exactly.
 MOST_TIMED = 200_000

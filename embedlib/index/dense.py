@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import Floats, Rows, Vectors
+from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError, MismatchError
 from embedlib.index.info import INDEX_FILE, IndexInfo, SearchSettings, open_index
+from embedlib.models.encoder import truncate
 from embedlib.retrieval.dense import exact_search
 from embedlib.retrieval.hits import Hits, sort_hits
+from embedlib.vectors import Vectors
 
 #: Below this many queries one thread is faster: FAISS spreads queries over threads, and a team of
 #: idle threads for every searching thread of a server costs the others their cores.
@@ -48,21 +50,6 @@ class VectorRows:
             inside = shard_of == shard
             out[inside] = self._shards[shard][rows[inside] - self._starts[shard]]
         return out
-
-
-def truncate(vectors: Floats, dimension: int, normalized: bool) -> Floats:
-    """The first ``dimension`` components [n, d] -> [n, dimension], at unit norm again when they were.
-
-    Source: Matryoshka Representation Learning, arXiv 2205.13147, section 3.
-    """
-    if vectors.shape[1] == dimension:
-        return np.ascontiguousarray(vectors, dtype=np.float32)
-    cut = np.ascontiguousarray(vectors[:, :dimension], dtype=np.float32)
-    if not normalized:
-        return cut
-    norms = np.linalg.norm(cut, axis=1, keepdims=True)
-    shortened: Floats = cut / np.maximum(norms, np.finfo(np.float32).tiny)
-    return shortened
 
 
 @contextmanager

@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Floats, Rows, ShardInfo, document_text
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import Corpus, Floats, Rows, document_text
 from embedlib.fingerprint import code_digest
 from embedlib.index.vector_cache import Hashes, VectorCache, cached_vectors, of_encoding, read_hashes
 from embedlib.index.vectors import write_vectors
@@ -31,7 +32,8 @@ from embedlib.models.local import LocalEncoder
 from embedlib.models.opening import open_folder
 from embedlib.models.options import Precision
 from embedlib.progress import Progress, silent
-from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
+from embedlib.store import Built, Recipe, Store, Work
+from embedlib.vectors import ShardInfo
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedlib.artifact import ArtifactRef
 from embedlib.contracts import Corpus, document_text
 from embedlib.index.encode import Encoding, encode_shard, pending_rows, shard_of
 from embedlib.models.api import ApiEncoder
 from embedlib.models.api_batches import estimate_tokens
 from embedlib.models.opening import open_folder
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 #: Documents that are measured, at most: their mean length is within a few percent of all documents'.
 SAMPLE = 2048

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.disk import disk_errors
 from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
@@ -24,6 +24,7 @@ from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.release_parts import require_whole
 from embedlib.json_file import write_json
+from embedlib.vectors import Vectors
 
 FORMATS = ("parquet", "numpy")
 BLOCK = 8192

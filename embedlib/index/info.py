@@ -1,4 +1,4 @@
-"""What ``index.json`` holds, and how an index file is opened."""
+"""What ``index.json`` holds, and how the files of an index are opened."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from embedlib.errors import CorruptArtifact
+from embedlib.errors import CorruptArtifact, UserError
 from embedlib.json_file import JsonFile
+from embedlib.retrieval.bm25 import BM25Index
 
 INDEX_FILE = "index.faiss"
 IDS_FILE = "ids.parquet"
 MOMENTS_FILE = "moments.npz"
+BM25_DIR = "bm25"
 
 
 class SearchSettings(BaseModel):
@@ -85,3 +87,19 @@ def open_index(path: Path) -> Any:
             found=str(error).strip().splitlines()[-1][-200:],
             remedy="`embedlib rollback`; a run builds the index anew",
         ) from error
+
+
+def open_bm25(index_folder: Path) -> BM25Index:
+    """Open the BM25 index of an index artifact.
+
+    Raises:
+        UserError: The index was built without one.
+    """
+    folder = index_folder / BM25_DIR
+    if not folder.is_dir():
+        raise UserError(
+            "this release has no BM25 index",
+            where=str(index_folder),
+            remedy="search with mode dense, or build the index with index.bm25 on",
+        )
+    return BM25Index.load(folder)

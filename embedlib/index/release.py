@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embedlib.contracts import Corpus, Vectors, VectorsInfo
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import Corpus
 from embedlib.disk import sync
 from embedlib.errors import MismatchError, ReleaseError, UserError
 from embedlib.evaluation.records import Decision
@@ -32,7 +33,7 @@ from embedlib.index.retention import previous
 from embedlib.index.verify import Checks, verify_index
 from embedlib.integrity import Checksums, sealed
 from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors, VectorsInfo
 
 logger = logging.getLogger(__name__)
 

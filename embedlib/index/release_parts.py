@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from embedlib.artifact import ArtifactRef
 from embedlib.errors import CorruptArtifact, MismatchError, ReleaseError
 from embedlib.index.catalog import Release, current, releases_dir
 from embedlib.integrity import SEEN_HERE, Checksums
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 #: What answers queries.
 SERVED = ("model", "index", "vectors", "reranker")

@@ -14,11 +14,10 @@ from embedlib.corpus.records import is_unicode
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
 from embedlib.index.answer import Answer, SearchHit, as_hits, first_of_groups
 from embedlib.index.catalog import Release, current_number
-from embedlib.index.dense import truncate
 from embedlib.index.filters import Filters
 from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot, Source
-from embedlib.models.encoder import Encoder, check_texts
+from embedlib.models.encoder import Encoder, check_texts, truncate
 from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, SearchPlan
 from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder, score_hits

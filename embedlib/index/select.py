@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from embedlib.contracts import Floats, Rows, Vectors
+from embedlib.contracts import Floats, Rows
 from embedlib.errors import UserError
 from embedlib.index.build import build_index, checked_blocks
 from embedlib.index.choose import BINARY, Demands, IndexCandidate, candidates, describe
@@ -16,6 +16,7 @@ from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
 from embedlib.index.tune import Tuned, latency_ms, tune
 from embedlib.progress import Progress, silent
 from embedlib.retrieval.dense import exact_search
+from embedlib.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 

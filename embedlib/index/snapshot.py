@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from embedlib.contracts import Floats, Rows, Vectors
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import Floats, Rows
 from embedlib.errors import CorruptArtifact, MismatchError
 from embedlib.index.catalog import Release, read_release
 from embedlib.index.dense import DenseIndex
 from embedlib.index.documents import Documents
 from embedlib.index.filters import Filters, MetadataFilter
-from embedlib.index.info import MOMENTS_FILE, IndexInfo
-from embedlib.index.lexical import BM25_DIR, open_bm25
+from embedlib.index.info import BM25_DIR, MOMENTS_FILE, IndexInfo, open_bm25
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.release_parts import require_served
@@ -24,12 +24,12 @@ from embedlib.models.encoder import Encoder
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import block_of, exact_search
 from embedlib.retrieval.fusion import Rankers
-from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits
+from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits, keep_hits
 from embedlib.retrieval.lexical import Lexical, lexical_scores
 from embedlib.retrieval.moments import VectorMoments
 from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseIndex, open_sparse
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors
 
 #: Hits of query vectors [q, d], k a query.
 DenseSearch = Callable[[Floats, int], Hits]
@@ -246,13 +246,5 @@ def _oversampled(search: DenseSearch, count: int, queries: Floats, allowed: Rows
         hits = search(queries, depth)
         keep = (hits.rows != NO_ROW) & is_allowed[hits.rows]
         if (keep.sum(axis=1) >= wanted).all() or depth >= count:
-            return _compact(hits, keep, wanted)
+            return keep_hits(hits, keep, wanted)
         depth *= 4
-
-
-def _compact(hits: Hits, keep: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], k: int) -> Hits:
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
-    kept = np.take_along_axis(keep, order, axis=1)
-    rows = np.where(kept, np.take_along_axis(hits.rows, order, axis=1), NO_ROW)
-    scores = np.where(kept, np.take_along_axis(hits.scores, order, axis=1), -np.inf)
-    return Hits(rows, scores.astype(np.float32))

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Rows, ShardInfo, VectorsInfo
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import Rows
 from embedlib.errors import CorruptArtifact, DataError, StoreError
 from embedlib.integrity import SEEN_HERE
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
+from embedlib.vectors import ShardInfo, VectorsInfo
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Corpus, Floats, Rows, VectorsInfo
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.errors import DataError, ModelError
 from embedlib.index.vector_cache import Hashes, VectorCache
-from embedlib.store import ArtifactRef
+from embedlib.vectors import VectorsInfo
 
 #: Rows an array file holds.
 FILE_ROWS = 16384

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Floats, Rows, Vectors, document_text
+from embedlib.artifact import ArtifactRef
+from embedlib.contracts import Corpus, Floats, Rows, document_text
 from embedlib.errors import DataError, MismatchError, VerificationError
 from embedlib.index.build import check_norms
 from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IDS_FILE, IndexInfo
 from embedlib.models.encoder import Encoder
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseInfo
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors
 
 #: A document encoded again, in another batch or precision, comes out this similar, or the model is another.
 SAME_VECTOR = 0.98

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from embedlib.artifact import ArtifactRef
 from embedlib.errors import EmbedlibError
 from embedlib.index.catalog import current, numbers, read_configuration, read_release
 from embedlib.index.history import garbled_lines, read_history
 from embedlib.index.release_parts import require_whole
 from embedlib.integrity import Checksums
-from embedlib.store import ArtifactRef
 
 
 class WorkspaceCheck(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import EXAMPLES, Corpus, Vectors, document_text, write_table
+from embedlib.contracts import EXAMPLES, Corpus, document_text, write_table
 from embedlib.json_file import SAMPLES, write_json
 from embedlib.mining.blocks import Block, Draw, draw_block
 from embedlib.mining.known_positives import KnownPositives, text_classes
@@ -27,6 +27,7 @@ from embedlib.retrieval.hits import NO_ROW
 from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.store import Work
+from embedlib.vectors import Vectors
 
 #: Documents whose mean cosine stands for the background of near-duplicates.
 BACKGROUND_SAMPLE = 4096

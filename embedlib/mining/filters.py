@@ -9,13 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from embedlib.contracts import Floats, Rows
-from embedlib.pairs.filters import unit_rows
-from embedlib.retrieval.hits import NO_ROW
-
-Mask = npt.NDArray[np.bool_]
+from embedlib.models.encoder import unit_norm
+from embedlib.retrieval.hits import NO_ROW, Mask
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def near_duplicates(
         part, known = rows[low : low + chunk], positives[low : low + chunk]
         distinct = np.unique(np.concatenate([part.ravel(), known.ravel()]))
         distinct = distinct[distinct != NO_ROW]
-        unit = unit_rows(vectors_of(distinct)) if len(distinct) else np.empty((0, 1), np.float32)
+        unit = unit_norm(vectors_of(distinct)) if len(distinct) else np.empty((0, 1), np.float32)
         for i in range(len(part)):
             places = np.flatnonzero(part[i] != NO_ROW)
             own = known[i][known[i] != NO_ROW]

@@ -14,7 +14,6 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.mining.filters import (
-    Mask,
     Thresholds,
     first_ranks,
     lowest_scores,
@@ -26,7 +25,7 @@ from embedlib.pairs.filters import above_background
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import Blocks, dense_scores, exact_search
 from embedlib.retrieval.fusion import fused_scores
-from embedlib.retrieval.hits import NO_ROW, Bits, Hits, look_up, unite
+from embedlib.retrieval.hits import NO_ROW, Bits, Hits, Mask, look_up, unite
 from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import Moments, VectorMoments
 from embedlib.retrieval.plan import DEFAULT_WEIGHT

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Rows, read_rows
+from embedlib.contracts import CandidatePair, Corpus, Rows, read_rows
 from embedlib.errors import DataError
-from embedlib.pairs.candidate import CandidatePair
 
 
 class QueryBlock(NamedTuple):

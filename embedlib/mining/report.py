@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.contracts import CandidatePair, Corpus, Rows, document_text
 from embedlib.json_file import JsonFile, JsonPart
 from embedlib.mining.blocks import Block, add_counts
 from embedlib.mining.miner import ORIGINS
-from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.render import positive_text
 from embedlib.retrieval.hits import NO_ROW
 

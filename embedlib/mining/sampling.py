@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.contracts import Floats, Rows
-from embedlib.mining.filters import Mask, first_ranks
+from embedlib.mining.filters import first_ranks
+from embedlib.retrieval.hits import Mask
 
 Sampling = Literal["top", "random", "score"]
 
@@ -43,7 +44,7 @@ def sample(
     else:
         keys = rng.gumbel(size=pool.shape)
         if how == "score":
-            keys += _standardised(ranking, pool)
+            keys += _z_in_pool(ranking, pool)
         keys[~pool] = -np.inf
         chosen = _highest(keys, pool, count)
     return _positions(chosen, count)
@@ -63,7 +64,8 @@ def _positions(chosen: Mask, count: int) -> Rows:
     return out
 
 
-def _standardised(ranking: Floats, pool: Mask) -> npt.NDArray[np.float64]:
+def _z_in_pool(ranking: Floats, pool: Mask) -> npt.NDArray[np.float64]:
+    """Z-scores among a pool's candidates; those of ``retrieval.moments`` are over the corpus."""
     values = np.where(pool, ranking, 0.0).astype(np.float64)
     n = np.maximum(pool.sum(axis=1, keepdims=True), 1)
     mean = values.sum(axis=1, keepdims=True) / n

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedlib.contracts import Rows, Vectors
+from embedlib.contracts import Rows
 from embedlib.errors import DataError
 from embedlib.mining.blocks import Block
 from embedlib.mining.pairs import MiningPairs
@@ -16,6 +16,7 @@ from embedlib.retrieval.bm25 import BM25Index, SparseEngine
 from embedlib.retrieval.hits import NO_ROW
 from embedlib.retrieval.moments import Moments
 from embedlib.retrieval.tokens import words
+from embedlib.vectors import Vectors
 
 
 def store_teacher(

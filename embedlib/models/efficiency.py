@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from embedlib.disk import folder_bytes
 from embedlib.errors import DataError
 from embedlib.models.encoder import Encoder
 
@@ -62,4 +63,4 @@ def weights_mb(encoder: Encoder) -> float:
 
 def folder_mb(folder: Path) -> float:
     """MiB of a folder's files."""
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / _MIB
+    return folder_bytes(folder) / _MIB

@@ -90,5 +90,15 @@ def check_vectors(vectors: Floats, texts: Sequence[str], where: str) -> None:
 
 
 def unit_norm(vectors: Floats) -> Floats:
-    """Each row divided by its Euclidean length, [n, d]; none is zero (see ``check_vectors``)."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)  # type: ignore[no-any-return]
+    """Each row divided by its Euclidean length, [n, d]; a row of zeros stays."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(length, np.finfo(np.float32).tiny)  # type: ignore[no-any-return]
+
+
+def truncate(vectors: Floats, dimension: int, normalized: bool) -> Floats:
+    """The first ``dimension`` components [n, d] -> [n, dimension], at unit norm again when they were.
+
+    Source: Matryoshka Representation Learning, arXiv 2205.13147, section 3.
+    """
+    cut = np.ascontiguousarray(vectors[:, :dimension], dtype=np.float32)
+    return unit_norm(cut) if normalized and vectors.shape[1] > dimension else cut

@@ -8,11 +8,11 @@ import logging
 import os
 from pathlib import Path
 
+from embedlib.artifact import MANIFEST, read_manifest
 from embedlib.errors import CorruptArtifact, ModelError
 from embedlib.fingerprint import tree_digest
 from embedlib.integrity import SEEN_HERE, require_files
 from embedlib.models.api_protocols import is_api_spec
-from embedlib.store import MANIFEST, read_manifest
 
 logger = logging.getLogger(__name__)
 

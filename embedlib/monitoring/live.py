@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.contracts import Floats
+from embedlib.disk import folder_bytes
 from embedlib.errors import EmbedlibError
 from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release, current, releases_dir
@@ -91,8 +92,7 @@ class LiveRelease:
         return ""
 
     def _is_small(self, name: str) -> bool:
-        folder = self.release.ref(self.root, name).path
-        return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= CHECKSUM_BYTES
+        return folder_bytes(self.release.ref(self.root, name).path) <= CHECKSUM_BYTES
 
 
 def open_live(root: Path) -> LiveRelease | None:

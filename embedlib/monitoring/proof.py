@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from embedlib.artifact import ArtifactRef
 from embedlib.evaluation.records import EvaluationRecord
 from embedlib.evaluation.served import served_system
 from embedlib.index.catalog import Release
 from embedlib.retrieval.plan import DENSE, SearchPlan
-from embedlib.store import ArtifactRef
 
 
 class ReleasedScores(NamedTuple):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from embedlib.contracts import Floats, Rows
 from embedlib.corpus.leaks import LeakFilter, normalised
-from embedlib.retrieval.hits import Hits
-
-Mask = npt.NDArray[np.bool_]
+from embedlib.models.encoder import unit_norm
+from embedlib.retrieval.hits import Hits, Mask
 
 #: Side of the blocks in which cosines between queries are computed: 64 MiB of float32.
 BLOCK = 4096
@@ -36,7 +34,7 @@ def mean_cosine(vectors: Floats) -> float:
     """
     if len(vectors) < 2:
         return 0.0
-    length = float(np.square(unit_rows(vectors).mean(axis=0)).sum())
+    length = float(np.square(unit_norm(vectors).mean(axis=0)).sum())
     return max(
         0.0, (length * len(vectors) - 1) / (len(vectors) - 1)
     )  # without each vector's cosine with itself
@@ -58,7 +56,7 @@ def not_near_identical(vectors: Floats, threshold: float) -> Mask:
         vectors: float32 [n, d].
         threshold: Cosine above which the later of two is dropped.
     """
-    unit = unit_rows(vectors)
+    unit = unit_norm(vectors)
     keep = np.ones(len(unit), dtype=bool)
     for low in range(0, len(unit), BLOCK):
         high = min(low + BLOCK, len(unit))
@@ -95,9 +93,3 @@ def leaks(queries: Sequence[str], protected: Sequence[str], threshold: float) ->
     """
     near = LeakFilter(protected, threshold)
     return np.array([near.match(query) is not None for query in queries], dtype=bool)
-
-
-def unit_rows(vectors: Floats) -> Floats:
-    """Rows divided by their length; a row of zeros stays."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(length, np.finfo(np.float32).tiny)  # type: ignore[no-any-return]

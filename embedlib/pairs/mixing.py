@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from embedlib.contracts import Rows
-from embedlib.pairs.candidate import CandidatePair
+from embedlib.contracts import CandidatePair, Rows
 
 
 def mix(

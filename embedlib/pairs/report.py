@@ -1,4 +1,4 @@
-"""What a person reads about the pairs: counts by origin, and ten examples."""
+"""What is told of the pairs: counts by origin, ten examples, and which origins a probe keeps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from embedlib.contracts import Corpus
-from embedlib.json_file import IfGiven, JsonFile
-from embedlib.pairs.candidate import CandidatePair
+from embedlib.contracts import CandidatePair, Corpus
+from embedlib.json_file import IfGiven, JsonFile, JsonPart
 from embedlib.pairs.render import positive_text
 from embedlib.pairs.selection import Selection
 
@@ -29,6 +28,26 @@ class PairsReport(JsonFile):
     origins: dict[str, dict[str, int | float]]
     llm_budget_exhausted: IfGiven[bool] = None
     llm: IfGiven[dict[str, int | float]] = None
+
+
+class OriginProbe(JsonPart):
+    """Dev before and after a short training on some of an origin's pairs."""
+
+    dev_before: float
+    dev_after: float
+    delta: float
+    low: float
+    high: float
+    n: int
+    pairs: int
+
+
+class ProbeResult(JsonFile):
+    """Origins of pairs that are kept, and what was measured of each."""
+
+    FILE: ClassVar[str] = "probe.json"
+    kept: list[str]
+    origins: dict[str, OriginProbe]
 
 
 def origin_counts(selection: Selection, mixed: Sequence[CandidatePair]) -> dict[str, dict[str, int | float]]:

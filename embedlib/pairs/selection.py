@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from embedlib.contracts import Floats, Rows
-from embedlib.pairs.candidate import CandidatePair
+from embedlib.contracts import CandidatePair, Floats, Rows
 from embedlib.pairs.filters import (
-    Mask,
     above_background,
     first_of_each,
     found_again,
@@ -21,6 +19,7 @@ from embedlib.pairs.filters import (
 )
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import Blocks, exact_search
+from embedlib.retrieval.hits import Mask
 
 Encode = Callable[[Sequence[str]], Floats]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedlib.contracts import CandidatePair
 from embedlib.errors import ModelError
 from embedlib.models.loading import missing_weights, require_weights
 from embedlib.models.resolve import resolve_model
-from embedlib.pairs.candidate import CandidatePair
 from embedlib.progress import Progress
 
 #: Documents whose queries are written to disk together; what a killed run can lose.

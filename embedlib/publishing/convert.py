@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from embedlib.evaluation.measures import score_run
 from embedlib.models.encoder import unit_norm
 from embedlib.publishing.judged_sample import MEASURE, JudgedSample
 
-Runtime = Literal["onnx", "openvino"]
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from embedlib.artifact import ArtifactRef
 from embedlib.corpus.profile import CorpusProfile
 from embedlib.corpus.splits import SplitReport
 from embedlib.evaluation.lineage import Provenance, model_line
@@ -14,7 +15,6 @@ from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.index.catalog import Release
 from embedlib.json_file import JsonFile
 from embedlib.models.catalog import load_catalog
-from embedlib.store import ArtifactRef
 
 File = TypeVar("File", bound=JsonFile)
 #: How the release's model may be called in the evaluation that its decision read.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from embedlib.artifact import MANIFEST
 from embedlib.disk import disk_errors
 from embedlib.index.catalog import Release
 from embedlib.index.export import export_folder
@@ -16,7 +17,6 @@ from embedlib.index.release_parts import require_whole
 from embedlib.json_file import write_json
 from embedlib.publishing.card import model_card
 from embedlib.publishing.facts import model_facts
-from embedlib.store import MANIFEST
 
 INFO = "embedlib.json"
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from embedlib.contracts import Floats, Rows
 
 Bits = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 #: For each query the rows that are no hits of it; empty: none for any.
 Excluded = Sequence[Collection[int]]
 
@@ -119,15 +120,21 @@ def look_up(rows: Rows, known: Rows, values: Floats) -> Floats:
     return np.where(rows == NO_ROW, np.float32(0), found)
 
 
+def keep_hits(hits: Hits, keep: Mask, k: int | None = None) -> Hits:
+    """The hits where ``keep`` [q, n] is True, moved up in their order, the first k of them (all: None)."""
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    kept = np.take_along_axis(keep, order, axis=1)
+    rows = np.where(kept, np.take_along_axis(hits.rows, order, axis=1), NO_ROW)
+    scores = np.where(kept, np.take_along_axis(hits.scores, order, axis=1), np.float32(-np.inf))
+    return Hits(rows, scores.astype(np.float32))
+
+
 def without(hits: Hits, excluded: Excluded) -> Hits:
     """Hits with each query's excluded rows taken out and the rest moved up."""
     if not any(excluded):
         return hits
-    rows, scores = hits.rows.copy(), hits.scores.copy()
-    for position, gone_rows in enumerate(excluded):
-        if gone_rows:
-            gone = np.isin(rows[position], list(gone_rows))
-            order = np.argsort(gone, kind="stable")
-            rows[position, gone], scores[position, gone] = NO_ROW, -np.inf
-            rows[position], scores[position] = rows[position, order], scores[position, order]
-    return Hits(rows, scores)
+    keep = np.ones(hits.rows.shape, dtype=bool)
+    for position, gone in enumerate(excluded):
+        if gone:
+            keep[position] = ~np.isin(hits.rows[position], list(gone))
+    return keep_hits(hits, keep)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+from embedlib.artifact import MANIFEST, ArtifactRef
 from embedlib.config.training import Adapt
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.store import MANIFEST, ArtifactRef
 from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 

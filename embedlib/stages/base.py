@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.base import Section
 from embedlib.errors import DataError
 from embedlib.fingerprint import code_digest
 from embedlib.progress import Curve, LogProgress, Progress, no_curve
-from embedlib.store import ArtifactRef, Built, Recipe, Store, Work
+from embedlib.store import Built, Recipe, Store, Work
 
 Summary = Mapping[str, Any]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Evaluate
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.evaluation.choice import Alternative, Choice, ranked
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.records import EvaluationRecord
@@ -20,7 +21,7 @@ from embedlib.process import cpu_cores
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors
 
 
 def run(

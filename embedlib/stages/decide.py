@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows
 from embedlib.evaluation.gate import decide, first_release
@@ -13,7 +14,7 @@ from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.evaluation.statistics import Policy
 from embedlib.fingerprint import digest
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 
 def run(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Distil
-from embedlib.contracts import Vectors
 from embedlib.models.resolve import model_digest, resolve_model
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.store import ArtifactRef
 from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
+from embedlib.vectors import Vectors
 
 
 def run(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Encode
 from embedlib.index.encode import Encoding, encode_corpus
 from embedlib.models.hardware import resolve_precision
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
 
 
 def run(job: Job, config: Encode, *, corpus: ArtifactRef, model: ArtifactRef) -> Mapping[str, Any]:

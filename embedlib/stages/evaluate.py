@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Evaluate
-from embedlib.contracts import Corpus, Vectors, read_rows
+from embedlib.contracts import Corpus, read_rows
 from embedlib.errors import DataError
 from embedlib.evaluation.cached import GuardCache
 from embedlib.evaluation.guards import (
@@ -47,7 +48,7 @@ from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors
 
 
 def run(

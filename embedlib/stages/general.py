@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import General
 from embedlib.contracts import SCORES, write_table
 from embedlib.evaluation.cached import GuardCache
@@ -16,7 +17,6 @@ from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
 from embedlib.stages.base import Job, Stage
 from embedlib.stages.guards import guard_digests, guard_set
-from embedlib.store import ArtifactRef
 
 
 def run(job: Job, config: General, **models: ArtifactRef) -> Mapping[str, Any]:

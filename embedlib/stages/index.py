@@ -7,20 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Index
-from embedlib.contracts import Corpus, Vectors
-from embedlib.index.artifact import write_index
+from embedlib.contracts import Corpus
+from embedlib.index.artifact import write_bm25, write_index
 from embedlib.index.choose import Demands
 from embedlib.index.documents import DOCUMENTS_FILE, write_documents
-from embedlib.index.info import IDS_FILE, INDEX_FILE
-from embedlib.index.lexical import BM25_DIR, write_bm25
+from embedlib.index.info import BM25_DIR, IDS_FILE, INDEX_FILE
 from embedlib.index.plot import plot_curve
 from embedlib.index.queries import QuerySample, sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.sparse import MATRIX_FILE, SPARSE_DIR, SparseInfo
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors
 
 
 def run(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Merge
 from embedlib.evaluation.records import MergeChoice
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.store import ArtifactRef
 
 
 def run(

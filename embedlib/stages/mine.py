@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.pairs import Mine, Teacher
-from embedlib.contracts import Corpus, ProbeResult, Vectors
+from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
 from embedlib.mining.examples import MiningPlan, mine_examples
 from embedlib.mining.filters import Thresholds
@@ -19,8 +20,10 @@ from embedlib.mining.teacher_check import TeacherCheck, check_teacher
 from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
+from embedlib.pairs.report import ProbeResult
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef, Work
+from embedlib.store import Work
+from embedlib.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 

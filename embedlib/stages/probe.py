@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Probe
-from embedlib.contracts import ProbeResult
+from embedlib.pairs.report import ProbeResult
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.store import ArtifactRef
 from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 

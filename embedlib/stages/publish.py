@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Publish
 from embedlib.contracts import Corpus, Document
 from embedlib.errors import UserError
@@ -15,7 +16,7 @@ from embedlib.index.release import Release, Terms, publish
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks
 from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 #: Columns that tell which documents a corpus holds: chunks by their own id, and by their document's.
 IDS = ("doc_id", "group_id")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Report, ReportOfRun
-from embedlib.contracts import ProbeResult
 from embedlib.corpus.profile import CorpusProfile
 from embedlib.corpus.splits import SplitReport
 from embedlib.evaluation import report as page
@@ -28,9 +28,8 @@ from embedlib.fingerprint import file_sha256
 from embedlib.index.info import IndexInfo
 from embedlib.json_file import JsonFile
 from embedlib.mining.report import MiningReport
-from embedlib.pairs.report import PairsReport
+from embedlib.pairs.report import PairsReport, ProbeResult
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
 
 #: Input and its file that the report shows under a heading.
 DETAILS: Mapping[str, tuple[str, type[JsonFile]]] = {

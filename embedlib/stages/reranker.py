@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.reranking import Rerank
 from embedlib.models.resolve import model_digest, resolve_model
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.store import ArtifactRef
 from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 

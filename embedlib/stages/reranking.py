@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.reranking import Reranking
 from embedlib.contracts import Corpus
 from embedlib.errors import DataError
@@ -32,7 +33,6 @@ from embedlib.stages.base import Job, Stage
 from embedlib.stages.decide import policy_of
 from embedlib.stages.evaluate import dense_systems
 from embedlib.stages.publish import best_search
-from embedlib.store import ArtifactRef
 
 
 class Chosen(NamedTuple):

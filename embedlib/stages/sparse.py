@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Sparse
 from embedlib.contracts import Corpus, document_text
 from embedlib.errors import ConfigError
@@ -15,7 +16,7 @@ from embedlib.models.resolve import model_digests
 from embedlib.models.sparse import load_sparse_encoder
 from embedlib.retrieval.sparse import SparseIndex, SparseInfo, read_matrix
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

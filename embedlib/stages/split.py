@@ -1,7 +1,7 @@
 """Split: corpus and labels become ``queries``.
 
 Files: queries.parquet, qrels.parquet, held_out.parquet (documents that may give no training pair),
-withheld.parquet (texts without the derived query, see ``embedlib.corpus.withheld``), report.json,
+withheld.parquet (texts without the derived query, see ``embedlib.corpus.derive``), report.json,
 rejected.jsonl.
 
 Queries that people wrote come first: their splits are kept, or split off from what there is. A test or
@@ -19,20 +19,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config import data as options
 from embedlib.contracts import QRELS, QUERIES, Corpus, write_table
 from embedlib.corpus import beir
-from embedlib.corpus.derive import Derived, derive_queries, parted, resembling
+from embedlib.corpus.derive import Derived, derive_queries, parted, resembling, write_withheld
 from embedlib.corpus.labels import LabelledQuery, Labels, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.marks import add_marks
 from embedlib.corpus.rejects import FILE, Rejects
 from embedlib.corpus.splits import Resolver, SplitFigures, SplitReport, Splits, make_splits
 from embedlib.corpus.textfiles import require_file, unreadable
-from embedlib.corpus.withheld import write_withheld
 from embedlib.errors import DataError
 from embedlib.fingerprint import digest, file_sha256
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Distil
 from embedlib.contracts import Corpus, read_rows
 from embedlib.errors import DataError
@@ -20,7 +21,6 @@ from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.plan import SearchPlan
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
 
 #: Documents that both models encode to compare their speed.
 TIMED = 512

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.api import Llm
 from embedlib.config.pairs import Seq2Seq, Synthesize
 from embedlib.contracts import (
     PAIRS,
+    CandidatePair,
     Corpus,
     Document,
-    Vectors,
     document_text,
     read_judgements,
     read_rows,
@@ -26,15 +27,14 @@ from embedlib.errors import BudgetExhausted
 from embedlib.json_file import SAMPLES, write_json
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
-from embedlib.pairs.candidate import LABEL_FREE, CandidatePair
 from embedlib.pairs.labels import labelled_pairs
 from embedlib.pairs.mixing import mix
 from embedlib.pairs.report import PairsReport, origin_counts, pair_samples
 from embedlib.pairs.selection import FilterThresholds, Selection, select_pairs
-from embedlib.pairs.structural import StructuralSettings, structural_pairs
+from embedlib.pairs.structural import LABEL_FREE, StructuralSettings, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.stages.base import Job, Stage
-from embedlib.store import ArtifactRef
+from embedlib.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -145,9 +145,7 @@ class _Making:
         from embedlib.pairs.llm import LlmReport, Writer, generate_queries
 
         report = LlmReport()
-        own = {"queries_per_document"}
-        fields = options.model_dump(exclude={*options.client_arguments(), *own})
-        writer = Writer(**fields, seed=self.job.seed)
+        writer = Writer(**options.writer_arguments(), seed=self.job.seed)
         settings = api_settings(**options.client_arguments())
         written = generate_queries(
             self.texts(self.config.max_pairs),

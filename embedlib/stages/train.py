@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Train
 from embedlib.models.resolve import model_digests
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.store import ArtifactRef
 from embedlib.training.child import launch
 from embedlib.training.options import TrainingJob
 

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from embedlib.contracts import Corpus, Document, Rows, Vectors
+from embedlib.contracts import Corpus, Document, Rows
 from embedlib.index.catalog import Release
-from embedlib.index.dense import VectorRows, scored_dimension, truncate
+from embedlib.index.dense import VectorRows, scored_dimension
 from embedlib.index.info import IndexInfo
+from embedlib.models.encoder import truncate
 from embedlib.stores.base import TEXTS, CollectionInfo, IndexType, row_schema
+from embedlib.vectors import Vectors
 
 #: Bytes of texts and vectors after which a batch is sent, however few rows it has.
 BATCH_BYTES = 8_000_000

@@ -10,19 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from embedlib.contracts import Floats, Vectors
+from embedlib.contracts import Floats
 from embedlib.errors import EmbedlibError, MismatchError, ReleaseError, ServiceError
 from embedlib.index.answer import Answer
 from embedlib.index.catalog import Release, read_release
-from embedlib.index.dense import VectorRows, truncate
+from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.search import Searcher
 from embedlib.index.snapshot import DenseSearch, Snapshot
+from embedlib.models.encoder import truncate
 from embedlib.redact import redact
 from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import Hits, sort_hits
 from embedlib.stores.base import CollectionInfo, Found, VectorStore, store_errors
 from embedlib.stores.verify import found_rows
+from embedlib.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 

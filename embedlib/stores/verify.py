@@ -9,11 +9,10 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.errors import EmbedlibError, VerificationError
-from embedlib.index.dense import truncate
 from embedlib.index.queries import sample_queries
 from embedlib.index.tune import recall_at_k
 from embedlib.index.verify import Checks
-from embedlib.models.encoder import Encoder
+from embedlib.models.encoder import Encoder, truncate
 from embedlib.redact import redact
 from embedlib.retrieval.dense import exact_search
 from embedlib.stores.base import CollectionInfo, Found, VectorStore

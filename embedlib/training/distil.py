@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from embedlib.contracts import Corpus, Floats, Vectors, read_judgements
+from embedlib.contracts import Corpus, Floats, read_judgements
 from embedlib.errors import ModelError
 from embedlib.evaluation.lineage import Provenance
+from embedlib.models.encoder import unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
@@ -29,6 +30,7 @@ from embedlib.training.options import TrainingJob, emit
 from embedlib.training.plan import count_steps
 from embedlib.training.sampler import ExampleBatches
 from embedlib.training.static import static_student
+from embedlib.vectors import Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -257,14 +259,12 @@ def _material(job: TrainingJob, teacher: LocalEncoder, student: LocalEncoder) ->
     wanted = set(rows.tolist())
     documents = [text for row, text in enumerate(corpus.texts()) if row in wanted]
     queries = list(read_judgements(Path(job.inputs["queries"]), "train").queries.values())
-    stored = vectors.take(rows)
-    stored /= np.linalg.norm(stored, axis=1, keepdims=True)
+    stored = unit_norm(vectors.take(rows))
     prompts = student.prompts
     texts = [prompts.document + text for text in documents] + [prompts.query + text for text in queries]
     if not queries:
         return texts, stored
-    asked = teacher.encode_queries(queries)
-    return texts, np.concatenate([stored, asked / np.linalg.norm(asked, axis=1, keepdims=True)])
+    return texts, np.concatenate([stored, unit_norm(teacher.encode_queries(queries))])
 
 
 def _parameters(encoder: LocalEncoder) -> int:

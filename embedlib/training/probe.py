@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import EXAMPLES, OriginProbe, ProbeResult, read_rows, write_table
+from embedlib.contracts import EXAMPLES, read_rows, write_table
 from embedlib.disk import write_atomic
 from embedlib.evaluation.significance import paired_bootstrap
+from embedlib.pairs.report import OriginProbe, ProbeResult
 from embedlib.training.finetune import prepare, recipe_of
 from embedlib.training.loop import dev_score, read_dev, train
 from embedlib.training.options import TrainingJob, World, report_progress, train_options

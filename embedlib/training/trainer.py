@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -22,31 +22,32 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from embedlib.disk import write_atomic
-from embedlib.errors import NonFiniteLoss
-from embedlib.fingerprint import file_sha256
+from embedlib.errors import CorruptArtifact, NonFiniteLoss
+from embedlib.integrity import FileEntry, file_entries, require_files
 from embedlib.progress import Progress
 from embedlib.training.lora import has_adapters
 
 logger = logging.getLogger(__name__)
 
 SEAL = "sealed.json"
+ENTRIES = TypeAdapter(dict[str, FileEntry])
 PREFIX = "checkpoint-"
 
 
 def seal(checkpoint: Path) -> None:
-    """Note every file's checksum, which makes the checkpoint one to resume from."""
-    files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != SEAL)
-    sums = {p.relative_to(checkpoint).as_posix(): file_sha256(p) for p in files}
-    write_atomic(checkpoint / SEAL, json.dumps(sums))
+    """Note every file's size and checksum, which makes the checkpoint one to resume from."""
+    (checkpoint / SEAL).unlink(missing_ok=True)
+    write_atomic(checkpoint / SEAL, ENTRIES.dump_json(file_entries(checkpoint)))
 
 
 def is_sound(checkpoint: Path) -> bool:
     """Whether the checkpoint was sealed and is byte for byte what was sealed."""
     try:
-        sums = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
-        return bool(sums) and all(file_sha256(checkpoint / name) == value for name, value in sums.items())
-    except (OSError, ValueError, AttributeError):
+        entries = ENTRIES.validate_json((checkpoint / SEAL).read_bytes())
+        require_files(checkpoint, entries)
+    except (OSError, ValueError, CorruptArtifact):
         return False
+    return bool(entries)
 
 
 def latest_sound(folder: Path) -> Path | None:

@@ -122,4 +122,4 @@ def test_mistakes_end_with_one_message_and_code_2(
     store = Store(workspace)
     assert store.sweep() == [], "nothing half-written stays"
     for ref in store.artifacts():
-        store.verify(ref)
+        ref.require_intact()

@@ -290,7 +290,7 @@ def test_mlflow_has_the_run(world: dict[str, Any]) -> None:
     from mlflow import MlflowClient
 
     from embedlib.index.catalog import current
-    from embedlib.tracking_store import default_uri
+    from embedlib.tracking.local_store import default_uri
 
     client = MlflowClient(default_uri(world["config"].workspace))
     experiment = client.get_experiment_by_name("embedlib")
@@ -318,7 +318,7 @@ def test_prefect_mlflow_and_the_report_name_each_other(world: dict[str, Any]) ->
     from mlflow import MlflowClient
     from prefect.client.orchestration import get_client
 
-    from embedlib.tracking_store import default_uri
+    from embedlib.tracking.local_store import default_uri
 
     client = MlflowClient(default_uri(world["config"].workspace))
     experiment = client.get_experiment_by_name("embedlib")

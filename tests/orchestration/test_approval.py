@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from orchestra import FINAL, PATIENCE, Orchestra, wait_for
 
 from embedlib.index.catalog import current, numbers
-from embedlib.tracking_store import default_uri
+from embedlib.tracking.local_store import default_uri
 
 pytestmark = [
     pytest.mark.slow,

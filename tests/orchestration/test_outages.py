@@ -13,7 +13,7 @@ from orchestra import PATIENCE, free_port, wait_for
 
 from embedlib.cli.services import mlflow_command
 from embedlib.index.catalog import current
-from embedlib.tracking import Tracker
+from embedlib.tracking.tracker import Tracker
 
 pytestmark = [
     pytest.mark.slow,

@@ -102,8 +102,8 @@ def test_a_damaged_live_release_does_not_stop_the_run_that_replaces_it(released:
 def test_a_curve_goes_to_mlflow_as_it_comes_and_fails_no_training(tmp_path: Path, monkeypatch) -> None:
     from prefect.logging import disable_run_logger
 
-    from embedlib.tracking import Tracker
-    from tasks.curve import tracked_curve
+    from embedlib.tracking.tracker import Tracker
+    from tasks.progress import tracked_curve
 
     sent = []
     monkeypatch.setattr(
@@ -116,7 +116,7 @@ def test_a_curve_goes_to_mlflow_as_it_comes_and_fails_no_training(tmp_path: Path
     assert sent[0] == 1, "the first point does not wait for the next"
     assert len(list(tracker.outbox.glob("*.json"))) == 5
     monkeypatch.setattr(
-        "embedlib.tracking.write_atomic", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+        "embedlib.tracking.tracker.write_atomic", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
     )
     with disable_run_logger():
         curve("loss", 6, 0.1)

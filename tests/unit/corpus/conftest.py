@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import Ingest, Split
 from embedlib.contracts import read_rows
 from embedlib.stages.base import run_stage
 from embedlib.stages.ingest import STAGE as INGEST
 from embedlib.stages.split import STAGE as SPLIT
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 
 @pytest.fixture

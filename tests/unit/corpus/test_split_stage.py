@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from records import json_of
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.data import Split
 from embedlib.contracts import Corpus, document_text, read_judgements
+from embedlib.corpus.derive import read_withheld
 from embedlib.corpus.leaks import LeakFilter, normalised
 from embedlib.corpus.titles import body_of
-from embedlib.corpus.withheld import read_withheld
 from embedlib.errors import DataError
-from embedlib.store import ArtifactRef
 
 NOUNS = [
     "amber",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from records import edit_record
 
+from embedlib.artifact import read_manifest
 from embedlib.doctor.diagnose import diagnose, exit_code
 from embedlib.doctor.findings import Severity
 from embedlib.doctor.released import ReleaseDoctor
@@ -16,7 +17,6 @@ from embedlib.doctor.vectors import check_anisotropy
 from embedlib.fingerprint import digest, file_sha256
 from embedlib.index.catalog import current
 from embedlib.models.local import load_encoder
-from embedlib.store import read_manifest
 
 
 def by_subject(findings):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from evaluation_data import write_corpus, write_queries
 
-from embedlib.evaluation.content_duplicates import content_duplicates
 from embedlib.evaluation.judged import read_judged
-from embedlib.evaluation.leakage import find_leaks
+from embedlib.evaluation.leakage import content_duplicates, find_leaks
 
 HUMAN = {
     "dataset": "human",

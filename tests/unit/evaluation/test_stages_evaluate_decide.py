@@ -11,7 +11,7 @@ from evaluation_data import DOCUMENTS, write_corpus, write_queries
 from records import json_of
 
 from embedlib.config.evaluation import Decide, Evaluate, Report, SimilarityGuard
-from embedlib.contracts import EXAMPLES, Corpus, VectorsInfo, read_rows, write_table
+from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
 from embedlib.evaluation.choice import Choice
 from embedlib.evaluation.records import Decision, EvaluationRecord
@@ -23,6 +23,7 @@ from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.evaluate import STAGE as EVALUATE
 from embedlib.stages.report import STAGE as REPORT
 from embedlib.store import Recipe
+from embedlib.vectors import VectorsInfo
 
 EVALUATION = Evaluate(draws=200, guards=(), measures=("nDCG@10", "R@5"))
 

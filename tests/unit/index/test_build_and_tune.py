@@ -9,16 +9,18 @@ import pyarrow as pa
 import pytest
 from index_workspace import Workspace, words
 
-from embedlib.contracts import Vectors, VectorsInfo, write_table
+from embedlib.contracts import write_table
 from embedlib.errors import DataError, DiskFull, MismatchError, UserError
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index, checked_blocks, create_index
 from embedlib.index.choose import Demands, candidates, code_bytes, list_count, training_need
-from embedlib.index.dense import DenseIndex, VectorRows, truncate
+from embedlib.index.dense import DenseIndex, VectorRows
 from embedlib.index.info import IndexInfo, SearchSettings
 from embedlib.index.select import Request, select_index
 from embedlib.index.tune import RESCORE_LADDER, is_lossy, recall_at_k, tune
+from embedlib.models.encoder import truncate
 from embedlib.retrieval.dense import block_of, exact_search
+from embedlib.vectors import Vectors, VectorsInfo
 
 
 def unit(n, d, seed=0, clusters=0):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from toys import ToyEncoder
 
-from embedlib.contracts import CORPUS, Vectors, content_hash, write_table
+from embedlib.contracts import CORPUS, content_hash, write_table
 from embedlib.errors import DataError, ModelError, StoreError
 from embedlib.index import encode
 from embedlib.index.encode import (
@@ -29,6 +29,7 @@ from embedlib.index.encode import (
 from embedlib.index.vector_cache import cached_vectors, read_hashes
 from embedlib.index.vectors import unusable
 from embedlib.store import Recipe
+from embedlib.vectors import Vectors
 
 
 class Counting(ToyEncoder):

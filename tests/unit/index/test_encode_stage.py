@@ -7,13 +7,14 @@ import pytest
 from records import json_of
 
 from embedlib.config.models import Encode, Model
-from embedlib.contracts import CORPUS, Vectors, content_hash, write_table
+from embedlib.contracts import CORPUS, content_hash, write_table
 from embedlib.errors import ModelError
 from embedlib.models.hardware import resolve_precision
 from embedlib.models.local import load_encoder
 from embedlib.stages import base_model, encode
 from embedlib.stages.base import run_stage
 from embedlib.store import Recipe
+from embedlib.vectors import Vectors
 
 DOCUMENTS = {f"doc{i}": " ".join(["word", "other", "thing"][i % 3] for _ in range(i + 1)) for i in range(30)}
 

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from index_workspace import Workspace, words
 
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.errors import CorruptArtifact, DiskFull, ReleaseError, UserError
 from embedlib.index import export
 from embedlib.index.export import export_release
+from embedlib.vectors import Vectors
 
 
 @pytest.fixture

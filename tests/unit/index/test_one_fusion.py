@@ -7,7 +7,7 @@ import pytest
 from evaluation_data import write_queries
 from index_workspace import Workspace, load, words
 
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.index import Searcher
@@ -17,6 +17,7 @@ from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.plan import HYBRID, Feedback, SearchPlan
 from embedlib.retrieval.tokens import words as terms_of
+from embedlib.vectors import Vectors
 
 TEXTS = {i: text + " melon" * (n % 3) + " quiz" * (n % 2) for n, (i, text) in enumerate(words(300).items())}
 QUERIES = {"q1": "melon quiz", "q2": "melon", "q3": TEXTS["doc0007"][:17]}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from evaluation_data import write_corpus
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Publish
 from embedlib.errors import UserError
 from embedlib.stages.publish import require_same_collection
-from embedlib.store import ArtifactRef, Recipe, Store
+from embedlib.store import Recipe, Store
 
 ANIMALS = ("otter", "heron", "badger", "salmon", "lynx", "owl", "toad", "newt", "hare", "crane")
 TOOLS = ("hammer", "chisel", "plane", "saw", "rasp", "drill", "clamp", "file", "awl", "gouge")

@@ -9,10 +9,11 @@ import pytest
 from index_workspace import Workspace, load, words
 from records import json_of
 
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.errors import CorruptArtifact, MismatchError, VerificationError
 from embedlib.index.catalog import current
 from embedlib.index.verify import Checks, verify_index
+from embedlib.vectors import Vectors
 
 
 def verify(parts, **checks):

@@ -8,18 +8,18 @@ import pytest
 import small_artifacts as small
 from records import json_of
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.pairs import Mine
-from embedlib.contracts import Corpus, read_rows
+from embedlib.contracts import CandidatePair, Corpus, read_rows
 from embedlib.errors import DataError
 from embedlib.evaluation.dev import DevSet
 from embedlib.mining.pairs import MiningPairs
 from embedlib.mining.teacher import HybridTeacher
 from embedlib.mining.teacher_check import TOLERANCE, check_teacher
 from embedlib.models.encoder import Encoder
-from embedlib.pairs.candidate import CandidatePair
 from embedlib.stages.base import run_stage
 from embedlib.stages.mine import STAGE, chosen_teacher
-from embedlib.store import ArtifactRef, Recipe, Store
+from embedlib.store import Recipe, Store
 
 D = small.DOCUMENTS
 #: d000 again under two new ids, and once nearly the same.

@@ -9,8 +9,7 @@ from evaluation_data import write_corpus, write_queries
 
 from embedlib.contracts import Corpus
 from embedlib.mining.known_positives import KnownPositives
-from embedlib.pairs.answering import answering_chunks
-from embedlib.pairs.labels import labelled_pairs
+from embedlib.pairs.labels import answering_chunks, labelled_pairs
 
 TEXTS = {
     "long#0001": "An introduction to the house.",

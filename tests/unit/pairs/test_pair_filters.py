@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from embedlib.contracts import CandidatePair
 from embedlib.mining.known_positives import KnownPositives
-from embedlib.pairs.candidate import CandidatePair
 from embedlib.pairs.filters import (
     above_background,
     first_of_each,

@@ -5,8 +5,14 @@ import pytest
 
 from embedlib.contracts import Document, document_text
 from embedlib.pairs.render import positive_text, without_passage
-from embedlib.pairs.sentences import random_crop, random_sentences, split_sentences
-from embedlib.pairs.structural import StructuralSettings, keyword_query, structural_pairs
+from embedlib.pairs.structural import (
+    StructuralSettings,
+    keyword_query,
+    random_crop,
+    random_sentences,
+    split_sentences,
+    structural_pairs,
+)
 
 LONG = (
     "The otter swims in the cold river. It eats freshwater crayfish and little else. Nobody counts them here."

@@ -6,12 +6,13 @@ import pytest
 import small_artifacts as small
 from records import json_of
 
+from embedlib.artifact import ArtifactRef
 from embedlib.config.pairs import Synthesize
 from embedlib.contracts import read_rows
 from embedlib.errors import MismatchError
 from embedlib.stages.base import run_stage
 from embedlib.stages.synthesize import STAGE, chosen_origins
-from embedlib.store import ArtifactRef, Store
+from embedlib.store import Store
 
 TEST_QUERY = small.DOCUMENTS[3][1]  # another document's title, word for word
 LABELS = {

@@ -18,7 +18,7 @@ from published import (
 )
 
 from embedlib.config.models import Sparse
-from embedlib.contracts import Corpus, Vectors
+from embedlib.contracts import Corpus
 from embedlib.errors import (
     CorruptArtifact,
     DataError,
@@ -46,6 +46,7 @@ from embedlib.retrieval.sparse import MATRIX_FILE, SPARSE_DIR, SparseIndex
 from embedlib.stages.base import run_stage
 from embedlib.stages.sparse import STAGE as SPARSE
 from embedlib.store import Store
+from embedlib.vectors import Vectors
 
 PLAN = SearchPlan(mode="hybrid", weight=0.3, sparse_weight=0.7)
 PLANS = {"three": PLAN, "two": PLAN.without_sparse()}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from embedlib import contracts
-from embedlib.contracts import Corpus, Document, Vectors, VectorsInfo
+from embedlib.contracts import Corpus, Document
 from embedlib.errors import CorruptArtifact, DataError, MismatchError
+from embedlib.vectors import Vectors, VectorsInfo
 
 
 def rows(n: int) -> list[dict[str, str]]:

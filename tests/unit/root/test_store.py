@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from embedlib.artifact import MANIFEST
 from embedlib.disk import file_lock, write_atomic
 from embedlib.errors import CorruptArtifact, DiskFull, NotWritable, StoreError, UserError
-from embedlib.store import MANIFEST, Recipe, Store, Work
+from embedlib.store import Recipe, Store, Work
 
 
 def recipe(**changes: object) -> Recipe:
@@ -131,7 +132,7 @@ def test_truncated_artifact_is_set_aside_and_built_anew(store: Store) -> None:
     ref = store.build(recipe(), writer()).ref
     ref.file("sub/data.txt").write_text("hell")
     assert not store.build(recipe(), writer()).reused
-    store.verify(ref)
+    ref.require_intact()
 
 
 def test_an_artifact_changed_at_the_same_size_is_built_anew_and_kept_aside(store: Store) -> None:
@@ -179,7 +180,7 @@ def test_swapped_folders_are_seen(store: Store) -> None:
     ours.path.rename(store.root / "away")
     theirs.path.rename(ours.path)
     with pytest.raises(CorruptArtifact, match="another artifact's folder"):
-        store.verify(ours)
+        ours.require_intact()
     assert store.find(ours.kind, ours.fingerprint) is None
 
 
@@ -224,7 +225,7 @@ def test_verify_names_the_changed_file(store: Store) -> None:
     ref = store.build(recipe(), writer()).ref
     ref.file("sub/data.txt").write_text("jello")
     with pytest.raises(CorruptArtifact, match=r"data\.txt"):
-        store.verify(ref)
+        ref.require_intact()
 
 
 def test_another_schema_version_is_refused_by_name(store: Store) -> None:

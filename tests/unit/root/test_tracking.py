@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from embedlib import tracking
 from embedlib.errors import UserError
-from embedlib.tracking import Input, Tracker, point_champion
-from embedlib.tracking_store import default_uri, note_ui
+from embedlib.tracking import tracker as module
+from embedlib.tracking.local_store import default_uri, note_ui
+from embedlib.tracking.registry import point_champion
+from embedlib.tracking.tracker import Input, Tracker
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -26,7 +27,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(tracking, "_silent_until", {})
+    monkeypatch.setattr(module, "_silent_until", {})
 
 
 def read(root: Path, tracker: Tracker):

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 from index_workspace import ShiftedEncoder, Workspace, load, words
 
-from embedlib.contracts import Vectors
 from embedlib.errors import VerificationError
 from embedlib.index.dense import DenseIndex
 from embedlib.index.verify import Checks
 from embedlib.retrieval.plan import HYBRID
 from embedlib.stores.base import VectorStore
 from embedlib.stores.push import Pushed, PushOptions, push_release
+from embedlib.vectors import Vectors
 
 DOCUMENTS = 60
 

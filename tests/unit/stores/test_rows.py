@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from index_workspace import words
 
-from embedlib.contracts import Vectors
 from embedlib.stores import rows as module
 from embedlib.stores.rows import ReleaseRows, row_key
+from embedlib.vectors import Vectors
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedlib.artifact import ArtifactRef
 from embedlib.contracts import CORPUS, EXAMPLES, QRELS, QUERIES, content_hash, write_table
-from embedlib.store import ArtifactRef, Recipe, Store
+from embedlib.store import Recipe, Store
 
 TOPICS = ("apple", "bridge", "cloud", "desert", "engine", "forest", "guitar", "harbor", "island", "jacket")
 FILLER = ["small", "round", "early", "narrow", "quiet", "heavy", "distant", "bright", "common", "simple"]

@@ -11,10 +11,11 @@ import torch
 from records import json_of
 
 from embedlib.config.training import Adapt, Distil, Merge, Probe
-from embedlib.contracts import PAIRS, Corpus, OriginProbe, VectorsInfo, write_table
+from embedlib.contracts import PAIRS, Corpus, write_table
 from embedlib.errors import ModelError
 from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
+from embedlib.pairs.report import OriginProbe
 from embedlib.stages import merge, probe
 from embedlib.stages.base import run_stage
 from embedlib.training import adapt as adapting
@@ -24,6 +25,7 @@ from embedlib.training.merge import choose_share, interpolate, merge_weights
 from embedlib.training.options import TrainingJob
 from embedlib.training.probe import probe as probing
 from embedlib.training.probe import verdict
+from embedlib.vectors import VectorsInfo
 
 
 @pytest.fixture

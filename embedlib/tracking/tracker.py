@@ -1,4 +1,4 @@
-"""MLflow: runs, figures, files and the model registry. The only module that imports mlflow.
+"""One MLflow run: its figures, files and model.
 
 Records go to an outbox in the workspace first and from there to MLflow, so that a tracking
 server that is away costs nothing but time: the run goes on, and what could not be sent is sent
@@ -14,24 +14,16 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from embedlib.disk import file_lock, write_atomic
-from embedlib.errors import ServiceError
 from embedlib.redact import redact
-from embedlib.tracking_store import TRAINING_VIEW, default_uri, follow_moved_workspace, ui_address
+from embedlib.tracking.local_store import TRAINING_VIEW, default_uri, follow_moved_workspace, ui_address
+from embedlib.tracking.registry import failures, reason, register, registered_version
 
 logger = logging.getLogger(__name__)
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-# MLflow sets its own logger again when it is imported; this one tells of every new database
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 #: Seconds without a new attempt after a tracking server did not answer.
 PAUSE_S = 60.0
@@ -178,13 +170,10 @@ class Tracker:
 
     def _send(self, record: dict[str, Any]) -> str:
         """Send one record; returns why it could not be sent, or nothing."""
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
             getattr(self, f"_send_{record.pop('do')}")(**record)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            return redact(f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
+        except failures() as error:
+            return reason(error)
         return ""
 
     def _client(self) -> Any:
@@ -269,115 +258,13 @@ class Tracker:
 
     def _send_model(self, path: str, name: str, digest: str, description: str, alias: str) -> None:
         client = self._client()
-        known = _registered_version(client, name, digest)
-        version = known or self._register(path, name, digest, description)
+        version = registered_version(client, name, digest)
+        if version is None:
+            version = register(client, self.uri, self._open_run(), path, name, digest, description)
         client.set_registered_model_alias(name, alias, version)
-
-    def _register(self, path: str, name: str, digest: str, description: str) -> str:
-        import mlflow
-        import numpy as np
-        from mlflow.models import infer_signature
-        from sentence_transformers import SentenceTransformer
-
-        if not Path(path).is_dir():
-            raise ServiceError("the model to register is gone", where=path, remedy="keep the artifact")
-        model = SentenceTransformer(path, device="cpu")
-        vector = np.zeros((1, model.get_embedding_dimension() or 1), dtype=np.float32)
-        with _global_uri(self.uri), mlflow.start_run(run_id=self._open_run()):
-            info = mlflow.sentence_transformers.log_model(
-                model,
-                name="model",
-                pip_requirements=["sentence-transformers", "torch"],
-                signature=infer_signature(["text"], vector),
-            )
-        return _new_version(self._client(), name, info.model_id, digest, description)
 
     def _send_finish(self, status: Status) -> None:
         self._client().set_terminated(self._open_run(), status)
-
-
-@contextmanager
-def _global_uri(uri: str) -> Iterator[None]:
-    """MLflow's own functions write to ``uri`` meanwhile.
-
-    MLflow keeps the address in the environment too, where a later run of another workspace in this
-    process would take it for the user's word.
-    """
-    import mlflow
-
-    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-    before = {name: os.environ.get(name) for name in names}
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None) -> bool:
-    """Point the registry's ``champion`` to the version that holds a model; False where none does.
-
-    Args:
-        root: The workspace.
-        name: Registered model.
-        digest: Content digest of the model.
-        uri: MLflow tracking URI; None = the workspace's own store.
-
-    Raises:
-        ServiceError: MLflow does not answer.
-    """
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    place = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(root)
-    if place == default_uri(root) and not (root / "mlflow.db").is_file():
-        return False
-    client = MlflowClient(place, registry_uri=place)
-    try:
-        version = _registered_version(client, name, digest)
-        if version is not None:
-            client.set_registered_model_alias(name, "champion", version)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise ServiceError(
-            "the registry's champion could not be moved",
-            found=redact(f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"),
-            remedy="give the same command again once MLflow answers",
-        ) from error
-    return version is not None
-
-
-def _new_version(client: Any, name: str, model_id: str, digest: str, description: str) -> str:
-    """Register a logged model, without what MLflow's own function prints on the terminal meanwhile."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    model = client.get_logged_model(model_id)
-    made = client.create_model_version(
-        name,
-        f"models:/{model_id}",
-        model.source_run_id,
-        {"embedlib.digest": digest},
-        description=description or None,
-        await_creation_for=0,
-        model_id=model_id,
-    )
-    return str(made.version)
-
-
-def _registered_version(client: Any, name: str, digest: str) -> str | None:
-    """The version that already holds this model, so that nothing is registered twice."""
-    found = client.search_model_versions(f"name = '{name}'")
-    return next((str(v.version) for v in found if v.tags.get("embedlib.digest") == digest), None)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
