@@ -125,6 +125,10 @@ class LocalEncoder:
         """Tokens of each text before any cut, special tokens included, [n]."""
         if self._tokenizing is not None:
             return self._tokenizing.count(texts)
+        if hasattr(self.tokenizer, "encode_batch"):  # a static model's, which is no transformer's
+            return np.asarray(
+                [len(t) for t in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+            )
         ids = self.tokenizer(list(texts), truncation=False, padding=False)["input_ids"]
         return np.asarray([len(i) for i in ids], dtype=np.int64)
 

@@ -117,6 +117,21 @@ def test_truncation_is_counted_and_length_respected(tiny_model):
     assert encoder.count_tokens([long, cut, "one"]).tolist() == [11, 8, 3]
 
 
+def test_a_static_model_counts_its_words(tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "cat": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    SentenceTransformer(modules=[StaticEmbedding(words, embedding_dim=4)], device="cpu").save(str(tmp_path))
+    assert load_encoder(tmp_path, device="cpu").count_tokens(["a cat", "a black cat", "cat"]).tolist() == [
+        2,
+        3,
+        1,
+    ]
+
+
 @pytest.mark.parametrize("length", [2, 65])
 def test_an_impossible_length_is_refused(tiny_model, length):
     with pytest.raises(ModelError, match="cannot see that many tokens") as error:
