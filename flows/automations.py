@@ -57,6 +57,13 @@ MESSAGES = (
         "retrieval degraded: release {{ event.payload.release }} of {{ event.resource.id }}",
         "{{ event.payload.evidence | tojson }}",
     ),
+    (
+        "store",
+        {"embedlib.store.behind"},
+        OF_A_WORKSPACE,
+        "the vector store is behind: release {{ event.payload.release }} is live in {{ event.resource.id }}",
+        "{{ event.payload.error }}\n{{ event.payload.remedy }}",
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
@@ -15,11 +16,12 @@ from flows.proof import Data, Encoded, indexed
 from flows.records import show_records
 from flows.reranking import PARTS as OF_MODEL
 from flows.student import distilled
-from tasks.release import emit_event, publish, push_index, register, require_live
+from flows.vector_store import completed, follow
+from tasks.release import emit_event, publish, register, require_live
 
 
 @flow(name="distil", flow_run_name=run_name, persist_result=False)
-def distil(config: Config, event: Trigger | None = None) -> str:
+def distil(config: Config, event: Trigger | None = None) -> State[str]:
     """Distil, prove, publish; returns the fingerprint of the decision.
 
     Args:
@@ -43,6 +45,7 @@ def distil(config: Config, event: Trigger | None = None) -> str:
         data = Data(live["corpus"], live["queries"])
         teacher = Encoded(live["model"], live["vectors"])
         proof = distilled(run, config, data, teacher, live.get("decision"))
+        left = ""
         if proof.verdict == "promote":
             index = indexed(run, config, data, proof.candidate, "student")
             kept = {name: ref for name, ref in live.items() if name not in OF_MODEL}
@@ -50,6 +53,6 @@ def distil(config: Config, event: Trigger | None = None) -> str:
             release = publish(run, config, parts, event=as_json(event))
             register(run, config, proof.candidate.model)
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})
-            push_index(run, config)
+            left = follow(run, config)
         show_records(run)
-    return proof.decision.fingerprint
+    return completed(proof.decision.fingerprint, left)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 
 from embedlib import escape
 from embedlib.artifact import ArtifactRef
@@ -23,10 +22,11 @@ from flows.records import listed, prefect_record, records, show_records
 from flows.reranking import kept_reranker, proven_parts, reranked
 from flows.student import wanted_student
 from flows.tuning import lessons, tune
+from flows.vector_store import completed, follow
 from tasks import stages
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
-from tasks.release import check_documents, emit_event, live_release, publish, push_index, register
+from tasks.release import check_documents, emit_event, live_release, publish, register
 
 
 class Rivals(NamedTuple):
@@ -121,8 +121,8 @@ def lifecycle(
         register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted, second.get("reranking"))
         conclude(run, event, outcome, consent)
-        push_index(run, config)
-    return Completed(message=outcome.headline, data=outcome)
+        left = follow(run, config)
+    return completed(outcome.model_copy(update={"left": left}), left, outcome.headline)
 
 
 def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consent: Approval | None) -> None:
@@ -172,5 +172,5 @@ def go_live(
     release = publish(run, config, parts, event=as_json(event))
     register(run, config, base.model)
     emit_event(run, "embedlib.release.first", {"release": release.number, "search": str(release.search)})
-    push_index(run, config)
+    follow(run, config, last=False)
     return parts

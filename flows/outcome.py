@@ -52,6 +52,8 @@ class RunOutcome(BaseModel):
     decision: str
     report: Path
     reranking: str | None = None
+    #: What is left to do where the vector store did not follow.
+    left: str = ""
 
     @classmethod
     def of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
@@ -12,13 +13,14 @@ from flows.context import flow_context
 from flows.outcome import Trigger, as_json, run_name
 from flows.proof import Data, encoded, indexed
 from flows.records import show_records
+from flows.vector_store import completed, follow
 from tasks import stages
 from tasks.monitor import note_outcome
-from tasks.release import check_documents, emit_event, publish, push_index, require_live
+from tasks.release import check_documents, emit_event, publish, require_live
 
 
 @flow(name="refresh", flow_run_name=run_name, persist_result=False)
-def refresh(config: Config, event: Trigger | None = None) -> int:
+def refresh(config: Config, event: Trigger | None = None) -> State[int]:
     """Ingest, encode changed documents only, index, publish; returns the live release's number.
 
     Args:
@@ -42,5 +44,5 @@ def refresh(config: Config, event: Trigger | None = None) -> int:
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         show_records(run)
         note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
-        push_index(run, config)
-    return release.number
+        left = follow(run, config)
+    return completed(release.number, left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from embedlib.config.live import with_documents
 from embedlib.config.root import Config
@@ -14,12 +15,13 @@ from flows.proof import Data, Encoded, encoded
 from flows.records import show_records
 from flows.reranking import proven_parts, reranked
 from flows.tuning import lessons
+from flows.vector_store import completed, follow
 from tasks import stages
-from tasks.release import emit_event, publish, push_index, require_live
+from tasks.release import emit_event, publish, require_live
 
 
 @flow(name="rerank", flow_run_name=run_name, persist_result=False)
-def rerank(config: Config, event: Trigger | None = None) -> str:
+def rerank(config: Config, event: Trigger | None = None) -> State[str]:
     """Mine, train, prove, publish; returns the fingerprint of the decision.
 
     Args:
@@ -40,9 +42,10 @@ def rerank(config: Config, event: Trigger | None = None) -> str:
         second = reranked(
             run, config, data, base, served, lessons(run, config, data, base), live.get("decision")
         )
+        left = ""
         if parts := proven_parts(second):
             release = publish(run, config, {**live, **parts}, event=as_json(event))
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "reranker"})
-            push_index(run, config)
+            left = follow(run, config)
         show_records(run)
-    return second["reranking"].fingerprint
+    return completed(second["reranking"].fingerprint, left)

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import events, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Publish
@@ -99,10 +100,17 @@ def publish(
     return release
 
 
-def push_index(run: RunContext, config: Config) -> None:
-    """Bring the live release into the vector store, where one is configured; tried again as stages are."""
-    if config.publish.target is not None:
-        _push_index.with_options(retries=run.retries)(run, config)
+def push_index(run: RunContext, config: Config) -> BaseException | None:
+    """Bring the live release into the vector store, where one is configured; tried again as stages are.
+
+    Returns:
+        What the task failed with, if it did.
+    """
+    if config.publish.target is None:
+        return None
+    state: State[None] = _push_index.with_options(retries=run.retries)(run, config, return_state=True)
+    failure = state.result(raise_on_failure=False)
+    return failure if isinstance(failure, BaseException) else None
 
 
 @task(

@@ -69,6 +69,9 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors and the result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+#: What a flow that ended well told of: the command's result is printed, then it ends with 1.
+left_undone: list[EmbedlibError] = []
+
 DEFAULT_WORKSPACE = Path("workspace")
 
 
@@ -133,8 +136,12 @@ def start_flow(name: str, *, verbosity: int = 0, **parameters: Any) -> Any:
     """
     from embedlib.cli.terminal import terminal
 
+    def tell(error: EmbedlibError) -> None:
+        left_undone.append(error)
+        print_error(error)
+
     with terminal(parameters["config"].workspace, name, verbosity) as records:
-        return from_flows("start")(name, tell=print_error, records=records, **parameters)
+        return from_flows("start")(name, tell=tell, records=records, **parameters)
 
 
 def print_error(error: EmbedlibError) -> None:

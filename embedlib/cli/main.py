@@ -6,7 +6,7 @@ import os
 import sys
 
 from embedlib.cli import lifecycle, live, measure, model, service
-from embedlib.cli.app import app, print_error
+from embedlib.cli.app import app, left_undone, print_error
 from embedlib.cli.console import say
 from embedlib.errors import EmbedlibError
 
@@ -37,4 +37,6 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             say("stopped; the same command goes on from here", stderr=True)
+        if left_undone and not ended.code:
+            sys.exit(1)
         raise

@@ -99,8 +99,8 @@ def automations(
 ) -> None:
     """Put automations on the Prefect server: dead runs are marked, and a webhook is told what happened.
 
-    With EMBEDLIB_NOTIFY_URL set, that address is told of decisions, failed runs and degraded
-    retrieval, as JSON {"text": …}. Given again, it changes what is there.
+    With EMBEDLIB_NOTIFY_URL set, that address is told of decisions, failed runs, degraded
+    retrieval and a vector store left behind, as JSON {"text": …}. Given again, it changes what is there.
 
     Example: embedlib automations --silence-s 900
     """

@@ -111,6 +111,8 @@ def outcome_table(workspace: Path, outcome: Any) -> None:
         decision_lines(Decision.read(Store(workspace).get("decision", outcome.reranking).path), "reranker: ")
     say(f"release {outcome.release} is live in {workspace}")
     say(f"report  {outcome.report}")
+    if outcome.left:
+        say(outcome.left, "yellow")
 
 
 def decision_lines(decision: Decision, what: str = "") -> None:

@@ -333,3 +333,24 @@ def test_prefect_mlflow_and_the_report_name_each_other(world: dict[str, Any]) ->
     (mine,) = (a.data for a in records if str(a.flow_run_id) == flow_run)
     assert first.info.run_id in mine
     assert report.name in mine
+
+
+def test_a_store_that_fails_leaves_a_run_that_ends_well_and_says_what_is_left(world: dict[str, Any]) -> None:
+    pytest.importorskip("lancedb")
+    from embedlib.index.catalog import current
+    from flows.lifecycle import lifecycle
+    from flows.refresh import refresh
+
+    config = with_changes(world["config"], "publish.target.address=/proc/none", "run.retries=0")
+    for flow in (lifecycle, refresh):
+        state = flow(config=config, return_state=True)
+        assert state.is_completed()
+        number = current(config.workspace).number
+        left = (
+            f"release {number} is live, but the vector store did not follow: mend the cause, then `embedlib "
+        )
+        assert left + f"push-index --workspace {config.workspace}`" in state.message
+        assert task_states(flow.name)["push index"] == "Failed"
+        if flow is lifecycle:
+            assert state.result().left in state.message
+            assert state.message.startswith(world["outcome"].headline)

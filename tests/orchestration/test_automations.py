@@ -61,7 +61,7 @@ def test_a_webhook_is_told_and_a_second_installation_changes_nothing(orchestra, 
     assert first.returncode == 0, first.stderr
     before = automations(orchestra)
     assert sorted(a["name"] for a in before.values()) == sorted(first.stdout.splitlines())
-    assert len(before) == 4
+    assert len(before) == 5
     again = install(orchestra, "--silence-s", "900", EMBEDLIB_NOTIFY_URL=address)
     assert again.returncode == 0, again.stderr
     after = automations(orchestra)

@@ -13,7 +13,8 @@ import typer
 from typer.main import get_command
 
 from embedlib.cli import main
-from embedlib.cli.app import app
+from embedlib.cli.app import app, left_undone, start_flow
+from embedlib.errors import ServiceError
 from embedlib.index.catalog import current
 from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
@@ -93,7 +94,7 @@ def give(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("embedlib.cli.service.from_flows", lambda name: lambda _: ["embedlib: dead runs"])
     monkeypatch.setattr("embedlib.cli.services.serve", lambda *_, **__: typer.echo("served"))
     monkeypatch.setattr("embedlib.cli.console.PIPED_WIDTH", 400)
-    monkeypatch.setattr("embedlib.cli.serving.serve_live", lambda *_: typer.echo("serving"))
+    monkeypatch.setattr("embedlib.cli.serving.serve_live", lambda *_, **__: typer.echo("serving"))
     places = {"WORKSPACE": str(released), "OUT": str(tmp_path / "out")}
     monkeypatch.chdir(tmp_path)
 
@@ -145,6 +146,17 @@ def test_the_doctor_names_what_is_broken_first_with_its_evidence(give, released)
     assert "error" in rows[0]
     assert "index.faiss" in out
     assert "embedlib r" in rows[0]
+
+
+def test_what_a_run_left_undone_ends_with_1_after_its_result(give, monkeypatch):
+    def start(name: str, *, tell, **_: Any) -> int:
+        tell(ServiceError("release 7 is live, but the vector store did not follow", remedy="push-index"))
+        return 7
+
+    monkeypatch.setattr("embedlib.cli.app.from_flows", lambda name: start)
+    monkeypatch.setattr("embedlib.cli.lifecycle.start_flow", start_flow)
+    assert give("refresh", "-w", "WORKSPACE") == (1, "release 7 is live\n")
+    left_undone.clear()
 
 
 def test_the_doctor_exits_with_1_where_nothing_is_live(give, released):
