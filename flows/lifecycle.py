@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,65 +65,76 @@ def lifecycle(
     preflight(config, LIFECYCLE)
     require_somebody(config)
     with flow_context(config, "lifecycle", event) as run:
-        live = live_release(run, optional=True)
-        model = stages.base_model(run, config.model)
-        corpus = stages.ingest(run, config.ingest)
-        check_documents(config.publish, live, corpus)
-        labelled = config.split.with_marks_of_workspace(run.workspace / MARKS)
-        data = Data(corpus, stages.split(run, labelled, corpus=corpus))
-        base = encoded(run, config, data, model, "base")
-        live = live or go_live(run, config, data, base, event)
+        data, base, live = prepare(run, config, event)
         incumbent = encoded(run, config, data, live["model"], "incumbent")
         start = incumbent if config.train.start == "incumbent" else base
 
         material = lessons(run, config, data, start)
-        examples = material.get("examples")
-        tuned = tune(run, config, data, start, examples)
         rivals = Rivals(base, incumbent, live.get("decision"))
-        proof = prove(run, config, data, rivals, tuned, examples, "tuned")
-        if proof.verdict == "merge-and-retest":
-            merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
-            proof = prove(run, config, data, rivals, merged, examples, "merged")
-
-        new = not proof.candidate.same_model(incumbent)
-        consent = approval(config, proof.decision) if proof.verdict == "promote" and new else None
+        proof = proven(run, config, data, rivals, start, material.get("examples"))
+        is_new = not proof.candidate.same_model(incumbent)
+        consent = approval(config, proof.decision) if proof.verdict == "promote" and is_new else None
         promoted = consent is not None and consent.approve
         chosen = proof.candidate if promoted else incumbent
         why = proof.decision if promoted else live.get("decision", proof.decision)
+
         student = wanted_student(run, config, data, chosen, why)
         if student is not None and student.verdict == "promote":
             chosen, why = student.candidate, student.decision
         second = kept_reranker(live, chosen)
-        if config.rerank.start is not None and examples is not None:
+        if config.rerank.start is not None and "examples" in material:
             second = reranked(run, config, data, base, chosen, material, why)
+
         index = indexed(run, config, data, chosen)
-        proven = student.evaluation if student else None
-        choice = stages.choice(run, config.served_evaluation, evaluation=proof.evaluation, student=proven)
-        shown = {
-            "decision": proof.decision,
-            "choice": choice,
-            "candidate": proof.candidate.model,
-            "index": index,
-        }
-        report = stages.report(
-            run,
-            config.report.of_run(records(run)),
-            evaluation=proof.evaluation,
-            others={**data._asdict(), **material, **second, **shown},
+        tested = student.evaluation if student else None
+        choice = stages.choice(run, config.served_evaluation, evaluation=proof.evaluation, student=tested)
+        shown = {**data._asdict(), **material, **second, "choice": choice, "index": index}
+        report = reported(run, config, proof, shown)
+        parts = {"corpus": data.corpus, **chosen._asdict(), "index": index, "decision": why}
+        release = publish(
+            run, config, {**parts, **proven_parts(second)}, event=as_json(event), approval=as_json(consent)
         )
-        parts = {
-            "corpus": corpus,
-            **chosen._asdict(),
-            "index": index,
-            "decision": why,
-            **proven_parts(second),
-        }
-        release = publish(run, config, parts, event=as_json(event), approval=as_json(consent))
         register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted, second.get("reranking"))
         conclude(run, event, outcome, consent)
         left = follow(run, config)
     return completed(outcome.model_copy(update={"left": left}), left, outcome.headline)
+
+
+def prepare(
+    run: RunContext, config: Config, event: Trigger | None
+) -> tuple[Data, Encoded, dict[str, ArtifactRef]]:
+    """The data, the base, and what is live: the base itself where nothing was."""
+    live = live_release(run, optional=True)
+    model = stages.base_model(run, config.model)
+    corpus = stages.ingest(run, config.ingest)
+    check_documents(config.publish, live, corpus)
+    labelled = config.split.with_marks_of_workspace(run.workspace / MARKS)
+    data = Data(corpus, stages.split(run, labelled, corpus=corpus))
+    base = encoded(run, config, data, model, "base")
+    return data, base, live or go_live(run, config, data, base, event)
+
+
+def proven(
+    run: RunContext, config: Config, data: Data, rivals: Rivals, start: Encoded, examples: ArtifactRef | None
+) -> Proof:
+    """Tune and prove; where only a guard fails, merge with the model it was tuned from and prove that."""
+    tuned = tune(run, config, data, start, examples)
+    proof = prove(run, config, data, rivals, tuned, examples, "tuned")
+    if proof.verdict != "merge-and-retest":
+        return proof
+    merged = stages.merge(run, config.merge, **data._asdict(), base=start.model, tuned=tuned)
+    return prove(run, config, data, rivals, merged, examples, "merged")
+
+
+def reported(run: RunContext, config: Config, proof: Proof, shown: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    """The page on what was proven, and on all that led there."""
+    return stages.report(
+        run,
+        config.report.of_run(records(run)),
+        evaluation=proof.evaluation,
+        others={**shown, "decision": proof.decision, "candidate": proof.candidate.model},
+    )
 
 
 def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consent: Approval | None) -> None:
