@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from embedlib.contracts import Rows
 from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison, compare, means
 from embedlib.evaluation.measures import hits_to_run, score_run
@@ -164,21 +165,32 @@ def mine(
         depth=min(100, len(texts)),
         thresholds=Thresholds(relative_margin=margin),
     )
+    rows: list[dict[str, str]] = []
+    for (query, positive), found in zip(
+        pairs, _negatives(pairs, row_of, encoder, sources, rules), strict=True
+    ):
+        if len(found) >= negatives:
+            named = {f"negative_{n}": texts[row] for n, row in enumerate(found[:negatives], start=1)}
+            rows.append({"query": query, "positive": positive, **named})
+    logger.info("%d of %d pairs have %d negatives", len(rows), len(pairs), negatives)
+    return rows
+
+
+def _negatives(
+    pairs: Sequence[tuple[str, str]],
+    row_of: Mapping[str, int],
+    encoder: Encoder,
+    sources: Sources,
+    rules: Rules,
+) -> Iterator[Rows]:
+    """The rows that may be negatives of each pair, hardest first."""
     known = KnownPositives()
     for query, positive in pairs:
         known.add(query, [row_of[positive]])
-    rows: list[dict[str, str]] = []
     for start in range(0, len(pairs), QUERY_BLOCK):
-        block = pairs[start : start + QUERY_BLOCK]
-        queries = [query for query, _ in block]
+        queries = [query for query, _ in pairs[start : start + QUERY_BLOCK]]
         mined = mine_block(queries, encoder.encode_queries(queries), known.of(queries), sources, rules)
-        for i, (query, positive) in enumerate(block):
-            kept = mined.candidates.rows[i][mined.keep[i]][:negatives]
-            if len(kept) == negatives:
-                found = {f"negative_{n}": texts[row] for n, row in enumerate(kept, start=1)}
-                rows.append({"query": query, "positive": positive, **found})
-    logger.info("%d of %d pairs have %d negatives", len(rows), len(pairs), negatives)
-    return rows
+        yield from (rows[keep] for rows, keep in zip(mined.candidates.rows, mined.keep, strict=True))
 
 
 def run(data: str | Path | Config, workspace: str | Path = "workspace", **options: Any) -> Any:

@@ -109,24 +109,10 @@ def publish(
         parts = {name: _part(root, ref) for name, ref in refs.items()}
         live = _live(root)
         if live is not None and live.rerank == terms.rerank and _same_content(live.parts, parts):
-            if terms.configuration is not None:
-                catalog.write_configuration(
-                    catalog.releases_dir(root) / str(live.number), terms.configuration
-                )
-            return live.model_copy(update={"reused": True})
+            return _reused(root, live, terms)
         require_matching(refs)
-        figures = verify_index(index, Vectors(vectors.path), Corpus(corpus.path), model, terms.checks)
-        release = Release(
-            number=_next_number(root),
-            created_at=now(),
-            parts=parts,
-            parents=[] if live is None else [live.number],
-            event=None if event is None else dict(event),
-            approval=None if terms.approval is None else dict(terms.approval),
-            figures={**terms.figures, "verification": figures},
-            search=terms.search,
-            rerank=terms.rerank,
-        )
+        verified = verify_index(index, Vectors(vectors.path), Corpus(corpus.path), model, terms.checks)
+        release = _described(root, parts, live, event, terms, verified)
         _write(root, release, terms.configuration)
         catalog.swap(root, release.number)
         remember(root, checksums)
@@ -241,6 +227,34 @@ def _live(root: Path) -> Release | None:
 def _same_content(live: Mapping[str, Part], new: Mapping[str, Part]) -> bool:
     digests = [{name: part.digest for name, part in parts.items()} for parts in (live, new)]
     return all(digests[0].get(n) == digests[1].get(n) for n in ("corpus", "model", "index", "reranker"))
+
+
+def _reused(root: Path, live: Release, terms: Terms) -> Release:
+    """The live release as it is, with the configuration of now."""
+    if terms.configuration is not None:
+        catalog.write_configuration(catalog.releases_dir(root) / str(live.number), terms.configuration)
+    return live.model_copy(update={"reused": True})
+
+
+def _described(
+    root: Path,
+    parts: dict[str, Part],
+    live: Release | None,
+    event: Mapping[str, Any] | None,
+    terms: Terms,
+    verified: Mapping[str, Any],
+) -> Release:
+    return Release(
+        number=_next_number(root),
+        created_at=now(),
+        parts=parts,
+        parents=[] if live is None else [live.number],
+        event=None if event is None else dict(event),
+        approval=None if terms.approval is None else dict(terms.approval),
+        figures={**terms.figures, "verification": verified},
+        search=terms.search,
+        rerank=terms.rerank,
+    )
 
 
 def _next_number(root: Path) -> int:

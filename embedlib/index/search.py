@@ -9,42 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from embedlib.contracts import Floats, Rows, document_text
+from embedlib.contracts import Floats
 from embedlib.corpus.records import is_unicode
 from embedlib.errors import DataError, EmbedlibError, ReleaseError, UserError
 from embedlib.index.answer import Answer, SearchHit, as_hits, first_of_groups
 from embedlib.index.catalog import Release, current_number
 from embedlib.index.filters import Filters
 from embedlib.index.release_lock import ReleaseLock, lock_current
+from embedlib.index.second_stage import RerankBy, Reranker, Rerankers
 from embedlib.index.snapshot import DenseSearch, Encoders, Snapshot, Source
 from embedlib.models.encoder import Encoder, check_texts, truncate
-from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
+from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, SearchPlan
-from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder, score_hits
 
 logger = logging.getLogger(__name__)
 
 #: Plans by name; ``auto`` is the release's own.
 MODES = {"auto": None, "dense": DENSE, "bm25": BM25, "hybrid": HYBRID}
-
-
-#: A cross-encoder by name, folder or function; True: the release's own; False: none; None: as ``mode`` says.
-Rerank = str | Path | PairScorer | bool | None
-
-
-class Reranker(NamedTuple):
-    """A cross-encoder and the name that clients know it by."""
-
-    name: str
-    score: PairScorer
-
-
-class SecondStage(NamedTuple):
-    """A cross-encoder, how many hits it reads, and its weight beside the first stage (None: all of it)."""
-
-    score: PairScorer
-    depth: int
-    weight: float | None = None
 
 
 class Embedded(NamedTuple):
@@ -88,10 +69,8 @@ class Searcher:
     ) -> None:
         self.root = Path(root)
         self._on_demand = on_demand
-        self.rerank_depth = rerank_depth
         self._encoders = Encoders(load)
-        self._scorers: dict[str, PairScorer] = {}
-        self._rerank_guard, self._loading = threading.Lock(), threading.Lock()
+        self._rerankers = Rerankers(self.root, rerank_depth)
         self._opening = threading.Lock()
         self._refused: Source | None = None
         self._pinned = False
@@ -109,7 +88,7 @@ class Searcher:
         k: int = ...,
         mode: str | SearchPlan = ...,
         filters: Filters | None = ...,
-        rerank: Rerank = ...,
+        rerank: RerankBy = ...,
         one_per_group: bool = ...,
     ) -> list[SearchHit]: ...
 
@@ -120,7 +99,7 @@ class Searcher:
         k: int = ...,
         mode: str | SearchPlan = ...,
         filters: Filters | None = ...,
-        rerank: Rerank = ...,
+        rerank: RerankBy = ...,
         one_per_group: bool = ...,
     ) -> list[list[SearchHit]]: ...
 
@@ -130,7 +109,7 @@ class Searcher:
         k: int = 10,
         mode: str | SearchPlan = "auto",
         filters: Filters | None = None,
-        rerank: Rerank = None,
+        rerank: RerankBy = None,
         one_per_group: bool = False,
     ) -> list[SearchHit] | list[list[SearchHit]]:
         """Documents for one query, or for each of several.
@@ -164,7 +143,7 @@ class Searcher:
         k: int = 10,
         mode: str | SearchPlan = "auto",
         filters: Filters | None = None,
-        rerank: Rerank = None,
+        rerank: RerankBy = None,
         one_per_group: bool = False,
     ) -> Answer:
         """``search`` of several queries that also says which release answered, and how, without a hit."""
@@ -172,22 +151,18 @@ class Searcher:
         snapshot = self._current()
         plan = _plan(snapshot, mode)
         k = min(k, len(snapshot))
-        second = self._second_stage(snapshot, mode, rerank)
+        second = self._rerankers.choose(snapshot, mode, rerank)
         depth = k if second is None else min(max(k, second.depth), len(snapshot))
         answers = self._ranked(snapshot, texts, depth, plan, filters, one_per_group)
         how: str = plan.mode
         if second is not None:
-            answers, how = self._reranked(snapshot, second, texts, answers), "reranked"
+            answers, how = self._rerankers.apply(second, snapshot, texts, answers), "reranked"
         found = [as_hits(snapshot, text, answers, i, k, how) for i, text in enumerate(texts)]
         return Answer(snapshot.number, how, found)
 
     def reranker(self) -> Reranker | None:
         """The live release's reranker under its content's name; None where it has none."""
-        release = self._current().release
-        if release.rerank is None:
-            return None
-        part = release.parts["reranker"]
-        return Reranker(f"embedlib-{part.digest[:12]}", self._scorer(part.ref(self.root).path))
+        return self._rerankers.of_release(self._current().release)
 
     def embed(self, texts: list[str], role: str = "query", dimension: int | None = None) -> Embedded:
         """Vectors of texts by the model of the release, with its prompts.
@@ -293,7 +268,7 @@ class Searcher:
             snapshot = Snapshot(self.root, hold, self._encoders, dense)
             if not self._on_demand:
                 snapshot.open_all()
-                self._second_stage(snapshot, "auto", None)
+                self._rerankers.choose(snapshot, "auto", None)
             return snapshot
         except BaseException:
             hold.close()
@@ -318,45 +293,6 @@ class Searcher:
             depth = min(depth * 4, len(snapshot))
             hits = snapshot.rank(texts, depth, plan, filters)
         return hits
-
-    def _second_stage(self, snapshot: Snapshot, mode: str | SearchPlan, rerank: Rerank) -> SecondStage | None:
-        """What orders the first hits anew; None where nothing does."""
-        if rerank is not None and not isinstance(rerank, bool):
-            return SecondStage(self._scorer(rerank), self.rerank_depth)
-        plan = snapshot.release.rerank
-        if rerank and plan is None:
-            raise UserError(
-                f"release {snapshot.number} has no reranker",
-                where="rerank",
-                remedy="name a cross-encoder, or train one: `embedlib rerank`",
-            )
-        if plan is None or rerank is False or (rerank is None and mode != "auto"):
-            return None
-        folder = snapshot.release.ref(self.root, "reranker").path
-        return SecondStage(self._scorer(folder), plan.depth, plan.weight)
-
-    def _reranked(self, snapshot: Snapshot, second: SecondStage, texts: list[str], hits: Hits) -> Hits:
-        def texts_of(rows: Rows) -> list[str]:
-            documents = [snapshot.documents.get(int(row)) for row in rows]
-            return [document_text(d.title, d.text) for d in documents]
-
-        with self._rerank_guard:
-            scores = score_hits(second.score, texts, hits.rows[:, : second.depth], texts_of)
-        if second.weight is None:
-            return sort_hits(hits.rows[:, : second.depth], scores, second.depth)
-        return interpolate(hits, scores, second.weight)
-
-    def _scorer(self, rerank: str | Path | PairScorer) -> PairScorer:
-        """A cross-encoder, loaded at most once while it is in use; the two used last are kept."""
-        if callable(rerank):
-            return rerank
-        with self._loading:
-            name = str(rerank)
-            scorer = self._scorers.pop(name, None) or load_cross_encoder(name)
-            self._scorers[name] = scorer
-            while len(self._scorers) > Encoders.KEPT:
-                self._scorers.pop(next(iter(self._scorers)))
-            return scorer
 
 
 def _plan(snapshot: Snapshot, mode: str | SearchPlan) -> SearchPlan:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from embedlib.contracts import Floats
 from embedlib.index.answer import Answer
-from embedlib.index.search import Embedded, Reranker, Searcher
+from embedlib.index.search import Embedded, Searcher
+from embedlib.index.second_stage import Reranker
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.serving.batcher import Batcher
 from embedlib.serving.feedback import Marks, QueryLog

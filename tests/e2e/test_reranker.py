@@ -88,7 +88,7 @@ def test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh(co
     from flows.refresh import refresh
 
     monkeypatch.setattr("embedlib.stages.reranking.load_cross_encoder", lambda folder: shared_words)
-    monkeypatch.setattr("embedlib.index.search.load_cross_encoder", lambda folder: shared_words)
+    monkeypatch.setattr("embedlib.index.second_stage.load_cross_encoder", lambda folder: shared_words)
     record = run_rerank(config, depth=30, epochs=0.6)
     assert record["verdict"] == "promote"
     assert record["numbers"]["two_stages"] > record["numbers"]["first_stage"] + 0.02

@@ -200,7 +200,7 @@ def test_a_cross_encoder_is_loaded_once_by_name(searcher, monkeypatch):
         loaded.append(name)
         return lambda pairs: np.arange(len(pairs), dtype=np.float32)
 
-    monkeypatch.setattr("embedlib.index.search.load_cross_encoder", fake_loader)
+    monkeypatch.setattr("embedlib.index.second_stage.load_cross_encoder", fake_loader)
     searcher.search("apple", rerank="cross")
     searcher.search("apple", rerank="cross")
     assert loaded == ["cross"]

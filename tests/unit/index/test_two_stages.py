@@ -32,7 +32,7 @@ def longest(pairs):
 
 @pytest.fixture
 def shop(tmp_path, toy_models, monkeypatch):
-    monkeypatch.setattr("embedlib.index.search.load_cross_encoder", lambda folder: longest)
+    monkeypatch.setattr("embedlib.index.second_stage.load_cross_encoder", lambda folder: longest)
     return Workspace(tmp_path / "ws")
 
 

@@ -122,7 +122,7 @@ def test_the_live_releases_own_reranker_answers_and_follows_a_new_release(shop, 
     from embedlib.retrieval.plan import TwoStagePlan
 
     loaded = lambda folder: lambda pairs: np.array([len(text) for _, text in pairs], dtype=np.float32)  # noqa: E731
-    monkeypatch.setattr("embedlib.index.search.load_cross_encoder", loaded)
+    monkeypatch.setattr("embedlib.index.second_stage.load_cross_encoder", loaded)
     with LiveServer(shop.root) as server:
         assert server.search("banana", rerank=True).status_code == 501
         plan = TwoStagePlan(depth=5, weight=100.0)
