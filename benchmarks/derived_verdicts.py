@@ -34,7 +34,7 @@ from embedlib.evaluation.systems import Options, score_hits
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback, SearchPlan
-from embedlib.stages import base_model, encode, ingest, split
+from embedlib.stages import encode, ingest, pin, split
 from embedlib.stages.base import run_stage
 from embedlib.store import Store
 from embedlib.vectors import Vectors
@@ -136,10 +136,10 @@ class Judged:
     def __init__(self, store: Store, folder: Path, kind: str, tuned: Path | None) -> None:
         labels = BeirLabels(path=folder) if kind == "human" else NoLabels()
         corpus = run_stage(store, ingest.STAGE, Ingest(source=BeirSource(path=folder))).ref
-        model = run_stage(store, base_model.STAGE, Model()).ref
+        model = run_stage(store, pin.STAGE, Model()).ref
         encoded = [self._encoded(store, corpus, model)]
         if tuned is not None:
-            trained = run_stage(store, base_model.STAGE, Model(name=str(tuned))).ref
+            trained = run_stage(store, pin.STAGE, Model(name=str(tuned))).ref
             encoded.append(self._encoded(store, corpus, trained))
         self.queries = run_stage(store, split.STAGE, Split(labels=labels), corpus=corpus).ref.path
         self.kind, self.corpus = kind, Corpus(corpus.path)

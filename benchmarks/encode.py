@@ -304,7 +304,7 @@ def encode_stage(arguments: str) -> None:
     """One size in this process; prints a line of JSON."""
     from embedlib.config.models import Encode, Model
     from embedlib.memory import peak_memory_mb, reset_peak_memory
-    from embedlib.stages import base_model, encode
+    from embedlib.stages import encode, pin
     from embedlib.stages.base import run_stage
     from embedlib.store import Store
 
@@ -312,7 +312,7 @@ def encode_stage(arguments: str) -> None:
     with tempfile.TemporaryDirectory(prefix="embedlib-encode-") as folder:
         store = Store(folder)
         corpus = write_corpus(store, values["size"], values["synthetic"])
-        model = run_stage(store, base_model.STAGE, Model(max_length=values["max_length"])).ref
+        model = run_stage(store, pin.STAGE, Model(max_length=values["max_length"])).ref
         reset_peak_memory()
         started = time.perf_counter()
         built = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model)

@@ -18,7 +18,7 @@ from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.models import Encode, Model
 from embedlib.index.encode import encode_shard, plan_shards
 from embedlib.index.estimate import estimate_encoding
-from embedlib.stages import base_model, encode, ingest
+from embedlib.stages import encode, ingest, pin
 from embedlib.stages.base import run_stage
 from embedlib.store import Store
 
@@ -44,7 +44,7 @@ def main() -> int:
 def row(name: str, store: Store) -> float:
     """Estimate and encode one collection; returns the larger relative error."""
     corpus = run_stage(store, ingest.STAGE, Ingest(source=BeirSource(path=DATA / name))).ref
-    model = run_stage(store, base_model.STAGE, Model()).ref
+    model = run_stage(store, pin.STAGE, Model()).ref
     encoding = encode.encoding_of(Encode(), model)
     found = estimate_encoding(store, corpus, encoding)
     for spec in plan_shards(store, corpus.path, encoding, Encode().shard_size):

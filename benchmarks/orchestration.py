@@ -116,7 +116,6 @@ def functions(config: Any) -> None:
     from embedlib.artifact import ArtifactRef
     from embedlib.evaluation.records import Decision
     from embedlib.stages import (
-        base_model,
         decide,
         encode,
         evaluate,
@@ -124,6 +123,7 @@ def functions(config: Any) -> None:
         ingest,
         merge,
         mine,
+        pin,
         probe,
         report,
         split,
@@ -141,7 +141,7 @@ def functions(config: Any) -> None:
 
     corpus = do(ingest.STAGE, config.ingest)
     data = {"corpus": corpus, "queries": do(split.STAGE, config.split, corpus=corpus)}
-    base = do(base_model.STAGE, config.model)
+    base = do(pin.STAGE, config.model)
     vectors = do(encode.STAGE, config.encode, corpus=corpus, model=base)
     start = {"model": base, "vectors": vectors}
     pairs = do(synthesize.STAGE, config.synthesize, **data, **start)

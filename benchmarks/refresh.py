@@ -27,7 +27,7 @@ from embedlib.config.index import Index, Publish
 from embedlib.config.models import Encode, Model
 from embedlib.index import Searcher
 from embedlib.memory import peak_memory_mb
-from embedlib.stages import base_model, encode, index, ingest
+from embedlib.stages import encode, index, ingest, pin
 from embedlib.stages.base import Stage, run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Store
@@ -81,7 +81,7 @@ def life(store: Store, source: Path) -> tuple[dict[str, float], dict[str, Any]]:
         return built.ref
 
     corpus = timed(ingest.STAGE, Ingest(source=JsonlSource(path=source)))
-    model = timed(base_model.STAGE, Model())
+    model = timed(pin.STAGE, Model())
     vectors = timed(encode.STAGE, Encode(), corpus=corpus, model=model)
     made = timed(index.STAGE, Index(), corpus=corpus, model=model, vectors=vectors)
     started = time.perf_counter()

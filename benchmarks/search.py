@@ -33,7 +33,7 @@ from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.fusion import fused_scores
 from embedlib.retrieval.moments import Moments
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback
-from embedlib.stages import base_model, encode, index, ingest
+from embedlib.stages import encode, index, ingest, pin
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Store
@@ -82,7 +82,7 @@ def publish(root: Path, options: argparse.Namespace) -> None:
             out.write(json.dumps(fields) + "\n")
     store = Store(root / "workspace")
     corpus = run_stage(store, ingest.STAGE, Ingest(source=JsonlSource(path=root / "documents.jsonl"))).ref
-    model = run_stage(store, base_model.STAGE, Model(max_length=options.max_length)).ref
+    model = run_stage(store, pin.STAGE, Model(max_length=options.max_length)).ref
     vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
     parts = {"corpus": corpus, "model": model, "vectors": vectors}
     parts["index"] = run_stage(store, index.STAGE, Index(factory=options.factory), **parts).ref

@@ -42,7 +42,7 @@ from embedlib.index.release import Terms, publish, rollback
 from embedlib.index.verify import Checks
 from embedlib.models.local import load_encoder
 from embedlib.serving.server import listen
-from embedlib.stages import base_model, index, ingest
+from embedlib.stages import index, ingest, pin
 from embedlib.stages.base import run_stage
 from embedlib.store import Recipe, Store, Work
 from embedlib.vectors import VectorsInfo
@@ -92,7 +92,7 @@ def prepare(count: int) -> tuple[list[dict[str, ArtifactRef]], list[str]]:
             Recipe("copy", "corpus", "benchmark", options, {"corpus": everything}),
             lambda work, side=side: write_copy(everything, count, side, work),  # type: ignore[misc]
         ).ref
-        model = run_stage(store, base_model.STAGE, Model(max_length=max_length)).ref
+        model = run_stage(store, pin.STAGE, Model(max_length=max_length)).ref
         vectors = store.build(
             Recipe("random", "vectors", "benchmark", options, {"corpus": corpus, "model": model}),
             lambda work, c=corpus, m=model, side=side: write_vectors(c, m, side, work),  # type: ignore[misc]

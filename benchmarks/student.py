@@ -33,7 +33,7 @@ from embedlib.evaluation.systems import Options, score_hits
 from embedlib.index.release_parts import live_parts
 from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
-from embedlib.stages import base_model, distil, encode
+from embedlib.stages import distil, encode, pin
 from embedlib.stages.base import run_stage
 from embedlib.store import Store
 from embedlib.vectors import Vectors
@@ -86,7 +86,7 @@ def students(store: Store, parts: dict[str, ArtifactRef]) -> dict[str, ArtifactR
         distill(str(parts["model"].path)).save_pretrained(f"{folder}/model2vec")
         static = StaticEmbedding.from_model2vec(f"{folder}/model2vec")
         SentenceTransformer(modules=[static]).save(f"{folder}/model")
-        found["model2vec"] = run_stage(store, base_model.STAGE, Model(name=f"{folder}/model")).ref
+        found["model2vec"] = run_stage(store, pin.STAGE, Model(name=f"{folder}/model")).ref
     return found
 
 

@@ -32,7 +32,7 @@ from embedlib.index import Searcher
 from embedlib.index.release import Terms, publish, rollback
 from embedlib.index.verify import Checks
 from embedlib.models.local import load_encoder
-from embedlib.stages import base_model, encode, index, ingest
+from embedlib.stages import encode, index, ingest, pin
 from embedlib.stages.base import run_stage
 from embedlib.store import Recipe, Store, Work
 
@@ -97,7 +97,7 @@ def prepare(store: Store) -> list[dict[str, ArtifactRef]]:
             Recipe("half", "corpus", "benchmark", {"half": half}, {"corpus": everything}),
             lambda work, half=half: write_half(everything, half, work),  # type: ignore[misc]
         ).ref
-        model = run_stage(store, base_model.STAGE, Model(max_length=max_length)).ref
+        model = run_stage(store, pin.STAGE, Model(max_length=max_length)).ref
         vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
         made = run_stage(store, index.STAGE, Index(), corpus=corpus, model=model, vectors=vectors).ref
         sides.append({"corpus": corpus, "model": model, "vectors": vectors, "index": made})

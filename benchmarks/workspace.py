@@ -9,7 +9,7 @@ from pathlib import Path
 from embedlib.artifact import ArtifactRef
 from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.models import Encode, Model
-from embedlib.stages import base_model, encode, ingest
+from embedlib.stages import encode, ingest, pin
 from embedlib.stages.base import run_stage
 from embedlib.store import Store
 
@@ -23,7 +23,7 @@ MAX_LENGTH = int(os.environ.get("EMBEDLIB_BENCH_MAX_LENGTH", "256"))
 def real_vectors(store: Store) -> dict[str, ArtifactRef]:
     """Corpus, model (all-MiniLM-L6-v2) and vectors (bf16 where faster); the first call takes minutes."""
     corpus = run_stage(store, ingest.STAGE, Ingest(source=BeirSource(path=DATA / "scale-debian"))).ref
-    model = run_stage(store, base_model.STAGE, Model(max_length=MAX_LENGTH)).ref
+    model = run_stage(store, pin.STAGE, Model(max_length=MAX_LENGTH)).ref
     vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
     return {"corpus": corpus, "model": model, "vectors": vectors}
 

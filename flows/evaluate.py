@@ -62,7 +62,7 @@ def evaluate(
         named: dict[str, ArtifactRef] = {}
         for model in models or [config.model.name]:
             name = short_name(model, named)
-            named[name] = stages.base_model(run, config.model.model_copy(update={"name": model}), label=name)
+            named[name] = stages.pin(run, config.model.model_copy(update={"name": model}), label=name)
         named |= {} if models else live_models(run, named)
         baseline = next(iter(named))
         general = General(

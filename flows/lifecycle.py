@@ -106,7 +106,7 @@ def prepare(
 ) -> tuple[Data, Encoded, dict[str, ArtifactRef]]:
     """The data, the base, and what is live: the base itself where nothing was."""
     live = live_release(run, optional=True)
-    model = stages.base_model(run, config.model)
+    model = stages.pin(run, config.model)
     corpus = stages.ingest(run, config.ingest)
     check_documents(config.publish, live, corpus)
     labelled = config.split.with_marks_of_workspace(run.workspace / MARKS)

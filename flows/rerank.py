@@ -37,7 +37,7 @@ def rerank(config: Config, event: Trigger | None = None) -> State[str]:
     with flow_context(config, "rerank", event) as run:
         live = require_live(run, "whose hits a reranker could order")
         data = Data(live["corpus"], live["queries"])
-        base = encoded(run, config, data, stages.base_model(run, config.model), "base")
+        base = encoded(run, config, data, stages.pin(run, config.model), "base")
         served = Encoded(live["model"], live["vectors"])
         second = reranked(
             run, config, data, base, served, lessons(run, config, data, base), live.get("decision")

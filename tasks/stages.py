@@ -13,7 +13,6 @@ from embedlib.config.pairs import Mine, Synthesize
 from embedlib.config.reranking import Rerank, Reranking
 from embedlib.config.training import Adapt, Distil, Merge, Probe, Train
 from embedlib.stages.adapt import STAGE as ADAPT
-from embedlib.stages.base_model import STAGE as BASE_MODEL
 from embedlib.stages.choice import STAGE as CHOICE
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.distil import STAGE as DISTIL
@@ -24,6 +23,7 @@ from embedlib.stages.index import STAGE as INDEX
 from embedlib.stages.ingest import STAGE as INGEST
 from embedlib.stages.merge import STAGE as MERGE
 from embedlib.stages.mine import STAGE as MINE
+from embedlib.stages.pin import STAGE as PIN
 from embedlib.stages.probe import STAGE as PROBE
 from embedlib.stages.report import STAGE as REPORT
 from embedlib.stages.reranker import STAGE as RERANKER
@@ -37,9 +37,9 @@ from tasks.context import RunContext
 from tasks.stage import run_task
 
 
-def base_model(run: RunContext, config: Model, *, label: str = "") -> ArtifactRef:
-    """The base model with its options (pooling, prompts, length): a ``model``."""
-    return run_task(run, BASE_MODEL, config, label)
+def pin(run: RunContext, config: Model, *, label: str = "") -> ArtifactRef:
+    """A model with its options fixed (pooling, prompts, length): a ``model``."""
+    return run_task(run, PIN, config, label)
 
 
 def ingest(run: RunContext, config: Ingest, *, label: str = "") -> ArtifactRef:

@@ -16,7 +16,7 @@ from embedlib.errors import ReleaseError
 from embedlib.index.catalog import Release
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release_parts import live_parts
-from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, sparse, split
+from embedlib.stages import decide, encode, evaluate, index, ingest, pin, sparse, split
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release, require_same_collection
 from embedlib.store import Store
@@ -155,7 +155,7 @@ def publish_base(config: Config) -> Release:
     store = Store(config.workspace)
     corpus = run_stage(store, ingest.STAGE, config.ingest).ref
     queries = run_stage(store, split.STAGE, config.split, corpus=corpus).ref
-    model = run_stage(store, base_model.STAGE, config.model).ref
+    model = run_stage(store, pin.STAGE, config.model).ref
     vectors = run_stage(store, encode.STAGE, config.encode, corpus=corpus, model=model).ref
     both = {"base": model, "base_vectors": vectors, "candidate": model, "candidate_vectors": vectors}
     data = {"corpus": corpus, "queries": queries, "sparse": sparse_of(store, config, corpus)}

@@ -147,7 +147,7 @@ def estimate(
     from embedlib.cli.show import estimate_lines
     from embedlib.config.live import with_documents
     from embedlib.index.estimate import estimate_encoding
-    from embedlib.stages import base_model, encode, ingest
+    from embedlib.stages import encode, ingest, pin
     from embedlib.stages.base import run_stage
     from embedlib.store import Store
 
@@ -155,7 +155,7 @@ def estimate(
     options = with_documents(settings(config, data, workspace, [*(overrides or []), *chosen]))
     store = Store(options.workspace)
     corpus = run_stage(store, ingest.STAGE, options.ingest).ref
-    base = run_stage(store, base_model.STAGE, options.model).ref
+    base = run_stage(store, pin.STAGE, options.model).ref
     found = estimate_encoding(store, corpus, encode.encoding_of(options.encode, base))
     emit_json(asdict(found)) if as_json else typer.echo("\n".join(estimate_lines(found)))
 

@@ -210,7 +210,7 @@ def _configuration(manifests: Sequence[Manifest]) -> str:
         if "seed" in manifest.config:
             sections["seed"] = manifest.config["seed"]
         if options:
-            sections.setdefault({"base": "model"}.get(manifest.stage, manifest.stage), options)
+            sections.setdefault({"pin": "model"}.get(manifest.stage, manifest.stage), options)
     return yaml.safe_dump(sections, sort_keys=False, allow_unicode=True) if sections else ""
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from embedlib.errors import ModelError
+from embedlib.json_file import JsonFile
 from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.catalog import load_catalog
@@ -16,8 +16,14 @@ from embedlib.models.options import Precision
 if TYPE_CHECKING:
     from embedlib.models.local import LocalEncoder
 
-#: What a model's folder holds instead of weights where the model is behind an API: its name and options.
-API_FILE = "api.json"
+
+class ApiModel(JsonFile):
+    """What a model's folder holds instead of weights where the model is behind an API."""
+
+    FILE: ClassVar[str] = "api.json"
+    name: str
+    dimension: int | None
+    max_length: int | None
 
 
 def open_encoder(
@@ -82,9 +88,8 @@ def open_folder(folder: Path, precision: Precision | Literal["auto"]) -> LocalEn
         ModelError: The weights cannot be loaded.
         ConfigError: The API's key is not set.
     """
-    api = folder / API_FILE
-    if api.is_file():
-        return _open_api(**json.loads(api.read_text(encoding="utf-8")))
+    if (folder / ApiModel.FILE).is_file():
+        return _open_api(**ApiModel.read(folder).model_dump())
     from embedlib.models.local import load_encoder
 
     return load_encoder(folder, dtype=precision)

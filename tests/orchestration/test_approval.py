@@ -85,7 +85,7 @@ def told(office: Orchestra, root: Path) -> list[dict[str, Any]]:
 
 def base_is_live(root: Path) -> bool:
     """Whether the first release is the only one."""
-    return numbers(root) == [1] and current(root).ref(root, "model").manifest.stage == "base"
+    return numbers(root) == [1] and current(root).ref(root, "model").manifest.stage == "pin"
 
 
 def test_a_named_yes_publishes_and_is_recorded(office, root):

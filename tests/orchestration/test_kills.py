@@ -68,7 +68,7 @@ def assert_each_model_released_once(workspace: Path) -> None:
     """The base is release 1; a promoted model is release 2; nothing was published twice."""
     made = releases(workspace)
     assert len({r.parts["model"].digest for r in made}) == len(made) in (1, 2)
-    assert made[-1].ref(workspace, "model").manifest.stage == "base"
+    assert made[-1].ref(workspace, "model").manifest.stage == "pin"
 
 
 def test_kill_9_of_the_flow_in_every_kind_of_stage(orchestra, settings):
@@ -88,7 +88,7 @@ def test_kill_9_of_the_flow_in_every_kind_of_stage(orchestra, settings):
     last = orchestra.run("lifecycle")
     assert orchestra.wait(last, timeout_s=300)["type"] == "COMPLETED"
     tasks = orchestra.tasks(last)
-    for stage in ("ingest", "split", "base", "encode base", "synthesize", "mine"):
+    for stage in ("ingest", "split", "pin", "encode base", "synthesize", "mine"):
         assert tasks[stage] == "Reused", (stage, tasks)
     assert_sound(workspace, before)
     assert half_written(workspace) == []
@@ -155,7 +155,7 @@ def test_a_worker_that_dies_leaves_work_that_the_next_run_takes_over(orchestra, 
     # the first run may hold the deployment's slot until its lease ends
     assert orchestra.wait(second, timeout_s=500)["type"] == "COMPLETED"
     tasks = orchestra.tasks(second)
-    for stage in ("ingest", "split", "base", "encode base", "synthesize", "mine"):
+    for stage in ("ingest", "split", "pin", "encode base", "synthesize", "mine"):
         assert tasks[stage] == "Reused", (stage, tasks)
     assert_sound(workspace, before)
     assert current(workspace) is not None
@@ -168,7 +168,7 @@ def test_two_lifecycles_at_once_do_each_stage_once(orchestra, settings):
     runs = [orchestra.run("lifecycle"), orchestra.run("lifecycle")]
     assert [orchestra.wait(r, timeout_s=500)["type"] for r in runs] == ["COMPLETED", "COMPLETED"]
     both = [orchestra.tasks(r) for r in runs]
-    for stage in ("ingest", "split", "base", "synthesize", "mine", "train"):
+    for stage in ("ingest", "split", "pin", "synthesize", "mine", "train"):
         assert sorted(t[stage] for t in both) == ["Completed", "Reused"], stage
     workspace = Path(settings["workspace"])
     assert_each_model_released_once(workspace)

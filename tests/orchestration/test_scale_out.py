@@ -183,7 +183,7 @@ def test_two_workers_with_homes_of_their_own_share_one_workspace(orchestra, sett
     assert {p.environ()["PREFECT_HOME"] for p in flows} == homes
     assert [orchestra.wait(r, timeout_s=500)["type"] for r in runs] == ["COMPLETED", "COMPLETED"]
     both = [orchestra.tasks(r) for r in runs]
-    for stage in ("ingest", "split", "base", "encode base", "synthesize", "mine", "train"):
+    for stage in ("ingest", "split", "pin", "encode base", "synthesize", "mine", "train"):
         assert sorted(t[stage] for t in both) == ["Completed", "Reused"], stage
     made = releases(Path(settings["workspace"]))
     assert len({r.parts["model"].digest for r in made}) == len(made)

@@ -1,4 +1,4 @@
-"""The stages ``base`` and ``encode`` through the store, on a tiny real model."""
+"""The stages ``pin`` and ``encode`` through the store, on a tiny real model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from embedlib.contracts import CORPUS, content_hash, write_table
 from embedlib.errors import ModelError
 from embedlib.models.hardware import resolve_precision
 from embedlib.models.local import load_encoder
-from embedlib.stages import base_model, encode
+from embedlib.stages import encode, pin
 from embedlib.stages.base import run_stage
 from embedlib.store import Recipe
 from embedlib.vectors import Vectors
@@ -41,11 +41,11 @@ def corpus(store):
 
 def test_base_fixes_the_options_in_the_folder(store, tiny_model):
     config = Model(name=str(tiny_model), query_prompt="q: ", max_length=32, dimension=16)
-    ref = run_stage(store, base_model.STAGE, config).ref
+    ref = run_stage(store, pin.STAGE, config).ref
     encoder = load_encoder(ref.path, device="cpu")
     assert (encoder.prompts.query, encoder.max_length, encoder.dimension) == ("q: ", 32, 16)
     assert json_of(ref, "provenance.json")["source"] == tiny_model.name  # no path of this machine
-    assert run_stage(store, base_model.STAGE, config).reused
+    assert run_stage(store, pin.STAGE, config).reused
 
 
 def test_base_is_rebuilt_when_the_folders_content_changes(store, tiny_model, tmp_path):
@@ -53,21 +53,21 @@ def test_base_is_rebuilt_when_the_folders_content_changes(store, tiny_model, tmp
 
     folder = shutil.copytree(tiny_model, tmp_path / "mine")
     config = Model(name=str(folder))
-    run_stage(store, base_model.STAGE, config)
+    run_stage(store, pin.STAGE, config)
     pooling = folder / "1_Pooling" / "config.json"
     pooling.write_text(pooling.read_text().replace("mean", "cls"))
-    assert not run_stage(store, base_model.STAGE, config).reused
+    assert not run_stage(store, pin.STAGE, config).reused
 
 
 def test_base_of_an_unknown_model_leaves_nothing(store):
     with pytest.raises(ModelError):
-        run_stage(store, base_model.STAGE, Model(name="nobody/has-this"))
+        run_stage(store, pin.STAGE, Model(name="nobody/has-this"))
     assert list(store.artifacts("model")) == []
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_encode_gives_the_models_vectors(store, corpus, tiny_model, dtype):
-    model = run_stage(store, base_model.STAGE, Model(name=str(tiny_model))).ref
+    model = run_stage(store, pin.STAGE, Model(name=str(tiny_model))).ref
     config = Encode(precision="fp32", dtype=dtype, shard_size=7)
     built = run_stage(store, encode.STAGE, config, corpus=corpus, model=model)
     vectors = Vectors(built.ref.path)
@@ -82,7 +82,7 @@ def test_encode_gives_the_models_vectors(store, corpus, tiny_model, dtype):
 
 
 def test_shard_size_is_operational(store, corpus, tiny_model):
-    model = run_stage(store, base_model.STAGE, Model(name=str(tiny_model))).ref
+    model = run_stage(store, pin.STAGE, Model(name=str(tiny_model))).ref
     run_stage(store, encode.STAGE, Encode(shard_size=7), corpus=corpus, model=model)
     assert run_stage(store, encode.STAGE, Encode(shard_size=9), corpus=corpus, model=model).reused
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from embedlib.cli.main import app
 from embedlib.index.encode import Encoding, encode_shard, plan_shards
 from embedlib.index.estimate import estimate_encoding
-from embedlib.models.opening import API_FILE
+from embedlib.models.opening import ApiModel
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_where_every_document_has_a_vector_nothing_is_left_to_encode(store, docu
 def test_an_api_is_sent_nothing_and_its_price_is_counted(store, documents, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "unused")
     name = {"name": "openai:text-embedding-3-small", "dimension": None, "max_length": None}
-    (tmp_path / API_FILE).write_text(json.dumps(name))
+    (tmp_path / ApiModel.FILE).write_text(json.dumps(name))
     corpus = make_corpus(store, documents)
     found = estimate_encoding(store, corpus, Encoding(tmp_path, "api", "fp32", "float32"))
     assert found.pending == 300

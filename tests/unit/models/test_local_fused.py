@@ -120,11 +120,14 @@ def test_a_model_it_does_not_compute_is_declined(fast):
     assert not supports(None)
 
 
-def test_a_pytorch_without_the_operators_is_not_asked_for_them(fast, monkeypatch):
-    backbone = fast.module[0].auto_model
-    assert supports(backbone)
+def test_a_pytorch_without_the_operators_gives_the_same_vectors_by_the_library(
+    fast, strong_model, monkeypatch
+):
+    expected = fast.encode(TEXTS)
     monkeypatch.setattr("embedlib.models.fused._OPERATORS", ("_linear_pointwise", "_no_longer_there"))
-    assert not supports(backbone)
+    slow = load_encoder(strong_model, device="cpu", dtype="bf16")
+    assert (fast._fused is None, slow._fused is None) == (False, True)
+    assert cosines(slow.encode(TEXTS), expected).min() > 0.999
 
 
 def test_the_probe_detects_a_wrong_pass(fast):

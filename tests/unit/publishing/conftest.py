@@ -11,7 +11,7 @@ import pytest
 from published import save_bag_model, small_config, write_beir
 
 from embedlib.index.catalog import Release
-from embedlib.stages import base_model, decide, encode, evaluate, index, ingest, split
+from embedlib.stages import decide, encode, evaluate, index, ingest, pin, split
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Recipe, Store
@@ -33,7 +33,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Publish
     store = Store(config.workspace)
     corpus = run_stage(store, ingest.STAGE, config.ingest).ref
     queries = run_stage(store, split.STAGE, config.split, corpus=corpus).ref
-    base = run_stage(store, base_model.STAGE, config.model).ref
+    base = run_stage(store, pin.STAGE, config.model).ref
 
     def train(work):
         shutil.copytree(

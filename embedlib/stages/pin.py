@@ -1,4 +1,4 @@
-"""Stage ``base``: the base model as a sentence-transformers folder with its options fixed in it."""
+"""Stage ``pin``: a model as a sentence-transformers folder with its options fixed in it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 from embedlib.config.models import Model
 from embedlib.evaluation.lineage import Provenance
-from embedlib.json_file import write_json
 from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.local import load_encoder
-from embedlib.models.opening import API_FILE
+from embedlib.models.opening import ApiModel
 from embedlib.models.resolve import model_digest
 from embedlib.stages.base import Job, Stage
 
@@ -22,9 +21,9 @@ def run(job: Job, config: Model) -> dict[str, Any]:
     """
     source = _source(config)
     if is_api_spec(source):
-        api = {"name": source, "dimension": config.dimension, "max_length": config.max_length}
-        write_json(job.out / API_FILE, api)
-        return api
+        api = ApiModel(name=source, dimension=config.dimension, max_length=config.max_length)
+        api.write(job.out)
+        return api.model_dump()
     encoder = load_encoder(
         source,
         max_length=config.max_length,
@@ -64,4 +63,4 @@ def external(config: Model) -> dict[str, str]:
     return {"model": source if is_api_spec(source) else model_digest(source)}
 
 
-STAGE = Stage("base", "model", run, external)
+STAGE = Stage("pin", "model", run, external)
