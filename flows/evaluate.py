@@ -11,15 +11,23 @@ from prefect import flow
 from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import General
 from embedlib.config.given import short_name, sort_given
+from embedlib.config.models import Sparse
 from embedlib.config.root import Config
 from embedlib.stages.preflight import EVALUATE, preflight
 from flows.context import flow_context
 from flows.outcome import run_name
 from flows.records import show_records
+from flows.reranking import PARTS
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
 from tasks.release import live_release
+
+#: Names that an evaluation has for something else: a model of such a name gets a number.
+RESERVED = (
+    *("bm25", "live", "teacher", "corpus", "queries", "decision", "sparse"),
+    *("run", "stage", "config", "label", "store", "seed", "progress", "curve", "during", "job"),
+)
 
 
 class CollectionResult(NamedTuple):
@@ -61,9 +69,12 @@ def evaluate(
     with flow_context(config, "evaluate") as run:
         named: dict[str, ArtifactRef] = {}
         for model in models or [config.model.name]:
-            name = short_name(model, named)
+            name = short_name(model, [*named, *RESERVED])
             named[name] = stages.pin(run, config.model.model_copy(update={"name": model}), label=name)
-        named |= {} if models else live_models(run, named)
+        live = live_release(run, optional=True) or {}
+        named |= {} if models else live_models(live, named)
+        if live and live["model"].digest not in {ref.digest for ref in named.values()}:
+            live = {}
         baseline = next(iter(named))
         general = General(
             baseline=baseline,
@@ -75,7 +86,8 @@ def evaluate(
         measured = Evaluations(
             general=stages.general(run, general, models=named) if general.sets or general.guards else None,
             collections={
-                name: on_collection(run, options, named, name) for name, options in given.collections.items()
+                name: on_collection(run, options, named, live, name)
+                for name, options in given.collections.items()
             },
         )
         show_records(run)
@@ -83,9 +95,21 @@ def evaluate(
 
 
 def on_collection(
-    run: RunContext, config: Config, models: Mapping[str, ArtifactRef], name: str
+    run: RunContext,
+    config: Config,
+    models: Mapping[str, ArtifactRef],
+    live: Mapping[str, ArtifactRef],
+    name: str,
 ) -> CollectionResult:
-    """Every model on one labelled collection; guards are judged apart from it."""
+    """Every model on one labelled collection, what is live as it is served; guards are judged apart from it.
+
+    Args:
+        run: The flow run.
+        config: The options, on this collection.
+        models: The models by name.
+        live: The live release where its model is one of them, else nothing.
+        name: Of the collection.
+    """
     corpus = stages.ingest(run, config.ingest, label=name)
     queries = stages.split(run, config.split, label=name, corpus=corpus)
     vectors = {
@@ -94,18 +118,37 @@ def on_collection(
     }
     options = config.evaluate.model_copy(update={"guards": (), "baseline": next(iter(models))})
     data = {"corpus": corpus, "queries": queries}
-    found = stages.evaluate(run, options, label=name, **data, models={**models, **vectors})
-    choice = stages.choice(run, options, label=name, evaluation=found)
+    found = stages.evaluate(
+        run,
+        options,
+        label=name,
+        **data,
+        models={**models, **vectors},
+        decision=live.get("decision"),
+        sparse=sparse_leg(run, config, live, corpus, name),
+    )
+    second = {part: live.get(part) for part in PARTS}
+    choice = stages.choice(run, options, label=name, evaluation=found, **second)
     report = stages.report(
         run, config.report, label=name, evaluation=found, others={**data, "choice": choice}
     )
     return CollectionResult(found, choice, report)
 
 
-def live_models(run: RunContext, others: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+def sparse_leg(
+    run: RunContext, config: Config, release: Mapping[str, ArtifactRef], corpus: ArtifactRef, name: str
+) -> ArtifactRef | None:
+    """The collection by the configured sparse encoder; where none is, by the one that the release has."""
+    served = release["index"].parents.get("sparse") if release else None
+    model = config.sparse.model or (served.manifest.config["model"] if served else None)
+    return stages.sparse(run, Sparse(model=model), corpus=corpus, label=name)
+
+
+def live_models(
+    release: Mapping[str, ArtifactRef], others: Mapping[str, ArtifactRef]
+) -> dict[str, ArtifactRef]:
     """The live release's model and, of a student, its teacher's, unless they are among the others."""
-    release = live_release(run, optional=True)
-    if release is None:
+    if not release:
         return {}
     live = release["model"]
     found = {"live": live}

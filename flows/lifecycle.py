@@ -41,7 +41,7 @@ class Rivals(NamedTuple):
         """The live decision; for a candidate that is live already the one that it had to beat then."""
         if self.decision is None or not candidate.same_model(self.incumbent):
             return self.decision
-        return self.decision.parents["evaluation"].parents.get("live")
+        return self.decision.parents["evaluation"].parents.get("decision")
 
 
 @flow(name="lifecycle", flow_run_name=run_name, persist_result=False)
@@ -87,13 +87,19 @@ def lifecycle(
 
         index = indexed(run, config, data, chosen)
         tested = student.evaluation if student else None
-        choice = stages.choice(run, config.served_evaluation, evaluation=proof.evaluation, student=tested)
+        kept = proven_parts(second)
+        choice = stages.choice(
+            run,
+            config.served_evaluation,
+            evaluation=proof.evaluation,
+            student=tested,
+            reranker=kept.get("reranker"),
+            reranking=kept.get("reranking"),
+        )
         shown = {**data._asdict(), **material, **second, "choice": choice, "index": index}
         report = reported(run, config, proof, shown)
         parts = {"corpus": data.corpus, **chosen._asdict(), "index": index, "decision": why}
-        release = publish(
-            run, config, {**parts, **proven_parts(second)}, event=as_json(event), approval=as_json(consent)
-        )
+        release = publish(run, config, {**parts, **kept}, event=as_json(event), approval=as_json(consent))
         register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted, second.get("reranking"))
         conclude(run, event, outcome, consent)

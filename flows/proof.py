@@ -50,13 +50,13 @@ def measure(
     data: Data,
     systems: Mapping[str, Encoded],
     label: str,
-    live: ArtifactRef | None,
+    decision: ArtifactRef | None,
 ) -> ArtifactRef:
-    """Models side by side, alone and as they would be served."""
+    """Models side by side, alone and as they would be served; what is live as its ``decision`` says."""
     models = {name: system.model for name, system in systems.items()}
     models |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
     sparse = stages.sparse(run, config.sparse, corpus=data.corpus)
-    inputs = {**data._asdict(), "live": live, "sparse": sparse}
+    inputs = {**data._asdict(), "decision": decision, "sparse": sparse}
     return stages.evaluate(run, config.served_evaluation, label=label, **inputs, models=models)
 
 

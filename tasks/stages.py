@@ -59,9 +59,9 @@ def encode(
     return run_task(run, ENCODE, config, label, corpus=corpus, model=model)
 
 
-def sparse(run: RunContext, config: Sparse, *, corpus: ArtifactRef) -> ArtifactRef | None:
+def sparse(run: RunContext, config: Sparse, *, corpus: ArtifactRef, label: str = "") -> ArtifactRef | None:
     """The corpus by a sparse encoder, changed documents only: ``sparse``; None where none is named."""
-    return run_task(run, SPARSE, config, corpus=corpus) if config.model else None
+    return run_task(run, SPARSE, config, label, corpus=corpus) if config.model else None
 
 
 def synthesize(
@@ -172,12 +172,12 @@ def evaluate(
     corpus: ArtifactRef,
     queries: ArtifactRef,
     models: Mapping[str, ArtifactRef],
-    live: ArtifactRef | None = None,
+    decision: ArtifactRef | None = None,
     sparse: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """Models (``NAME`` with ``NAME_vectors``) side by side: an ``evaluation``."""
-    inputs = {"corpus": corpus, "queries": queries, "live": live, "sparse": sparse}
+    inputs = {"corpus": corpus, "queries": queries, "decision": decision, "sparse": sparse}
     return run_task(run, EVALUATE, config, label, **inputs, **models)
 
 
@@ -198,10 +198,13 @@ def choice(
     *,
     evaluation: ArtifactRef,
     student: ArtifactRef | None = None,
+    reranker: ArtifactRef | None = None,
+    reranking: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
-    """What every evaluated way to search costs here, a student's evaluation beside it: a ``choice``."""
-    return run_task(run, CHOICE, config, label, evaluation=evaluation, student=student)
+    """What every evaluated way to search costs here, a student and a served reranker too: a ``choice``."""
+    inputs = {"evaluation": evaluation, "student": student, "reranker": reranker, "reranking": reranking}
+    return run_task(run, CHOICE, config, label, **inputs)
 
 
 def decide(

@@ -176,9 +176,12 @@ def _result(measured: Any) -> MeasuredResult:
 
 def _show(result: MeasuredResult) -> None:
     from embedlib.cli.show import choice_table, general_table, guards_table, scores_table
+    from embedlib.evaluation.markdown import served_rows
 
-    for name, comparisons in result.collections.items():
-        scores_table(comparisons, name)
+    for name, record in result.collections.items():
+        scores_table(record, name)
+        for model, how, why in served_rows(record):
+            say(f"{model} is served as {how}: {why}")
         choice_table(result.choices[name])
         say(f"report  {result.reports[name]}")
     if result.general:

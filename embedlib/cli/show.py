@@ -221,6 +221,8 @@ def choice_table(choice: Choice) -> None:
     ]
     columns = ("system", choice.primary, *COST_COLUMNS, "dominated by")
     print_table(columns, rows, title="which is best for me, on this machine")
+    if choice.note:
+        say(choice.note)
 
 
 def _interval(value: Interval) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import Interval
 from embedlib.json_file import JsonFile
+from embedlib.retrieval.plan import TwoStagePlan
 
 #: Costs that differ by less than this factor count as equal: so much do repeated measurements differ.
 EQUAL = 1.05
@@ -61,11 +62,22 @@ class Alternative:
 
 
 class Choice(JsonFile):
-    """Ways to search, best quality first, by the primary measure of the queries that decide."""
+    """Ways to search, best quality first, by the primary measure of the queries that decide.
+
+    ``two_stage`` is how the release's own reranker orders the hits of what ``two-stage:`` stands before.
+    """
 
     FILE: ClassVar[str] = "choice.json"
     primary: str
     alternatives: list[Alternative]
+    two_stage: TwoStagePlan | None = None
+
+    @property
+    def note(self) -> str:
+        """What a reader of the table has to be told; empty where there is nothing."""
+        if self.two_stage is None:
+            return ""
+        return f"two-stage, as it is served: {self.two_stage}, weight {self.two_stage.weight:g}"
 
 
 def ranked(alternatives: Sequence[Alternative]) -> list[Alternative]:

@@ -110,6 +110,7 @@ def summary_markdown(
     parts.append(evaluation_markdown(record))
     if choice and choice.alternatives:
         parts += ["### Which is best for me", choice_table(choice)]
+        parts += [markdown(choice.note)] if choice.note else []
     if guards:
         parts += ["### Guards", guards_table(guards)]
     return "\n\n".join(parts) + "\n"

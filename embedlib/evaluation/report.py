@@ -98,6 +98,7 @@ def context(findings: Findings) -> dict[str, Any]:
         "datasets": [_dataset(name, d, record) for name, d in record.datasets.items()],
         "served": served_rows(record),
         "alternatives": alternatives,
+        "choice_note": findings.choice.note if findings.choice else "",
         "costs": COST_COLUMNS,
         "choice_plot": _choice_plot(alternatives),
         "guards": findings.guards,

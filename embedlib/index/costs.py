@@ -31,7 +31,7 @@ from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.plan import SearchPlan
-from embedlib.retrieval.rerank import PairScorer, rerank
+from embedlib.retrieval.rerank import PairScorer, rerank_first
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.vectors import Vectors
 
@@ -42,6 +42,8 @@ SECONDS = 5.0
 #: Documents that are encoded to reckon how long all of them take.
 SAMPLE = 32
 HITS = 10
+#: Before the name of a system that a given cross-encoder re-ranks, and of one that a release's own does.
+RERANK, TWO_STAGE = "rerank:", "two-stage:"
 
 
 @dataclass(frozen=True)
@@ -71,20 +73,23 @@ class ServedModel:
 
 
 class TimedReranker(NamedTuple):
-    """A cross-encoder, the hits a query that it reads, and MiB of its folder."""
+    """A cross-encoder, the hits that it reads, its weight (None: it alone counts), MiB of its folder."""
 
     score: PairScorer
     depth: int
+    weight: float | None
     size_mb: float
 
 
 class Machine:
     """Measures systems as an evaluation names them: ``bm25``, a model, ``hybrid:MODEL``, ``rerank:SYSTEM``.
 
+    ``two-stage:SYSTEM`` is a system re-ranked as a release serves it.
+
     Args:
         corpus: The documents.
         models: The models by name.
-        reranker: Of the re-ranked systems.
+        rerankers: Of the re-ranked systems, by the prefix of their names.
         sparse: Where a plan gives it a weight.
         scratch: Folder for files that are only weighed.
     """
@@ -93,11 +98,11 @@ class Machine:
         self,
         corpus: Corpus,
         models: Mapping[str, ServedModel],
-        reranker: TimedReranker | None,
+        rerankers: Mapping[str, TimedReranker],
         scratch: Path,
         sparse: SparseIndex | None = None,
     ) -> None:
-        self.corpus, self.models, self.reranker, self.scratch = corpus, models, reranker, scratch
+        self.corpus, self.models, self.rerankers, self.scratch = corpus, models, rerankers, scratch
         self.sparse = sparse
 
     def measure(self, qualities: Mapping[str, Interval], queries: Sequence[str]) -> list[Alternative]:
@@ -129,17 +134,17 @@ class Machine:
         if model and first_stage(system).startswith("hybrid:") and model.plan.sparse_weight:
             memory, disk = memory + self._sparse_mb, disk + self._sparse_mb
             seconds = None if seconds is None else seconds + self._sparse_s
-        if system != first_stage(system) and self.reranker is not None:
-            memory, disk = memory + self.reranker.size_mb, disk + self.reranker.size_mb
+        if reranker := self._reranker_of(system):
+            memory, disk = memory + reranker.size_mb, disk + reranker.size_mb
         p50, p95 = times or (None, None)
         return Alternative(system, quality, p50, p95, memory, disk, seconds, dollars)
 
     def _answer(self, system: str, k: int) -> Callable[[str], Hits]:
         """How a system answers a query's text with k hits."""
-        reranker = self.reranker
-        if system != first_stage(system) and reranker is not None:
-            first = self._answer(first_stage(system), reranker.depth)
-            return lambda query: rerank(reranker.score, [query], first(query), self._texts_of, k)
+        if reranker := self._reranker_of(system):
+            first = self._answer(first_stage(system), max(k, reranker.depth))
+            score, depth, weight, _ = reranker
+            return lambda query: rerank_first(score, [query], first(query), self._texts_of, depth, weight)
         bm25 = self._bm25 if uses_bm25(system) else None
         if system == "bm25" and bm25 is not None:
             return lambda query: bm25.search([query], k)
@@ -155,6 +160,9 @@ class Machine:
             sparse=partial(lexical_scores, self.sparse) if self.sparse is not None else None,
         )
         return lambda query: rankers.search([query], encode([query]), k, model.plan)
+
+    def _reranker_of(self, system: str) -> TimedReranker | None:
+        return self.rerankers.get(system.removesuffix(first_stage(system)))
 
     @cached_property
     def _reencoding(self) -> dict[str, tuple[float | None, float]]:
@@ -227,7 +235,7 @@ class Machine:
 
 def first_stage(system: str) -> str:
     """The system whose hits are re-ranked; a system that is not re-ranked itself."""
-    return system.removeprefix("rerank:")
+    return system.removeprefix(RERANK).removeprefix(TWO_STAGE)
 
 
 def model_of(system: str) -> str:

@@ -10,9 +10,9 @@ from embedlib.contracts import Rows, document_text
 from embedlib.errors import UserError
 from embedlib.index.catalog import Release
 from embedlib.index.snapshot import Encoders, Snapshot
-from embedlib.retrieval.hits import Hits, sort_hits
+from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.plan import SearchPlan
-from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder, score_hits
+from embedlib.retrieval.rerank import PairScorer, load_cross_encoder, rerank_first
 
 #: A cross-encoder by name, folder or function; True: the release's own; False: none; None: as ``mode`` says.
 RerankBy = str | Path | PairScorer | bool | None
@@ -81,10 +81,7 @@ class Rerankers:
             return [document_text(d.title, d.text) for d in documents]
 
         with self._scoring:
-            scores = score_hits(second.score, texts, hits.rows[:, : second.depth], texts_of)
-        if second.weight is None:
-            return sort_hits(hits.rows[:, : second.depth], scores, second.depth)
-        return interpolate(hits, scores, second.weight)
+            return rerank_first(second.score, texts, hits, texts_of, second.depth, second.weight)
 
     def _scorer(self, rerank: str | Path | PairScorer) -> PairScorer:
         if callable(rerank):

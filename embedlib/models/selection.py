@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,14 +58,6 @@ class Requirements(BaseModel):
 
 
 @dataclass(frozen=True)
-class MeasuredCost:
-    """Figures from this machine, which replace estimates."""
-
-    latency_ms: float | None = None
-    memory_mb: float | None = None
-
-
-@dataclass(frozen=True)
 class Objection:
     """Why a model is ruled out; ``unknown`` when only for lack of a figure."""
 
@@ -81,7 +73,7 @@ class ModelCandidate:
     Args:
         model: The catalog's entry; ``model.score(measure)`` gives the figure's source.
         quality: The measure's figure, in percent; None when none is published.
-        latency_ms: To encode one query, measured or estimated; None for an API.
+        latency_ms: To encode one query, estimated; None for an API.
         memory_mb: MiB of the weights.
         price: US dollars per million tokens.
         dimension: The largest on offer within the wanted one.
@@ -115,9 +107,7 @@ class Recommendation:
     ruled_out: list[RuledOut]
 
 
-def recommend(
-    requirements: Requirements, catalog: Catalog, measured: Mapping[str, MeasuredCost] | None = None
-) -> Recommendation:
+def recommend(requirements: Requirements, catalog: Catalog) -> Recommendation:
     """Rank the catalog's models against requirements.
 
     A requirement for which a model's figure is unknown rules it out, and says that it is unknown:
@@ -126,20 +116,17 @@ def recommend(
     Args:
         requirements: What has to hold, and what to rank by.
         catalog: Known models.
-        measured: Figures from this machine by model name (see ``embedlib.models.efficiency``),
-            used instead of estimates.
 
     Returns:
         Every model of the catalog, either ranked or ruled out.
     """
     ranked, ruled_out = [], []
     for model in catalog:
-        own = (measured or {}).get(model.name, MeasuredCost())
-        objections = [o for check in _CHECKS for o in check(model, requirements, own)]
+        objections = [o for check in _CHECKS for o in check(model, requirements)]
         if objections:
             ruled_out.append(RuledOut(model, objections))
         else:
-            ranked.append(_candidate(model, requirements, own))
+            ranked.append(_candidate(model, requirements))
     return Recommendation(sorted(ranked, key=lambda c: _rank(c, requirements)), ruled_out)
 
 
@@ -159,18 +146,12 @@ def _device(r: Requirements) -> Literal["cpu", "gpu"]:
     return "gpu" if r.gpu else "cpu"
 
 
-def _latency(model: KnownModel, r: Requirements, own: MeasuredCost) -> float | None:
-    return (
-        own.latency_ms
-        if own.latency_ms is not None
-        else latency_estimate_ms(model, r.query_tokens, _device(r))
-    )
+def _latency(model: KnownModel, r: Requirements) -> float | None:
+    return latency_estimate_ms(model, r.query_tokens, _device(r))
 
 
-def _memory(model: KnownModel, own: MeasuredCost) -> float | None:
-    if model.is_api:
-        return 0.0
-    return own.memory_mb if own.memory_mb is not None else model.memory_mb()
+def _memory(model: KnownModel) -> float | None:
+    return 0.0 if model.is_api else model.memory_mb()
 
 
 def _price(model: KnownModel) -> float | None:
@@ -194,7 +175,7 @@ def _ceiling(name: str, value: float | None, most: float | None, unit: str, what
         yield Objection(name, f"{what} {_number(value)} {unit}, at most {_number(most)} wanted")
 
 
-def _check_place(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
+def _check_place(model: KnownModel, r: Requirements) -> Iterator[Objection]:
     if model.is_api and not r.api_allowed:
         yield Objection("api_allowed", "texts would leave this machine")
     if model.is_api and r.fine_tunable:
@@ -204,7 +185,7 @@ def _check_place(model: KnownModel, r: Requirements, own: MeasuredCost) -> Itera
         yield Objection("gpu", f"{model.parameters_millions:,.0f} million parameters need a GPU")
 
 
-def _check_quality(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
+def _check_quality(model: KnownModel, r: Requirements) -> Iterator[Objection]:
     if r.min_quality is None:
         return
     score = model.score(r.measure)
@@ -214,13 +195,13 @@ def _check_quality(model: KnownModel, r: Requirements, own: MeasuredCost) -> Ite
         yield Objection("min_quality", f"{r.measure} {score.value:.1f}, at least {r.min_quality:.1f} wanted")
 
 
-def _check_cost(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
-    yield from _ceiling("max_latency_ms", _latency(model, r, own), r.max_latency_ms, "ms", "latency")
-    yield from _ceiling("max_memory_mb", _memory(model, own), r.max_memory_mb, "MiB", "memory")
+def _check_cost(model: KnownModel, r: Requirements) -> Iterator[Objection]:
+    yield from _ceiling("max_latency_ms", _latency(model, r), r.max_latency_ms, "ms", "latency")
+    yield from _ceiling("max_memory_mb", _memory(model), r.max_memory_mb, "MiB", "memory")
     yield from _ceiling("max_price", _price(model), r.max_price, "$ per million tokens", "price")
 
 
-def _check_texts(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
+def _check_texts(model: KnownModel, r: Requirements) -> Iterator[Objection]:
     if r.document_tokens and model.context_tokens < r.document_tokens:
         yield Objection(
             "document_tokens", f"sees {model.context_tokens:,} tokens, documents have {r.document_tokens:,}"
@@ -233,14 +214,14 @@ def _check_texts(model: KnownModel, r: Requirements, own: MeasuredCost) -> Itera
         yield Objection("domain", f"made for {', '.join(model.domains)}")
 
 
-def _check_use(model: KnownModel, r: Requirements, own: MeasuredCost) -> Iterator[Objection]:
+def _check_use(model: KnownModel, r: Requirements) -> Iterator[Objection]:
     if r.max_dimension and _dimension(model, r.max_dimension) > r.max_dimension:
         yield Objection("max_dimension", f"{model.dimension} components and not made to be cut")
     if r.commercial and not model.commercial_use:
         yield Objection("commercial", f"licence {model.licence}")
 
 
-_CHECKS: tuple[Callable[[KnownModel, Requirements, MeasuredCost], Iterator[Objection]], ...] = (
+_CHECKS: tuple[Callable[[KnownModel, Requirements], Iterator[Objection]], ...] = (
     _check_place,
     _check_quality,
     _check_cost,
@@ -249,17 +230,16 @@ _CHECKS: tuple[Callable[[KnownModel, Requirements, MeasuredCost], Iterator[Objec
 )
 
 
-def _candidate(model: KnownModel, r: Requirements, own: MeasuredCost) -> ModelCandidate:
+def _candidate(model: KnownModel, r: Requirements) -> ModelCandidate:
     score = model.score(r.measure)
-    latency, memory, price = _latency(model, r, own), _memory(model, own), _price(model)
+    latency, memory, price = _latency(model, r), _memory(model), _price(model)
     reasons, caveats = [], []
     if score:
         reasons.append(f"{r.measure} {score.value:.1f} ({score.date})")
     else:
         caveats.append(f"no sourced figure for {r.measure}: measure it on your data (embedlib evaluate)")
     if latency is not None:
-        how = "measured" if own.latency_ms is not None else f"estimated, {_device(r)}"
-        reasons.append(f"{latency:.0f} ms a query ({how})")
+        reasons.append(f"{latency:.0f} ms a query (estimated, {_device(r)})")
     reasons.append(f"${price:g} per million tokens" if model.is_api and price is not None else _size(memory))
     reasons.append(f"sees {model.context_tokens:,} tokens, {model.dimension} components, {model.licence}")
     if r.domain and r.domain in model.domains:

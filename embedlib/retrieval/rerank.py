@@ -70,6 +70,20 @@ def rerank(
     return sort_hits(hits.rows, score_hits(score, queries, hits.rows, texts_of), k)
 
 
+def rerank_first(
+    score: PairScorer,
+    queries: Sequence[str],
+    hits: Hits,
+    texts_of: Callable[[Rows], list[str]],
+    depth: int,
+    weight: float | None,
+) -> Hits:
+    """The first ``depth`` hits as ``score`` orders them; all hits by both scores where it has a weight."""
+    read = hits.rows[:, :depth]
+    scores = score_hits(score, queries, read, texts_of)
+    return sort_hits(read, scores, depth) if weight is None else interpolate(hits, scores, weight)
+
+
 def interpolate(hits: Hits, scores: Floats, weight: float) -> Hits:
     """Hits ordered by first score + ``weight`` · second score, ties by row.
 

@@ -57,7 +57,7 @@ def run(
     *,
     corpus: ArtifactRef,
     queries: ArtifactRef,
-    live: ArtifactRef | None = None,
+    decision: ArtifactRef | None = None,
     sparse: ArtifactRef | None = None,
     **models: ArtifactRef,
 ) -> Mapping[str, Any]:
@@ -65,8 +65,8 @@ def run(
 
     With the names ``base`` and ``candidate`` (and ``incumbent``) the result is one that ``decide`` can
     judge, each model alone and as it would be served; where the options name a baseline, any other
-    names are compared with it. ``live`` is the live release's decision: it says how what is live is
-    searched, while the others' plans are chosen on dev. ``sparse`` may be a third ranking of a plan.
+    names are compared with it. ``decision`` is the live release's: it says how the models that it knows
+    are searched, while the others' plans are chosen on dev. ``sparse`` may be a third ranking of a plan.
     """
     parse_measures(config.measures)
     documents = Corpus(corpus.path)
@@ -80,7 +80,8 @@ def run(
             remedy="give judgements (qrels), or evaluate another split",
         )
     terms = SparseIndex.load(sparse.path) if sparse is not None else None
-    chosen = {} if config.baseline else _plans(job, config, documents, queries, systems, live, models, terms)
+    known = Decision.read(decision.path) if decision is not None else None
+    chosen = _plans(job, config, documents, queries, systems, known, models, terms)
     options = _options(job, config, documents, queries, chosen, terms)
     statistics = Statistics(config.primary, config.level, config.draws)
     rng = job.generator("evaluate")
@@ -109,20 +110,20 @@ def _plans(
     corpus: Corpus,
     queries: ArtifactRef,
     systems: Sequence[DenseSystem],
-    live: ArtifactRef | None,
+    decision: Decision | None,
     models: Mapping[str, ArtifactRef],
     sparse: SparseIndex | None,
 ) -> dict[str, ChosenPlan]:
     """How each model is or would be served; what is live as its release says, never chosen anew."""
-    dev = read_judged(corpus, queries.path, "dev").get("human") if config.search == "auto" else None
-    decision = Decision.read(live.path) if live is not None else None
+    choosing = config.search == "auto" and config.split != "dev"
+    dev = read_judged(corpus, queries.path, "dev").get("human") if choosing else None
     bm25 = cache(lambda: build_bm25(corpus.texts()))
     found = {}
     for system in systems:
         recorded = decision.plan_of(models[system.name].digest) if decision is not None else None
         if recorded is not None:
             recorded = recorded if sparse is not None else recorded.without_sparse()
-            found[system.name] = ChosenPlan(recorded, "as it is served now", {})
+            found[system.name] = ChosenPlan(recorded, "as the live release's decision says", {})
         elif config.search != "auto" or not config.hybrid:
             found[system.name] = ChosenPlan(config.plan, "as configured", {})
         else:

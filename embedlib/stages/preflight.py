@@ -48,7 +48,7 @@ RERANK = (
     "run",
 )
 MONITOR = ("workspace", "ingest", "monitor", "tracking")
-EVALUATE = ("workspace", "ingest", "split", "model", "encode", "evaluate", "tracking", "run")
+EVALUATE = ("workspace", "ingest", "split", "model", "encode", "sparse", "evaluate", "tracking", "run")
 
 #: Options that name a model.
 MODELS = (

@@ -199,6 +199,7 @@ def test_a_changed_option_reruns_only_what_depends_on_it(world: dict[str, Any]) 
 
 def test_a_sparse_encoder_travels_with_the_index_through_the_flows(world: dict[str, Any]) -> None:
     from embedlib.index.catalog import current
+    from flows.evaluate import evaluate
     from flows.lifecycle import lifecycle
     from flows.refresh import refresh
 
@@ -210,6 +211,9 @@ def test_a_sparse_encoder_travels_with_the_index_through_the_flows(world: dict[s
     assert refresh(config) == current(config.workspace).number
     plan = SearchPlan(mode="hybrid", sparse_weight=0.5)
     assert len(Searcher(config.workspace).search("an owl in winter", k=3, mode=plan)) == 3
+    for given in (config, world["config"]):  # where no sparse encoder is named it is the live release's
+        (found,) = evaluate(given).collections.values()
+        assert found.evaluation.parents["sparse"] == index.parents["sparse"]
 
 
 def test_refresh_encodes_only_what_changed(world: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ from records import json_of
 
 from embedlib.config.root import load_config
 from embedlib.contracts import read_judgements
+from embedlib.evaluation.choice import Choice
 from embedlib.evaluation.measures import score_run
+from embedlib.evaluation.records import EvaluationRecord
 from embedlib.index import catalog
 from embedlib.index.search import Searcher
 from embedlib.monitoring.live import open_live
@@ -85,10 +87,12 @@ def test_a_reranker_that_learned_nothing_is_refused_with_its_figures(config) -> 
 
 def test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh(config, monkeypatch) -> None:
     from flows.distil import distil
+    from flows.evaluate import evaluate
     from flows.refresh import refresh
 
     monkeypatch.setattr("embedlib.stages.reranking.load_cross_encoder", lambda folder: shared_words)
     monkeypatch.setattr("embedlib.index.second_stage.load_cross_encoder", lambda folder: shared_words)
+    monkeypatch.setattr("embedlib.stages.choice.load_cross_encoder", lambda folder: shared_words)
     record = run_rerank(config, depth=30, epochs=0.6)
     assert record["verdict"] == "promote"
     assert record["numbers"]["two_stages"] > record["numbers"]["first_stage"] + 0.02
@@ -104,6 +108,14 @@ def test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh(co
     run = {i: {h.doc_id: h.score for h in searcher.search(q, k=10)} for i, q in judged.queries.items()}
     values = score_run(run, judged.qrels, ["nDCG@10"])["nDCG@10"]
     assert np.mean(list(values.values())) == pytest.approx(record["numbers"]["two_stages"], abs=1e-6)
+
+    (measured,) = evaluate(config).collections.values()
+    choice = Choice.read(measured.choice.path)
+    (answer,) = (row for row in choice.alternatives if row.system.startswith("two-stage:"))
+    assert answer.system == f"two-stage:{Path(config.model.name).name}"
+    assert answer.quality.mean == pytest.approx(record["numbers"]["two_stages"], abs=1e-6)
+    assert f"first {live.rerank.depth} re-ranked" in choice.note
+    assert choice.note in measured.report.file("report.html").read_text(encoding="utf-8")
 
     query = "river stone window"
     first = {h.doc_id: h.score for h in searcher.search(query, k=30, mode="dense")}
@@ -130,3 +142,8 @@ def test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh(co
     assert student.parts["model"].digest != live.parts["model"].digest
     assert student.rerank is None
     assert "reranker" not in student.parts
+
+    (measured,) = evaluate(config).collections.values()
+    found = EvaluationRecord.read(measured.evaluation.path)
+    assert set(found.plans) == {Path(config.model.name).name, "live"}
+    assert not any(row.system.startswith("two") for row in Choice.read(measured.choice.path).alternatives)

@@ -197,11 +197,32 @@ def test_what_is_live_is_judged_as_its_release_serves_it(store, inputs):
         decision_with({"base": weight}, base=inputs["base"].digest).write(out)
 
     live = artifact(store, "decision", "live", decided)
-    record = json_of(run_stage(store, EVALUATE, EVALUATION, live=live, **inputs).ref, "comparisons.json")
+    record = json_of(run_stage(store, EVALUATE, EVALUATION, decision=live, **inputs).ref, "comparisons.json")
     assert record["plans"]["base"]["weight"] == 2.0
-    assert record["chosen"]["base"]["why"] == "as it is served now"
+    assert record["chosen"]["base"]["why"] == "as the live release's decision says"
     pairs = [(c["system"], c["baseline"]) for c in record["comparisons"]]
     assert pairs[0] == ("hybrid:candidate", "hybrid:base")
+    of_any = {name: inputs[name] for name in ("corpus", "queries")}
+    of_any |= {"words": inputs["base"], "words_vectors": inputs["base_vectors"], "decision": live}
+    side_by_side = EVALUATION.model_copy(update={"baseline": "words"})
+    record = json_of(run_stage(store, EVALUATE, side_by_side, **of_any).ref, "comparisons.json")
+    assert record["plans"]["words"]["weight"] == 2.0
+
+
+def test_a_plan_is_not_chosen_on_the_queries_that_judge_it(store, inputs):
+    inputs["queries"] = artifact(
+        store,
+        "queries",
+        "many dev",
+        lambda out: write_queries(out, [*queries_of(60, "dev"), ("t", *queries_of()[1][1:])]),
+    )
+    chosen = {}
+    for split in ("dev", "test"):
+        options = EVALUATION.model_copy(update={"split": split})
+        record = EvaluationRecord.read(run_stage(store, EVALUATE, options, **inputs).ref.path)
+        chosen[split] = record.chosen["candidate"].dev
+    assert chosen["test"]
+    assert chosen["dev"] == {}
 
 
 def test_human_and_derived_queries_stay_apart(store, inputs):
@@ -358,7 +379,7 @@ def test_what_is_served_is_evaluated_though_fusion_is_switched_off(store, inputs
 
     live = artifact(store, "decision", "live", decided)
     off = EVALUATION.model_copy(update={"bm25": False, "hybrid": False})
-    evaluation = run_stage(store, EVALUATE, off, live=live, **inputs).ref
+    evaluation = run_stage(store, EVALUATE, off, decision=live, **inputs).ref
     record = json_of(run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref, "decision.json")
     assert record["numbers"]["served"]["base"] == "hybrid:base"
     assert record["verdict"] != "promote"
@@ -390,6 +411,44 @@ def test_every_way_to_search_has_its_costs(store, inputs, monkeypatch, tiny_mode
     assert rows["hybrid:base"].reencode_s == pytest.approx(both)
     page = run_stage(store, REPORT, Report(), evaluation=evaluation, choice=choice).ref.file("report.html")
     assert "Which is best for me" in page.read_text(encoding="utf-8")
+
+
+def test_the_release_s_own_reranker_stands_among_them_as_it_is_served(store, inputs, monkeypatch):
+    read = []
+
+    def knows(pairs):
+        read.append(len(pairs))
+        return np.array([float(q.split()[0] in t.split()) for q, t in pairs], np.float32)
+
+    monkeypatch.setattr("embedlib.stages.choice.load_cross_encoder", lambda folder: knows)
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    reranker = artifact(
+        store, "reranker", "reranker", lambda out: (out / "weights").write_bytes(b"0" * 2**20)
+    )
+
+    def rows(model, weight):
+        decided = decision_with({}, model=model).model_copy(update={"rerank": {"depth": 3, "weight": weight}})
+        ref = artifact(store, "decision", f"reranking {model} {weight}", decided.write)
+        with_it = {"evaluation": evaluation, "reranker": reranker, "reranking": ref}
+        choice = run_stage(store, CHOICE, EVALUATION, **with_it).ref
+        page = run_stage(store, REPORT, Report(), evaluation=evaluation, choice=choice).ref
+        shown = page.file("report.html").read_text(encoding="utf-8") + page.file("summary.md").read_text()
+        return {row.system: row for row in Choice.read(choice.path).alternatives}, shown
+
+    served = inputs["base"].digest
+    strong, page = rows(served, 1000.0)
+    both, first = strong["two-stage:hybrid:base"], strong["hybrid:base"]
+    assert set(read) == {3, 24 * 3}  # the three first hits of a query, alone and of all the queries
+    assert both.quality.mean > first.quality.mean
+    assert both.quality.n == first.quality.n == 24
+    assert both.memory_mb == pytest.approx(first.memory_mb + 1, abs=0.01)
+    assert both.reencode_s == first.reencode_s
+    assert page.count("two-stage, as it is served: first 3 re-ranked, weight 1000") == 2
+    weak, _ = rows(served, 1e-6)
+    assert weak["two-stage:hybrid:base"].quality.mean == first.quality.mean
+    other, page = rows("another model", 1000.0)
+    assert set(other) == {row for row in strong if not row.startswith("two-stage")}
+    assert "re-ranked" not in page
 
 
 def test_without_a_query_that_decides_there_is_nothing_to_choose_by(store, inputs):

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from embedlib.models.catalog import Catalog, KnownModel, PublishedPrice, Score, load_catalog
 from embedlib.models.selection import (
-    MeasuredCost,
     Recommendation,
     Requirements,
     latency_estimate_ms,
@@ -141,17 +140,6 @@ def test_the_latency_estimate_counts_only_what_computes() -> None:
     with_table = model("m", parameters_millions=100.0, embedding_parameters_millions=40.0)
     assert latency_estimate_ms(with_table, 32, "cpu") == pytest.approx(19.2 + 3.0)
     assert latency_estimate_ms(API, 32, "cpu") is None
-
-
-def test_measured_figures_replace_estimates() -> None:
-    measured = {
-        "openai:api": MeasuredCost(latency_ms=20.0),
-        "large": MeasuredCost(latency_ms=10.0, memory_mb=300.0),
-    }
-    limits = Requirements(max_latency_ms=25, max_memory_mb=310)
-    result = recommend(limits, ALL, measured)
-    assert names(result)[:2] == ["large", "openai:api"]
-    assert any("10 ms a query (measured)" in r for r in result.ranked[0].reasons)
 
 
 @pytest.mark.parametrize(

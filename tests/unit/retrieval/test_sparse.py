@@ -165,7 +165,7 @@ def test_search_and_evaluation_give_the_same_score_and_a_refresh_encodes_what_is
 
     served = {name: ServedModel(parts["model"].path, dense.vectors, plan) for name, plan in PLANS.items()}
     figures = {f"hybrid:{name}": Interval(0.5, 0.4, 0.6, 9) for name in PLANS}
-    machine = Machine(corpus, served, None, tmp_path, third)
+    machine = Machine(corpus, served, {}, tmp_path, third)
     three, two = machine.measure(figures, judged.query_texts)
     assert three.memory_mb > two.memory_mb
 
