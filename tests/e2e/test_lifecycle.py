@@ -151,6 +151,33 @@ def test_everything_published_opens_in_plain_libraries(world: dict[str, Any]) ->
     assert all(next(iter(ir_measures.read_trec_run(str(run)))).query_id for run in runs)
 
 
+def test_one_long_document_is_searchable_and_leaves_nothing_to_train_on(
+    world: dict[str, Any], tmp_path: Path
+) -> None:
+    from flows.lifecycle import lifecycle
+
+    sections = [
+        f"## Room {n}\n\nRoom {n} has {n * 7} chairs, {n * 3} windows and a door to room {n + 1}. "
+        f"Whoever comes late sits in the row that the {n} oldest guests have left free for that."
+        for n in range(60)
+    ]
+    (tmp_path / "house.md").write_text("# The house\n\n" + "\n\n".join(sections))
+    values = world["config"].model_dump(mode="json")
+    values |= {
+        "workspace": str(tmp_path / "ws"),
+        "ingest": {
+            "source": {"type": "folder", "path": str(tmp_path / "house.md")},
+            "chunk": {"max_tokens": 64},
+        },
+        "publish": {},
+    }
+    outcome = lifecycle(config=load_config(values=values))
+    assert outcome.headline == "Nothing to train on: the base stays."
+    assert (outcome.verdict, outcome.promoted, outcome.release) == ("do-not-fine-tune", False, 1)
+    assert Searcher(tmp_path / "ws").search("chairs in room 7", k=1)
+    assert "train" not in stage_states("lifecycle ws")
+
+
 def test_the_live_release_answers(world: dict[str, Any]) -> None:
     from embedlib.index import Searcher
 
