@@ -142,7 +142,7 @@ class Distil(Section):
     """Share of the teacher's primary measure, as served, that the student must be proven to keep;
     null: 0.95 for balanced, 0.8 for speed."""
     epochs: float | None = Field(default=None, gt=0, le=100)
-    """Passes over the texts; null: 1, of a static student 10."""
+    """Passes over the texts; null: one to five by the corpus's size, of a static student 10."""
     max_documents: int = Field(default=50000, ge=10)
     """Documents trained on, at most; a random choice."""
     batch_size: int = Field(default=64, ge=2, le=4096)
@@ -150,7 +150,7 @@ class Distil(Section):
     ranking: float = Field(default=1.0, ge=0, le=100)
     """Weight of the teacher's ranking of a batch's texts beside the distance to its vectors."""
     learning_rate: float | None = Field(default=None, gt=0, le=1)
-    """Peak learning rate; null: 1e-4, of a static student 3e-3."""
+    """Peak learning rate; null: 3e-4, of a static student 3e-3."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16: bf16 autocast over fp32 weights."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)

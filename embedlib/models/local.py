@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 CPU_BUDGET, GPU_BUDGET = 2048, 65536
 #: Texts tokenized at once: bounds what is held between tokenizer and model.
 WINDOW = 4096
+#: Texts a batch of a table of token vectors, whose batches cost more than their texts; else the library's.
+STATIC_BATCH, OTHER_BATCH = 1024, 32
 
 
 class LocalEncoder:
@@ -89,6 +91,13 @@ class LocalEncoder:
     def tokenizer(self) -> Any:
         """The model's tokenizer."""
         return self.module.tokenizer
+
+    @property
+    def static(self) -> bool:
+        """Whether the model is a table of token vectors: no transformer runs."""
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+        return isinstance(self.module[0], StaticEmbedding)
 
     @property
     def accelerated(self) -> bool:
@@ -218,10 +227,10 @@ class LocalEncoder:
 
     def _encode_by_library(self, texts: list[str], prompt: str, task: str | None) -> Floats:
         """Any other module pipeline (routers, images, static embeddings): the library's own loop."""
+        batch = STATIC_BATCH if self.static else OTHER_BATCH
+        options = {"show_progress_bar": False, "convert_to_numpy": True, "batch_size": batch}
         with self.module.truncate_embeddings(None):
-            out = self.module.encode(
-                texts, prompt=prompt, show_progress_bar=False, convert_to_numpy=True, task=task
-            )
+            out = self.module.encode(texts, prompt=prompt, task=task, **options)
         return np.asarray(out, dtype=np.float32)
 
     def _budget(self) -> int:
