@@ -30,13 +30,7 @@ class EmbedlibError(Exception):
     def __init__(
         self, what: str, *, where: str = "", expected: str = "", found: str = "", remedy: str = ""
     ) -> None:
-        self.what, self.where, self.expected, self.found, self.remedy = (
-            what,
-            where,
-            expected,
-            found,
-            remedy,
-        )
+        self.what, self.where, self.expected, self.found, self.remedy = (what, where, expected, found, remedy)
         super().__init__(self.render())
 
     def render(self) -> str:

@@ -108,11 +108,7 @@ def run_supervised(
 
 
 def _wait(
-    child: subprocess.Popen[bytes],
-    lines: _Lines,
-    timeout_s: float | None,
-    stall_s: float | None,
-    log: Path,
+    child: subprocess.Popen[bytes], lines: _Lines, timeout_s: float | None, stall_s: float | None, log: Path
 ) -> int:
     started = heard = time.monotonic()
     while child.poll() is None:

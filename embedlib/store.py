@@ -25,11 +25,7 @@ from embedlib.artifact import MANIFEST, SCHEMA_VERSION, ArtifactRef, Manifest
 from embedlib.disk import disk_errors, file_lock, sync, sync_tree
 from embedlib.errors import CorruptArtifact, StoreError, UserError
 from embedlib.fingerprint import digest, recipe_fingerprint
-from embedlib.integrity import (
-    SEEN_HERE,
-    file_entries,
-    sealed,
-)
+from embedlib.integrity import SEEN_HERE, file_entries, sealed
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 
 logger = logging.getLogger(__name__)

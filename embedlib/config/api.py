@@ -84,11 +84,4 @@ class Llm(ApiProvider):
         return self.model_dump(include=_WRITER)
 
 
-_WRITER = {
-    "model",
-    "temperature",
-    "max_output_tokens",
-    "max_document_chars",
-    "output_limit_field",
-    "domain",
-}
+_WRITER = {"model", "temperature", "max_output_tokens", "max_document_chars", "output_limit_field", "domain"}

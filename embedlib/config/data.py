@@ -296,10 +296,7 @@ class LogLabels(Section):
     """Clicks below which a pair is no label."""
 
 
-Labels = Annotated[
-    NoLabels | AutoLabels | BeirLabels | FileLabels | LogLabels,
-    Field(discriminator="type"),
-]
+Labels = Annotated[NoLabels | AutoLabels | BeirLabels | FileLabels | LogLabels, Field(discriminator="type")]
 
 
 class Split(Section):

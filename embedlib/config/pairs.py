@@ -10,16 +10,7 @@ from embedlib.config.api import Llm
 from embedlib.config.base import Field, Section
 
 Origin = Literal[
-    "label",
-    "title",
-    "heading",
-    "sentence",
-    "crop",
-    "adjacent",
-    "same_document",
-    "keywords",
-    "seq2seq",
-    "llm",
+    "label", "title", "heading", "sentence", "crop", "adjacent", "same_document", "keywords", "seq2seq", "llm"
 ]
 Share = Annotated[float, Field(gt=0, le=1)]
 

@@ -8,13 +8,7 @@ from pathlib import Path
 
 from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison
-from embedlib.evaluation.records import (
-    EvaluationRecord,
-    GuardFigure,
-    SliceFigure,
-    read_guards,
-    read_slices,
-)
+from embedlib.evaluation.records import EvaluationRecord, GuardFigure, SliceFigure, read_guards, read_slices
 from embedlib.evaluation.served import served_system
 from embedlib.evaluation.significance import Interval
 from embedlib.retrieval.plan import DENSE, SearchPlan
@@ -75,11 +69,7 @@ class GateInputs:
 
 
 def read_gate_inputs(
-    folder: Path,
-    *,
-    leaks: Sequence[str] = (),
-    cautions: Sequence[str] = (),
-    trained: bool = True,
+    folder: Path, *, leaks: Sequence[str] = (), cautions: Sequence[str] = (), trained: bool = True
 ) -> GateInputs:
     """Read an evaluation artifact's folder.
 

@@ -113,10 +113,7 @@ def line(xs: Sequence[float], ys: Sequence[float], *, log_x: bool = False, digit
     span = (high - low) or max(abs(high), 1e-3) * 0.1
     low, high = low - span * 0.08, high + span * 0.08
     points = [
-        (
-            round(100 * (x - place[0]) / (place[-1] - place[0]), 3),
-            round(100 * (high - y) / (high - low), 3),
-        )
+        (round(100 * (x - place[0]) / (place[-1] - place[0]), 3), round(100 * (high - y) / (high - low), 3))
         for x, y in zip(place, ys, strict=True)
     ]
     zero = round(100 * high / (high - low), 3) if low <= 0 <= high else None

@@ -112,12 +112,7 @@ def _record(
 
 
 def _slices(
-    e: Evaluated,
-    corpus: Corpus,
-    statistics: Statistics,
-    rng: np.random.Generator,
-    candidate: str,
-    base: str,
+    e: Evaluated, corpus: Corpus, statistics: Statistics, rng: np.random.Generator, candidate: str, base: str
 ) -> list[SliceFigure]:
     pieces = slices_of(e.judged, e.judged.texts(corpus.texts()))
     a, b = e.values[candidate][statistics.primary], e.values[base][statistics.primary]

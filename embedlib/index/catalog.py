@@ -89,9 +89,7 @@ class Release(BaseModel):
         """
         if name not in self.parts:
             raise ReleaseError(
-                f"release {self.number} has no {name}",
-                where=str(root),
-                found=", ".join(sorted(self.parts)),
+                f"release {self.number} has no {name}", where=str(root), found=", ".join(sorted(self.parts))
             )
         return self.parts[name].ref(root)
 

@@ -60,12 +60,7 @@ class Encoding:
     def identity(self) -> dict[str, str]:
         """What two vectors must share to be interchangeable; the encoder's code is part of it."""
         code = code_digest("embedlib.models.local")
-        return {
-            "model": self.model_digest,
-            "precision": self.precision,
-            "dtype": self.dtype,
-            "code": code,
-        }
+        return {"model": self.model_digest, "precision": self.precision, "dtype": self.dtype, "code": code}
 
 
 @dataclass(frozen=True)

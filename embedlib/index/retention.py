@@ -8,13 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from embedlib.disk import sync
-from embedlib.index.catalog import (
-    TEMPORARY,
-    current_number,
-    live_number,
-    releases,
-    releases_dir,
-)
+from embedlib.index.catalog import TEMPORARY, current_number, live_number, releases, releases_dir
 from embedlib.index.reconcile import publisher_lock
 from embedlib.index.release_lock import removal
 

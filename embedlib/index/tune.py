@@ -34,13 +34,7 @@ def recall_at_k(found: Rows, truth: Rows) -> float:
 
 
 def tune(
-    index: Any,
-    rows: VectorRows,
-    queries: Floats,
-    truth: Rows,
-    *,
-    normalized: bool,
-    target: float,
+    index: Any, rows: VectorRows, queries: Floats, truth: Rows, *, normalized: bool, target: float
 ) -> Tuned:
     """Walk up the ladders of search effort until recall@k reaches the target.
 

@@ -82,13 +82,7 @@ class Block:
 
 
 def draw_block(
-    mined: Mined,
-    vectors: Floats,
-    pairs: Rows,
-    query: Rows,
-    rows: Rows,
-    draw: Draw,
-    rng: np.random.Generator,
+    mined: Mined, vectors: Floats, pairs: Rows, query: Rows, rows: Rows, draw: Draw, rng: np.random.Generator
 ) -> Block:
     """Draw negatives for every pair of a mined block; pairs of one query draw apart.
 

@@ -52,11 +52,7 @@ def same_row_or_text(rows: Rows, positives: Rows, classes: Rows) -> tuple[Mask, 
 
 
 def near_duplicates(
-    rows: Rows,
-    positives: Rows,
-    vectors_of: Callable[[Rows], Floats],
-    threshold: float,
-    chunk: int = 128,
+    rows: Rows, positives: Rows, vectors_of: Callable[[Rows], Floats], threshold: float, chunk: int = 128
 ) -> Mask:
     """Candidates whose cosine with a known positive of their query is at least ``threshold``.
 

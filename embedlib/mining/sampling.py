@@ -15,13 +15,7 @@ Sampling = Literal["top", "random", "score"]
 
 
 def sample(
-    keep: Mask,
-    ranking: Floats,
-    count: int,
-    how: Sampling,
-    *,
-    sample_from: int,
-    rng: np.random.Generator,
+    keep: Mask, ranking: Floats, count: int, how: Sampling, *, sample_from: int, rng: np.random.Generator
 ) -> Rows:
     """Choose ``count`` of each query's candidates.
 

@@ -59,9 +59,4 @@ def _gather(paths: Sequence[Path], pairs: MiningPairs) -> tuple[Rows, np.ndarray
         moments.append(block.moments)
         used.append(np.unique(np.concatenate([pairs.rows[block.pairs], block.negatives.ravel()])))
     rows = np.unique(np.concatenate(used))
-    return (
-        np.concatenate(query),
-        np.concatenate(vectors),
-        np.concatenate(moments),
-        rows[rows != NO_ROW],
-    )
+    return (np.concatenate(query), np.concatenate(vectors), np.concatenate(moments), rows[rows != NO_ROW])

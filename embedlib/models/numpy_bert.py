@@ -30,12 +30,7 @@ _PLAIN = {
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
     "module_output_name": "token_embeddings",
 }
-_BERT = {
-    "architectures": ["BertModel"],
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "is_decoder": False,
-}
+_BERT = {"architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu", "is_decoder": False}
 
 
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)

@@ -166,10 +166,7 @@ class Observer:
         """Are the release's files whole, and how old is it?"""
         age = (self.now - self.live.published_at) / timedelta(days=1)
         self.figures["documents"] = float(len(self.corpus))
-        return [
-            signals.index_signal(self.live.damage()),
-            signals.age_signal(age, self.limits.max_age_days),
-        ]
+        return [signals.index_signal(self.live.damage()), signals.age_signal(age, self.limits.max_age_days)]
 
     def look_at_canaries(self) -> list[Signal]:
         """Are the queries with known answers still answered as when the model was first released?"""

@@ -74,12 +74,7 @@ class MonitorReport(NamedTuple):
 
 
 def check_live(
-    root: Path,
-    limits: MonitorThresholds,
-    *,
-    now: datetime,
-    seed: int = 0,
-    fresh_corpus: Path | None = None,
+    root: Path, limits: MonitorThresholds, *, now: datetime, seed: int = 0, fresh_corpus: Path | None = None
 ) -> MonitorReport:
     """Look at the live release, remember what was seen, and say which events to emit.
 

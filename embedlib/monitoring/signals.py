@@ -18,12 +18,7 @@ def canary_signal(result: CanaryResult, k: int, drop: float) -> Signal:
         value=result.share,
         threshold=result.baseline - drop,
         fired=result.baseline - result.share >= drop - 1e-9,
-        evidence={
-            "baseline": result.baseline,
-            "asked": result.asked,
-            "k": k,
-            "lost": result.lost[:EXAMPLES],
-        },
+        evidence={"baseline": result.baseline, "asked": result.asked, "k": k, "lost": result.lost[:EXAMPLES]},
     )
 
 

@@ -135,9 +135,7 @@ class Batcher(Generic[Key, Item, Answer]):
             return [self._answers(key, [item])[0] for item in items]  # whose mistake it is shows alone
 
     def _finish(
-        self,
-        done: asyncio.Future[list[Answer | EmbedlibError]],
-        taken: list[_Waiting[Item, Answer]],
+        self, done: asyncio.Future[list[Answer | EmbedlibError]], taken: list[_Waiting[Item, Answer]]
     ) -> None:
         self._free += 1
         failure = done.exception()

@@ -27,11 +27,7 @@ def run(job: Job, config: Adapt, *, corpus: ArtifactRef, queries: ArtifactRef, m
         provenance={"base_digest": model.digest, "corpus_digest": corpus.digest},
     )
     return launch(
-        training,
-        timeout_s=config.timeout_s,
-        stall_s=config.stall_s,
-        progress=job.progress,
-        curve=job.curve,
+        training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress, curve=job.curve
     )
 
 

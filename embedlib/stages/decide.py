@@ -18,11 +18,7 @@ from embedlib.store import Store
 
 
 def run(
-    job: Job,
-    config: Decide,
-    *,
-    evaluation: ArtifactRef,
-    examples: ArtifactRef | None = None,
+    job: Job, config: Decide, *, evaluation: ArtifactRef, examples: ArtifactRef | None = None
 ) -> Mapping[str, Any]:
     """Apply the gate; ``examples`` are searched for test data.
 

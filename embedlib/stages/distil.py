@@ -38,11 +38,7 @@ def run(
         provenance={"teacher_digest": model.digest, "corpus_digest": corpus.digest},
     )
     return launch(
-        training,
-        timeout_s=config.timeout_s,
-        stall_s=config.stall_s,
-        progress=job.progress,
-        curve=job.curve,
+        training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress, curve=job.curve
     )
 
 

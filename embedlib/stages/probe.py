@@ -51,12 +51,7 @@ def run(
             **{name: getattr(config, name) for name in SHARED},
         },
     )
-    return launch(
-        training,
-        timeout_s=config.timeout_s,
-        stall_s=config.stall_s,
-        progress=job.progress,
-    )
+    return launch(training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress)
 
 
 STAGE = Stage("probe", "probe", run, accelerated=True)

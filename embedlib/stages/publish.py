@@ -73,8 +73,7 @@ def publish_release(
 def checks_of(config: Publish) -> Checks:
     """What an index must pass."""
     return Checks(
-        canaries=tuple((c.query, c.doc_id) for c in config.canaries),
-        self_checks=config.self_checks,
+        canaries=tuple((c.query, c.doc_id) for c in config.canaries), self_checks=config.self_checks
     )
 
 

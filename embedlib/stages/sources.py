@@ -108,11 +108,7 @@ def open_source(  # noqa: PLR0911 - a return a kind
         case options.FolderSource():
             bounds = Bounds(files.max_mb, files.memory_mb, files.timeout_s, max_bytes)
             items = read_folder(
-                source.path,
-                source.suffixes,
-                encoding=source.encoding,
-                max_bytes=max_bytes,
-                bounds=bounds,
+                source.path, source.suffixes, encoding=source.encoding, max_bytes=max_bytes, bounds=bounds
             )
             return Opened(items, str(source.path), files=True)
         case options.DocstringsSource():
@@ -135,11 +131,7 @@ def _read_file(source: FileSource, max_bytes: int) -> Iterable[Item]:
             return read_parquet(source.path, names)
         case options.CsvSource():
             return read_csv(
-                source.path,
-                names,
-                encoding=source.encoding,
-                max_bytes=max_bytes,
-                delimiter=source.delimiter,
+                source.path, names, encoding=source.encoding, max_bytes=max_bytes, delimiter=source.delimiter
             )
         case _:
             return read_jsonl(source.path, names, encoding=source.encoding, max_bytes=max_bytes)

@@ -42,11 +42,7 @@ def run(
         values_of(evaluation, record, served_system(name, plans[name])) for name in ("student", "teacher")
     )
     kept = keeps(
-        student_values,
-        teacher_values,
-        config.share,
-        rng=job.generator("student"),
-        level=record.level,
+        student_values, teacher_values, config.share, rng=job.generator("student"), level=record.level
     )
     models = {"teacher": teacher.path, "student": student.path}
     encoders = {name: (load_encoder(path, dtype="auto"), path) for name, path in models.items()}
@@ -106,11 +102,7 @@ def headline(kept: Kept) -> str:
 
 
 def reasons(
-    kept: Kept,
-    measure: str,
-    plans: Mapping[str, SearchPlan],
-    costs: Mapping[str, Cost],
-    documents: int,
+    kept: Kept, measure: str, plans: Mapping[str, SearchPlan], costs: Mapping[str, Cost], documents: int
 ) -> tuple[str, ...]:
     """The figures as sentences: quality first, then what the student buys."""
     teacher, student = costs["teacher"], costs["student"]

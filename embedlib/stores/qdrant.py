@@ -13,14 +13,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from embedlib.contracts import Floats
-from embedlib.stores.base import (
-    CollectionInfo,
-    Found,
-    beam,
-    client_errors,
-    collection_infos,
-    taken,
-)
+from embedlib.stores.base import CollectionInfo, Found, beam, client_errors, collection_infos, taken
 
 PAGE = 4096
 #: Longest wait for an answer while loading.
@@ -102,11 +95,7 @@ class QdrantStore:
         from qdrant_client import models
 
         points = [
-            models.PointStruct(
-                id=str(UUID(row.pop("key"))),
-                vector=row.pop("vector"),
-                payload=row,
-            )
+            models.PointStruct(id=str(UUID(row.pop("key"))), vector=row.pop("vector"), payload=row)
             for row in rows.to_pylist()
         ]
         self._client.upsert(name, points, wait=True)

@@ -38,11 +38,7 @@ def adapt(job: TrainingJob) -> dict[str, Any]:
         ModelError: The model has no token embeddings, or no mask token for MLM.
     """
     options = job.options
-    dev = read_dev(
-        job.inputs["corpus"],
-        job.inputs["queries"],
-        seed=job.seed,
-    )
+    dev = read_dev(job.inputs["corpus"], job.inputs["queries"], seed=job.seed)
     if dev is None:
         return _unchanged(job, "there is no dev set to judge it by", {})
     encoder = load_encoder(job.model, device=default_device())

@@ -26,11 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: glibc hands a freed tensor's pages back and takes new, zeroed ones for the next: a sixth of a step's
 #: time at 185 tokens per text. The child keeps them, in one arena that forward and backward share.
-KEEP_MEMORY = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-}
+KEEP_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
 def launch(

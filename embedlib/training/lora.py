@@ -19,10 +19,7 @@ def add_adapters(module: SentenceTransformer, options: LoraOptions) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(
-        r=options.rank,
-        lora_alpha=options.alpha,
-        lora_dropout=options.dropout,
-        target_modules="all-linear",
+        r=options.rank, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules="all-linear"
     )
     inject_adapter_in_model(config, module.transformers_model)
 

@@ -57,11 +57,7 @@ def merged_encoder(base_folder: Path, tuned_folder: Path, share: float) -> Local
 
 
 def merge_weights(
-    base_folder: Path,
-    tuned_folder: Path,
-    share: float,
-    out: Path,
-    digests: Mapping[str, str] | None = None,
+    base_folder: Path, tuned_folder: Path, share: float, out: Path, digests: Mapping[str, str] | None = None
 ) -> None:
     """Write the model that lies ``share`` of the way from the base to the tuned model.
 

@@ -96,11 +96,7 @@ class SealedTrainer(BaseTrainer):  # type: ignore[misc]
         """No automatic card: it holds dates and machine names, and the model's bytes shall not."""
 
     def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The batch's loss, looked at for NaN and infinity before it does harm that lasts."""
         indices = inputs.pop("indices")
