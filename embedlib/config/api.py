@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from embedlib.config.base import ENV_NAME, OPERATIONAL, Section
+from embedlib.http.request import ApiSettings
 
 
 class ApiProvider(Section):
@@ -16,21 +17,21 @@ class ApiProvider(Section):
     """Root of the API, without a key, a password or a query."""
     model: str = Field(min_length=1)
     """Name of the model at the provider."""
-    key_env: str | None = Field(default=None, pattern=ENV_NAME)
+    key_env: str | None = Field(ApiSettings.key_env, pattern=ENV_NAME)
     """Environment variable that holds the key; null = the server needs none."""
-    max_concurrency: int = Field(default=8, ge=1, le=256, json_schema_extra=OPERATIONAL)
+    max_concurrency: int = Field(ApiSettings.max_concurrency, ge=1, le=256, json_schema_extra=OPERATIONAL)
     """Requests in flight at most."""
-    timeout_s: float = Field(default=60.0, gt=0, le=3600, json_schema_extra=OPERATIONAL)
+    timeout_s: float = Field(ApiSettings.timeout_s, gt=0, le=3600, json_schema_extra=OPERATIONAL)
     """Seconds that a request may take."""
-    retries: int = Field(default=6, ge=0, le=20, json_schema_extra=OPERATIONAL)
+    retries: int = Field(ApiSettings.retries, ge=0, le=20, json_schema_extra=OPERATIONAL)
     """Further attempts after a failure that may pass; waiting for a rate limit does not count."""
-    backoff_s: float = Field(default=1.0, gt=0, le=60, json_schema_extra=OPERATIONAL)
+    backoff_s: float = Field(ApiSettings.backoff_s, gt=0, le=60, json_schema_extra=OPERATIONAL)
     """First wait between attempts, in seconds; doubles each time, with jitter."""
-    max_wait_s: float = Field(default=120.0, gt=0, le=3600, json_schema_extra=OPERATIONAL)
+    max_wait_s: float = Field(ApiSettings.max_wait_s, gt=0, le=3600, json_schema_extra=OPERATIONAL)
     """Longest wait, in seconds, that the provider may ask for; ten times as long is waited in all."""
-    token_budget: int | None = Field(default=None, ge=1)
+    token_budget: int | None = Field(ApiSettings.token_budget, ge=1)
     """Tokens that may be used at most, over all resumed runs; null = no limit."""
-    money_budget: float | None = Field(default=None, gt=0)
+    money_budget: float | None = Field(ApiSettings.money_budget, gt=0)
     """US dollars that may be spent at most, over all resumed runs; null = no limit."""
     price_input_per_million: float | None = Field(default=None, ge=0)
     """US dollars per million input tokens; needed for money_budget."""
