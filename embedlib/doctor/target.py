@@ -11,6 +11,9 @@ from embedlib.doctor.findings import Finding, failure, fine, warning
 from embedlib.errors import EmbedlibError, ReleaseError
 from embedlib.index.catalog import Release
 
+#: Longest wait for the store's answer.
+WAIT_S = 10.0
+
 
 def check_target(root: Path, release: Release) -> Iterator[Finding]:
     """Compare the store's live collection with the live release, where one is configured."""
@@ -23,7 +26,7 @@ def check_target(root: Path, release: Release) -> Iterator[Finding]:
     mend = f"embedlib push-index --workspace {root}"
     evidence = {"store": target.type, "collection": target.collection, "live release": release.number}
     try:
-        with open_target(target) as store:
+        with open_target(target, WAIT_S) as store:
             _, info = live_collection(store)
     except ReleaseError:
         yield warning("vector store", "nothing was published into it", mend, **evidence)

@@ -74,6 +74,7 @@ class Searcher:
         self._opening = threading.Lock()
         self._refused: Source | None = None
         self._pinned = False
+        self._told = ""
         self._snapshot = self._open()
 
     @property
@@ -226,6 +227,7 @@ class Searcher:
         except EmbedlibError as error:
             self._goes_on(error)
             return snapshot
+        self._told = ""
         if source not in (snapshot.source, self._refused) and self._opening.acquire(blocking=False):
             threading.Thread(
                 target=self._follow, args=(source,), name="embedlib-release", daemon=True
@@ -238,7 +240,9 @@ class Searcher:
 
     def _goes_on(self, error: EmbedlibError) -> None:
         """Nobody can say what is live: what answered before goes on."""
-        logger.warning("release %d goes on: %s", self._snapshot.number, error)
+        if str(error) != self._told:  # a server looks every second
+            logger.warning("release %d goes on: %s", self._snapshot.number, error)
+        self._told = str(error)
 
     def _follow(self, source: Source | None) -> None:
         """Open the new release; runs in a thread that owns ``_opening``."""

@@ -414,6 +414,9 @@ def test_a_spoiled_current_does_not_stop_a_running_searcher(shop, searcher, capl
     link.write_text("garbage")
     assert len(searcher.search("zebra", k=5)) == 5
     assert "release 1 goes on" in caplog.text
+    caplog.clear()
+    searcher.look()
+    assert caplog.text == ""  # a server looks every second
 
 
 def test_a_searcher_holds_its_release_against_retention(shop, searcher):

@@ -82,7 +82,7 @@ def is_refused(answer: httpx.Response) -> bool:
     )
 
 
-@pytest.mark.parametrize("kind", ["postgres", *slow("lancedb", "milvus")])
+@pytest.mark.parametrize("kind", ["postgres", *slow("lancedb")])
 def test_the_same_answers_as_from_files_through_cut_overs(workspace, address_of, kind):
     address = address_of(kind)
     store = connect(kind, address, "docs")
