@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Evaluate
@@ -26,7 +26,7 @@ from embedlib.process import cpu_cores
 from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
 from embedlib.retrieval.rerank import interpolate, load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.evaluate import precision_of
 from embedlib.vectors import Vectors
 
@@ -53,7 +53,7 @@ def run(
     student: ArtifactRef | None = None,
     reranker: ArtifactRef | None = None,
     reranking: ArtifactRef | None = None,
-) -> Mapping[str, Any]:
+) -> Summary:
     """Measure what every system of an evaluation costs, and those of the student in another one.
 
     ``reranker`` and ``reranking``, the decision to serve it, are one system more, behind the model that it

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Decide
@@ -13,13 +12,11 @@ from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.evaluation.statistics import Policy
 from embedlib.fingerprint import digest
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import Store
 
 
-def run(
-    job: Job, config: Decide, *, evaluation: ArtifactRef, examples: ArtifactRef | None = None
-) -> Mapping[str, Any]:
+def run(job: Job, config: Decide, *, evaluation: ArtifactRef, examples: ArtifactRef | None = None) -> Summary:
     """Apply the gate; ``examples`` are searched for test data.
 
     Without a candidate among the models evaluated, the base goes live as the first release.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Encode
 from embedlib.index.encode import Encoding, encode_corpus
 from embedlib.models.hardware import resolve_precision
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 
 
-def run(job: Job, config: Encode, *, corpus: ArtifactRef, model: ArtifactRef) -> Mapping[str, Any]:
+def run(job: Job, config: Encode, *, corpus: ArtifactRef, model: ArtifactRef) -> Summary:
     """Encode what the store has no vector for and assemble everything in corpus order."""
     encoding = encoding_of(config, model)
     return encode_corpus(

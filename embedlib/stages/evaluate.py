@@ -46,7 +46,7 @@ from embedlib.models.resolve import model_digests
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.guards import guard_digests, guard_set
 from embedlib.vectors import Vectors
 
@@ -60,7 +60,7 @@ def run(
     decision: ArtifactRef | None = None,
     sparse: ArtifactRef | None = None,
     **models: ArtifactRef,
-) -> Mapping[str, Any]:
+) -> Summary:
     """Evaluate the named models: ``NAME`` (model) with ``NAME_vectors`` (the corpus by it).
 
     With the names ``base`` and ``candidate`` (and ``incumbent``) the result is one that ``decide`` can

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from embedlib.artifact import ArtifactRef
@@ -15,11 +15,11 @@ from embedlib.evaluation.similarity import SentencePairs
 from embedlib.evaluation.statistics import Statistics
 from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.guards import guard_digests, guard_set
 
 
-def run(job: Job, config: General, **models: ArtifactRef) -> Mapping[str, Any]:
+def run(job: Job, config: General, **models: ArtifactRef) -> Summary:
     """Measure every model on every set; the guards hold each against the baseline.
 
     Writes ``general.json`` (rows of ``general_figures``), ``guards.json``, and ``scores.parquet``

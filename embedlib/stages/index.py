@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.index import Index
@@ -19,7 +18,7 @@ from embedlib.index.queries import QuerySample, sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.sparse import MATRIX_FILE, SPARSE_DIR, SparseInfo
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.vectors import Vectors
 
 
@@ -32,7 +31,7 @@ def run(
     model: ArtifactRef,
     queries: ArtifactRef | None = None,
     sparse: ArtifactRef | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Choose, build and tune an index; see ``embedlib.index.assemble``."""
     documents, made = Corpus(corpus.path), Vectors(vectors.path)
     made.require_model(model.digest)
@@ -67,7 +66,7 @@ def _request(config: Index) -> Request:
     )
 
 
-def _summary(made: SelectedIndex, sample: QuerySample, out: Path, lexical: bool) -> dict[str, Any]:
+def _summary(made: SelectedIndex, sample: QuerySample, out: Path, lexical: bool) -> Summary:
     return {
         "factory": made.factory,
         "reason": made.reason,

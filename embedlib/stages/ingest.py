@@ -7,7 +7,6 @@ dropped duplicates), profile.json, rejected.jsonl, samples.json.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from embedlib.config.data import Ingest
 from embedlib.contracts import Corpus
@@ -22,13 +21,13 @@ from embedlib.errors import DataError
 from embedlib.fingerprint import tree_digest
 from embedlib.json_file import SAMPLES, write_json
 from embedlib.models.resolve import resolve_model
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.sources import Opened, named, open_source, require_readers, source_digest
 
 SHOWN = 10
 
 
-def run(job: Job, config: Ingest) -> dict[str, Any]:
+def run(job: Job, config: Ingest) -> Summary:
     """Read the source and write the corpus and its profile.
 
     Raises:
@@ -124,7 +123,7 @@ def _samples(corpus: Corpus) -> list[dict[str, str]]:
     return [{"doc_id": d.doc_id, "title": d.title, "text": d.text[:500]} for d in documents]
 
 
-def _summary(profile: CorpusProfile, source: Opened) -> dict[str, Any]:
+def _summary(profile: CorpusProfile, source: Opened) -> Summary:
     counts = {
         "documents",
         "records",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.pairs import Mine, Teacher
@@ -21,7 +20,7 @@ from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
 from embedlib.pairs.report import ProbeResult
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import Work
 from embedlib.vectors import Vectors
 
@@ -38,7 +37,7 @@ def run(
     model: ArtifactRef,
     vectors: ArtifactRef,
     probe: ArtifactRef | None = None,
-) -> Mapping[str, Any]:
+) -> Summary:
     """Write examples.parquet, report.json, samples.json and, for the hybrid, the teacher."""
     documents, stored = Corpus(corpus.path), Vectors(vectors.path)
     stored.require_model(model.digest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from embedlib.config.models import Model
 from embedlib.evaluation.lineage import Provenance
@@ -11,10 +10,10 @@ from embedlib.models.api_protocols import is_api_spec
 from embedlib.models.local import load_encoder
 from embedlib.models.opening import ApiModel
 from embedlib.models.resolve import model_digest
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 
 
-def run(job: Job, config: Model) -> dict[str, Any]:
+def run(job: Job, config: Model) -> Summary:
     """Load the model with its options and write it; its folder alone then says how it is used.
 
     Of a model behind an API, which can be evaluated and not tuned, the folder holds name and options.

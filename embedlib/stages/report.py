@@ -29,7 +29,7 @@ from embedlib.index.info import IndexInfo
 from embedlib.json_file import JsonFile
 from embedlib.mining.report import MiningReport
 from embedlib.pairs.report import PairsReport, ProbeResult
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 
 #: Input and its file that the report shows under a heading.
 DETAILS: Mapping[str, tuple[str, type[JsonFile]]] = {
@@ -45,7 +45,7 @@ DETAILS: Mapping[str, tuple[str, type[JsonFile]]] = {
 }
 
 
-def run(job: Job, config: Report, *, evaluation: ArtifactRef, **others: ArtifactRef) -> Mapping[str, Any]:
+def run(job: Job, config: Report, *, evaluation: ArtifactRef, **others: ArtifactRef) -> Summary:
     """Write ``report.html`` and ``summary.md``; the decision and other artifacts are shown when given."""
     decision, record = others.get("decision"), EvaluationRecord.read(evaluation.path)
     verdict = Decision.read(decision.path) if decision else None

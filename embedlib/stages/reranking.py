@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from embedlib.evaluation.two_stage import (
 from embedlib.retrieval.plan import SearchPlan
 from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.decide import policy_of
 from embedlib.stages.evaluate import dense_systems
 from embedlib.stages.publish import best_search
@@ -55,7 +54,7 @@ def run(  # noqa: PLR0913 - an argument an artifact
     reranker: ArtifactRef,
     decision: ArtifactRef | None = None,
     sparse: ArtifactRef | None = None,
-) -> Mapping[str, Any]:
+) -> Summary:
     """Choose depth and weight on dev within the latency budget; test both stages against the first.
 
     ``decision`` says how ``model`` is searched, by which measure; by its vectors without one.

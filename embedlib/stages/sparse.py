@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from embedlib.index.vector_cache import read_hashes
 from embedlib.models.resolve import model_digests
 from embedlib.models.sparse import load_sparse_encoder
 from embedlib.retrieval.sparse import SparseIndex, SparseInfo, read_matrix
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import Store
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 HASHES_FILE = "hashes.npy"
 
 
-def run(job: Job, config: Sparse, *, corpus: ArtifactRef) -> Mapping[str, Any]:
+def run(job: Job, config: Sparse, *, corpus: ArtifactRef) -> Summary:
     """Encode the documents whose content no earlier artifact of the same model holds."""
     from scipy.sparse import vstack
 

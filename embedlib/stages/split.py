@@ -31,7 +31,7 @@ from embedlib.corpus.splits import Resolver, SplitFigures, SplitReport, Splits, 
 from embedlib.corpus.textfiles import require_file, unreadable
 from embedlib.errors import DataError
 from embedlib.fingerprint import digest, file_sha256
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ SPLITS = ("train", "dev", "test")
 MIN_DOCUMENTS = 2
 
 
-def run(job: Job, config: options.Split, corpus: ArtifactRef) -> dict[str, Any]:
+def run(job: Job, config: options.Split, corpus: ArtifactRef) -> Summary:
     """Write the queries and judgements of train, dev and test.
 
     Raises:
@@ -194,7 +194,7 @@ def _write(
     derived: Mapping[str, list[Derived]],
     held: set[str],
     rejected: int,
-) -> dict[str, Any]:
+) -> Summary:
     write_table(out / "queries.parquet", _query_rows(divided, labels, derived), QUERIES)
     write_table(out / "qrels.parquet", _qrels_rows(divided, derived), QRELS)
     write_table(out / "held_out.parquet", ({"doc_id": doc_id} for doc_id in sorted(held)), HELD_OUT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from embedlib.evaluation.served import served_system
 from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.plan import SearchPlan
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 
 #: Documents that both models encode to compare their speed.
 TIMED = 512
@@ -34,7 +33,7 @@ def run(
     evaluation: ArtifactRef,
     teacher: ArtifactRef,
     student: ArtifactRef,
-) -> Mapping[str, Any]:
+) -> Summary:
     """Test a student against its teacher, both as served, and measure what each costs here."""
     record = EvaluationRecord.read(evaluation.path)
     plans = record.plans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from embedlib.pairs.report import PairsReport, origin_counts, pair_samples
 from embedlib.pairs.selection import FilterThresholds, Selection, select_pairs
 from embedlib.pairs.structural import LABEL_FREE, StructuralSettings, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
-from embedlib.stages.base import Job, Stage
+from embedlib.stages.base import Job, Stage, Summary
 from embedlib.vectors import Vectors
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def run(
     queries: ArtifactRef,
     model: ArtifactRef,
     vectors: ArtifactRef,
-) -> Mapping[str, Any]:
+) -> Summary:
     """Write pairs.parquet, report.json and samples.json."""
     documents, stored = Corpus(corpus.path), Vectors(vectors.path)
     stored.require_model(model.digest)
