@@ -119,9 +119,17 @@ def _reading(
     name = _name(path, root)
     if fault := id_fault(name):
         return partial(iter, (Rejected(ascii(name), f"a file name that {fault}"),))
-    if (form := FORMATS.get(path.suffix.lower())) and form.apart:
+    form = FORMATS.get(path.suffix.lower())
+    if form is not None and (form.apart or form.large < _size(path) <= max_bytes):
         return processes.submit(path, name).result
     return partial(_read_here, path, name, encoding, max_bytes, bounds)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # told when it is read
+        return 0
 
 
 def _read_here(path: Path, name: str, encoding: str, max_bytes: int, bounds: Bounds) -> Iterator[Item]:

@@ -213,6 +213,8 @@ def export_folder(out: Path) -> Path:
         found = "a file"
     elif path.is_dir() and any(path.iterdir()):
         found = "a folder that is not empty"
+    elif not next(parent for parent in path.parents if parent.exists()).is_dir():
+        found = "a place below a file"
     else:
         return path.resolve()
     raise UserError(

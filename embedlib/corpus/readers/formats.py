@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from typing import NamedTuple
@@ -21,16 +22,19 @@ class Format(NamedTuple):
         libraries: Distributions that read it; their versions count as code.
         optional: Whether it is read without them too, if less well.
         apart: Whether it is read in a process of its own, bounded in memory and time.
+        large: Bytes above which it is, where others are not.
     """
 
     read: Callable[[File], Iterator[Item]]
     libraries: tuple[str, ...] = ()
     optional: bool = False
     apart: bool = True
+    large: int = sys.maxsize
 
 
 _TEXT = Format(plain.read_text_file, apart=False)
-_MARKDOWN = Format(plain.read_markdown, ("markdown-it-py",), apart=False)
+#: Parsed, Markdown takes up to 140 times its size.
+_MARKDOWN = Format(plain.read_markdown, ("markdown-it-py",), apart=False, large=4_000_000)
 _HTML = Format(web.read_html, ("lxml", "trafilatura"), optional=True)
 _SHEETS = Format(sheets.read_sheets, ("openpyxl",))
 

@@ -36,17 +36,20 @@ def read_file(file: File) -> Iterator[Item]:
     if not file.data.strip():
         yield Rejected(file.name, "empty: it holds nothing")
         return
+    full = False
     try:
         for item in form.read(file):
             yield _with_text(item, file)
     except MemoryError:
-        limit = f"ingest.files.memory_mb is {file.bounds.memory_mb}"
-        yield Rejected(file.name, f"too large: reading it takes more memory than allowed ({limit})")
+        full = True  # to be told when what was read so far has been let go: here nothing can be allocated
     except RecursionError:
         yield Rejected(file.name, "damaged: nested too deeply")
     except Exception as error:  # noqa: BLE001 - files from anywhere: the libraries raise whatever they meet
         what = str(error).strip().splitlines()
         yield Rejected(file.name, f"damaged: {type(error).__name__}{': ' + what[0][:200] if what else ''}")
+    if full:
+        limit = f"ingest.files.memory_mb is {file.bounds.memory_mb}"
+        yield Rejected(file.name, f"too large: reading it takes more memory than allowed ({limit})")
 
 
 def _with_text(item: Item, file: File) -> Item:

@@ -8,6 +8,9 @@ import pytest
 
 from embedlib.corpus import chunk, tokens
 from embedlib.corpus.chunk import Cutter
+from embedlib.corpus.folder import read_folder
+from embedlib.corpus.readers.file import Bounds
+from embedlib.corpus.records import Record, Rejected
 from embedlib.corpus.sorting import ExternalSorter
 from embedlib.corpus.tokens import TokenCounter
 
@@ -77,3 +80,18 @@ def test_runs_of_long_rows_are_read_in_small_batches(tmp_path: Path) -> None:
     with pa.OSFile(str(next(tmp_path.iterdir()))) as run, pa.ipc.open_stream(run) as reader:
         assert max(batch.num_rows for batch in reader) <= 10
     assert [row[0] for row in sorter] == [f"{i:02d}" for i in range(60)]
+
+
+def test_large_markdown_is_read_within_the_memory_allowed(tmp_path: Path) -> None:
+    """Parsed, a table takes 140 times its size: in the process of the run nothing would bound it."""
+    row = "| river | stone |\n"
+    (tmp_path / "large.md").write_text("| a | b |\n| --- | --- |\n" + row * (4_100_000 // len(row)))
+    (tmp_path / "small.md").write_text("# Small\n\nriver stone\n")
+    bounds = Bounds(max_mb=200, memory_mb=300, timeout_s=600, max_characters=10_000_000)
+    large, small = read_folder(tmp_path, [".md"], encoding="utf-8", max_bytes=10_000_000, bounds=bounds)
+    assert isinstance(large, Rejected)
+    assert "ingest.files.memory_mb is 300" in large.reason
+    assert isinstance(small, Record)
+    (large, _) = read_folder(tmp_path, [".md"], encoding="utf-8", max_bytes=1_000_000, bounds=bounds)
+    assert isinstance(large, Rejected)
+    assert "max_document_mb" in large.reason

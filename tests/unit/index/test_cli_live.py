@@ -134,6 +134,7 @@ def test_an_export_without_a_place_is_refused_in_one_sentence(two, tmp_path, mon
     before = sorted(place.rglob("*"))
     found = error(two, "export", out)
     assert "remedy" in str(found)
+    assert found.exit_code == 2
     assert sorted(place.rglob("*")) == before
 
 
