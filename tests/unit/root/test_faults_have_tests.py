@@ -203,8 +203,7 @@ FAULTS = {
         "unit/root/test_cli_evaluate.py::test_a_table_that_cannot_be_written_is_refused_before_the_evaluation"
     ),
     "evaluate ended in a traceback where a tuned model was live": (
-        "e2e/test_reranker.py::"
-        "test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh"
+        "e2e/test_reranker.py::test_a_proven_one_is_live_answers_as_it_was_tested_and_stays_at_a_refresh"
     ),
     # before the first stage
     "misspelt measures, missing guards and run files were found after training": (
