@@ -43,7 +43,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev
-	for name in encode evaluation index integrity mining orchestration refresh serve stores swap training; do \
+	for name in encode evaluation index integrity mining orchestration refresh serve swap training; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:

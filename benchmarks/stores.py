@@ -38,7 +38,7 @@ from embedlib.index.queries import sample_queries
 from embedlib.index.verify import Checks
 from embedlib.memory import peak_memory_mb
 from embedlib.models.local import load_encoder
-from embedlib.stages import base_model, encode, index, ingest
+from embedlib.stages import encode, index, ingest, pin
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Store
@@ -108,11 +108,11 @@ def alone(measure: Any, *given: Any) -> Measured:
 def publish_three(root: Path, documents: int) -> None:
     """Releases 1 to 3 of one model; each has some documents of its own."""
     store = Store(root / "workspace")
-    model = run_stage(store, base_model.STAGE, Model(name=str(static_model(root)))).ref
+    model = run_stage(store, pin.STAGE, Model(name=str(static_model(root)))).ref
     with gzip.open(DATA / "scale-debian" / "corpus.jsonl.gz", "rt", encoding="utf-8") as source:
         records = [json.loads(line) for line in itertools.islice(source, documents)]
     for number in (1, 2, 3):
-        path = root / f"documents-{number}.jsonl"
+        path = root / "documents.jsonl"  # its name is part of every row
         rows = [
             {"id": r["_id"], "title": r.get("title", ""), "text": changed(r["text"], place, number)}
             for place, r in enumerate(records)
@@ -137,7 +137,7 @@ def static_model(root: Path) -> Path:
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
 
-    base = run_stage(Store(root / "base"), base_model.STAGE, Model()).ref
+    base = run_stage(Store(root / "base"), pin.STAGE, Model()).ref
     torch.manual_seed(0)
     words = Tokenizer.from_file(str(next(base.path.rglob("tokenizer.json"))))
     words.no_padding()

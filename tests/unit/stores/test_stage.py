@@ -10,7 +10,9 @@ from index_workspace import words
 from postgres import PASSWORD, USER
 from published import small_config
 
+from embedlib.cli.app import settings
 from embedlib.cli.live import push_live_index, search
+from embedlib.cli.serving import searcher_of
 from embedlib.config.index import Publish
 from embedlib.config.live import live_values
 from embedlib.config.root import load_config
@@ -22,7 +24,7 @@ from embedlib.stages.preflight import preflight
 from embedlib.stages.push import push_index
 from embedlib.stores.connect import CLIENTS, connect
 from embedlib.stores.push import PushOptions, push_release
-from embedlib.stores.searcher import live_collection
+from embedlib.stores.searcher import StoreSearcher, live_collection
 
 SECRET = "hunter2"
 
@@ -50,6 +52,11 @@ def test_a_release_is_pushed_and_searched_from_the_command_line(released, tmp_pa
     search("river stone", workspace=released, as_json=True)
     assert through == json.loads(capsys.readouterr().out)
     assert len(through) == 10
+    live = settings(None, None, released, None, of_live=True, documents=False)
+    with searcher_of(live, store=True) as served, searcher_of(live, store=False) as files:
+        assert isinstance(served, StoreSearcher)
+        assert not isinstance(files, StoreSearcher)
+        assert [hit.doc_id for hit in served.search("river stone")] == [hit["doc_id"] for hit in through]
     assert [f.title for f in check_target(released, current(released))] == [
         "it answers with the live release"
     ]
