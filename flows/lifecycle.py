@@ -31,17 +31,24 @@ from tasks.release import check_documents, emit_event, live_release, publish, re
 
 
 class Rivals(NamedTuple):
-    """What a candidate has to beat: what is live as its decision has it served, and the base."""
+    """What a candidate has to beat: what is live as its decisions have it served, and the base."""
 
     base: Encoded
     incumbent: Encoded
     decision: ArtifactRef | None
+    reranking: ArtifactRef | None
 
     def decision_against(self, candidate: Encoded) -> ArtifactRef | None:
         """The live decision; for a candidate that is live already the one that it had to beat then."""
         if self.decision is None or not candidate.same_model(self.incumbent):
             return self.decision
         return self.decision.parents["evaluation"].parents.get("decision")
+
+    def reranking_against(self, candidate: Encoded) -> ArtifactRef | None:
+        """The decision on the live reranker; for a candidate that is live, on the one before, if any."""
+        if self.decision is None or not candidate.same_model(self.incumbent):
+            return self.reranking
+        return self.decision.parents.get("reranking")
 
 
 @flow(name="lifecycle", flow_run_name=run_name, persist_result=False)
@@ -70,7 +77,7 @@ def lifecycle(
         start = incumbent if config.train.start == "incumbent" else base
 
         material = lessons(run, config, data, start)
-        rivals = Rivals(base, incumbent, live.get("decision"))
+        rivals = Rivals(base, incumbent, live.get("decision"), live.get("reranking"))
         proof = proven(run, config, data, rivals, start, material.get("examples"))
         is_new = not proof.candidate.same_model(incumbent)
         consent = approval(config, proof.decision) if proof.verdict == "promote" and is_new else None
@@ -175,7 +182,10 @@ def prove(
     if not any(rivals.incumbent.same_model(other) for other in systems.values()):
         systems["incumbent"] = rivals.incumbent
     evaluation = measure(run, config, data, systems, label, rivals.decision_against(candidate))
-    decision = stages.decide(run, config.decide, label=label, evaluation=evaluation, examples=examples)
+    behind = rivals.reranking_against(candidate)
+    decision = stages.decide(
+        run, config.decide, label=label, evaluation=evaluation, examples=examples, reranking=behind
+    )
     return Proof(candidate, evaluation, decision)
 
 

@@ -213,10 +213,12 @@ def decide(
     *,
     evaluation: ArtifactRef,
     examples: ArtifactRef | None = None,
+    reranking: ArtifactRef | None = None,
     label: str = "",
 ) -> ArtifactRef:
     """Promote, or keep what is live, with reasons: a ``decision``."""
-    return run_task(run, DECIDE, config, label, evaluation=evaluation, examples=examples)
+    inputs = {"evaluation": evaluation, "examples": examples, "reranking": reranking}
+    return run_task(run, DECIDE, config, label, **inputs)
 
 
 def index(

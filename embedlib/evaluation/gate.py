@@ -28,6 +28,7 @@ from embedlib.evaluation.gate_sentences import (
     headline,
     kind_cautions,
     power_sentence,
+    second_stage_sentence,
     sentence,
     slice_sentence,
     system_title,
@@ -45,7 +46,8 @@ def decide(figures: GateInputs, policy: Policy) -> Decision:
 
     Returns:
         ``promote``: as served proven better than what is live (the incumbent if there is one, else the
-        base), not worse than the base, no guard and no slice past its floor.
+        base, and by more than its reranker gains), not worse than the base, no guard and no slice past
+        its floor.
         ``merge-and-retest``: all of that except a guard: weights interpolated with the base may keep both.
         ``do-not-fine-tune``: no incumbent, and the base as served, or BM25, is as good or better, or
         nothing was there to train on.
@@ -121,6 +123,8 @@ def _judge(figures: GateInputs, policy: Policy) -> tuple[Verdict, list[str]]:
         return _not_proven(main, reference, figures, policy)
     won = [sentence(main, figures, "candidate", reference), *alone_sentences(figures, reference)]
     lost = _against_base(figures, policy) if reference == "incumbent" else []
+    if main.difference.low <= figures.second_stage > 0:
+        lost.append(second_stage_sentence(main, figures.second_stage))
     lost += [slice_sentence(s) for s in failing_slices(figures.slices, policy)]
     forgotten = [guard_sentence(g) for g in figures.guards if not g.passed]
     if lost:

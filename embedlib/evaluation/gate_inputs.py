@@ -31,6 +31,7 @@ class GateInputs:
         merged: Whether the candidate is already a merge with the base.
         plans: How each model is or would be served.
         trained: Whether there was anything to train the candidate on.
+        second_stage: What the live reranker gains, which goes with the model that it re-ranks.
     """
 
     primary: str
@@ -45,6 +46,7 @@ class GateInputs:
     merged: bool = False
     plans: Mapping[str, SearchPlan] = field(default_factory=dict)
     trained: bool = True
+    second_stage: float = 0.0
 
     def plan(self, model: str) -> SearchPlan:
         """How a model is or would be served; by its vectors where nothing is said."""
@@ -69,7 +71,12 @@ class GateInputs:
 
 
 def read_gate_inputs(
-    folder: Path, *, leaks: Sequence[str] = (), cautions: Sequence[str] = (), trained: bool = True
+    folder: Path,
+    *,
+    leaks: Sequence[str] = (),
+    cautions: Sequence[str] = (),
+    trained: bool = True,
+    second_stage: float = 0.0,
 ) -> GateInputs:
     """Read an evaluation artifact's folder.
 
@@ -78,6 +85,7 @@ def read_gate_inputs(
         leaks: See ``GateInputs``.
         cautions: See ``GateInputs``.
         trained: See ``GateInputs``.
+        second_stage: See ``GateInputs``.
     """
     record = EvaluationRecord.read(folder)
     primary, deciding = record.primary, record.deciding
@@ -94,4 +102,5 @@ def read_gate_inputs(
         merged=record.merged,
         plans=record.plans,
         trained=trained,
+        second_stage=second_stage,
     )

@@ -90,6 +90,14 @@ def power_sentence(c: Comparison, least: float) -> str:
     )
 
 
+def second_stage_sentence(c: Comparison, gain: float) -> str:
+    """That the live reranker, which goes with the model it re-ranks, may be worth more than the candidate."""
+    return (
+        f"What is live re-ranks its first hits, which gained {gain:.4f} {c.measure}; the candidate is not "
+        f"proven to gain more without it (interval from {c.difference.low:+.4f})."
+    )
+
+
 def guard_sentence(guard: GuardFigure) -> str:
     """How a guard went."""
     d = guard.difference

@@ -10,14 +10,22 @@ from embedlib.contracts import read_rows
 from embedlib.evaluation.gate import decide, first_release
 from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.leakage import Leak, find_leaks
+from embedlib.evaluation.records import Decision
 from embedlib.evaluation.statistics import Policy
 from embedlib.fingerprint import digest
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.store import Store
 
 
-def run(job: Job, config: Decide, *, evaluation: ArtifactRef, examples: ArtifactRef | None = None) -> Summary:
-    """Apply the gate; ``examples`` are searched for test data.
+def run(
+    job: Job,
+    config: Decide,
+    *,
+    evaluation: ArtifactRef,
+    examples: ArtifactRef | None = None,
+    reranking: ArtifactRef | None = None,
+) -> Summary:
+    """Apply the gate; ``examples`` are searched for test data, ``reranking`` is why what is live re-ranks.
 
     Without a candidate among the models evaluated, the base goes live as the first release.
     """
@@ -32,6 +40,7 @@ def run(job: Job, config: Decide, *, evaluation: ArtifactRef, examples: Artifact
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),
         trained=examples is not None or candidate not in models.values(),
+        second_stage=0.0 if reranking is None else gain_of(reranking),
     )
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans
@@ -54,6 +63,12 @@ def cautions_of(leaks: Sequence[Leak]) -> list[str]:
     if not slight:
         return []
     return [f"{len(slight)} test queries share all their words with a training query; {slight[0].detail}."]
+
+
+def gain_of(reranking: ArtifactRef) -> float:
+    """What a served reranker gained on the test queries when it was proven."""
+    numbers = Decision.read(reranking.path).numbers
+    return float(numbers["two_stages"] - numbers["first_stage"])
 
 
 def policy_of(config: Decide) -> Policy:

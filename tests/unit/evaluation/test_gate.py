@@ -277,3 +277,11 @@ def test_every_decision_is_json_with_a_headline():
         decision = decide(figures(**changes), POLICY)
         assert decision.headline.endswith(".")
         assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_a_live_reranker_has_to_be_outdone_too():
+    gains = comparison("base", 0.05, 0.03, 0.07)
+    assert decide(figures(gains, second_stage=0.029), POLICY).verdict == "promote"
+    kept = decide(figures(gains, second_stage=0.03), POLICY)
+    assert kept.verdict == "keep"
+    assert "re-ranks its first hits, which gained 0.0300" in kept.reasons[0]

@@ -60,6 +60,25 @@ def queries_of(count=24, split="test", origin="human"):
     ]
 
 
+def merged_candidate(store, inputs):
+    """A model of the base's vectors, and of another digest."""
+
+    def merged(out):
+        shutil.copytree(inputs["base"].path, out, dirs_exist_ok=True)
+        (out / "artifact.json").unlink()
+        write_json(out / "merge.json", {"chosen": 0.5})
+
+    model = artifact(store, "model", "merged", merged)
+
+    def vectors(out):
+        shutil.copytree(inputs["base_vectors"].path, out, dirs_exist_ok=True)
+        (out / "artifact.json").unlink()
+        info = json.loads((out / "vectors.json").read_text())
+        write_json(out / "vectors.json", {**info, "model_digest": model.digest})
+
+    return {"candidate": model, "candidate_vectors": artifact(store, "vectors", "merged", vectors)}
+
+
 @pytest.fixture
 def inputs(store, tiny_model):
     """corpus, queries, base and its vectors; the candidate is the base again under another name."""
@@ -209,6 +228,26 @@ def test_what_is_live_is_judged_as_its_release_serves_it(store, inputs):
     assert record["plans"]["words"]["weight"] == 2.0
 
 
+def test_what_the_live_reranker_gains_has_to_be_outdone(store, inputs):
+    live = decision_with({"base": {"mode": "dense"}}, base=inputs["base"].digest)
+
+    def reranks(gain):
+        numbers = {"first_stage": 0.1, "two_stages": 0.1 + gain}
+        return artifact(
+            store, "decision", f"{gain}", lambda out: live.model_copy(update={"numbers": numbers}).write(out)
+        )
+
+    served = artifact(store, "decision", "live", live.write)
+    models = {**inputs, **merged_candidate(store, inputs)}
+    evaluation = run_stage(store, EVALUATE, EVALUATION, decision=served, **models).ref
+    given = {"evaluation": evaluation, "examples": one_example(store, "a pear")}
+    verdicts = [
+        Decision.read(run_stage(store, DECIDE, Decide(min_queries=10), **given, **more).ref.path).verdict
+        for more in ({}, {"reranking": reranks(0.01)}, {"reranking": reranks(0.8)})
+    ]
+    assert verdicts == ["promote", "promote", "keep"]
+
+
 def test_a_plan_is_not_chosen_on_the_queries_that_judge_it(store, inputs):
     inputs["queries"] = artifact(
         store,
@@ -356,20 +395,7 @@ def test_a_merged_candidate_is_known_as_one(store, inputs):
         json_of(run_stage(store, EVALUATE, EVALUATION, **inputs).ref, "comparisons.json")["merged"] is False
     )
 
-    def merged(out):
-        shutil.copytree(inputs["base"].path, out, dirs_exist_ok=True)
-        (out / "artifact.json").unlink()
-        write_json(out / "merge.json", {"chosen": 0.5})
-
-    model = artifact(store, "model", "merged", merged)
-
-    def vectors(out):
-        shutil.copytree(inputs["base_vectors"].path, out, dirs_exist_ok=True)
-        (out / "artifact.json").unlink()
-        info = json.loads((out / "vectors.json").read_text())
-        write_json(out / "vectors.json", {**info, "model_digest": model.digest})
-
-    given = {**inputs, "candidate": model, "candidate_vectors": artifact(store, "vectors", "merged", vectors)}
+    given = {**inputs, **merged_candidate(store, inputs)}
     assert json_of(run_stage(store, EVALUATE, EVALUATION, **given).ref, "comparisons.json")["merged"] is True
 
 
