@@ -34,6 +34,9 @@ _KEPT = (
     "VIRTUAL_ENV",
     "LD_LIBRARY_PATH",
 )
+#: One thread; and the system's allocator, which fails at once at the memory limit: Python's own asks for
+#: another arena for each object there, three vain system calls an object, for minutes.
+_SET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONMALLOC": "malloc"}
 _BLOCK = 1 << 16
 #: Each may take all the memory that one may take.
 _MOST_PROCESSES = 8
@@ -188,4 +191,4 @@ class ReadingProcesses:
 def _environment() -> dict[str, str]:
     environment = child_environment()
     kept = {name: environment[name] for name in _KEPT if name in environment}
-    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**kept, **_SET}
