@@ -29,6 +29,7 @@ def main() -> None:
     """Run a command; exit with 2 for the user's mistake, 1 for a failure, 130 when interrupted."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["PYTHONSAFEPATH"] = "1"  # children of libraries too (Dask, Prefect) import nothing from here
+    left_undone.clear()
     try:
         app()
     except EmbedlibError as error:
