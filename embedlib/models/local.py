@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 CPU_BUDGET, GPU_BUDGET = 2048, 65536
 #: Texts tokenized at once: bounds what is held between tokenizer and model.
 WINDOW = 4096
-#: Texts a batch of a table of token vectors, whose batches cost more than their texts; else the library's.
-STATIC_BATCH, OTHER_BATCH = 1024, 32
+#: Texts a batch where no transformer runs, and the library's.
+STATIC_BATCH, OTHER_BATCH = 128, 32
 
 
 class LocalEncoder:
@@ -227,11 +227,22 @@ class LocalEncoder:
 
     def _encode_by_library(self, texts: list[str], prompt: str, task: str | None) -> Floats:
         """Any other module pipeline (routers, images, static embeddings): the library's own loop."""
-        batch = STATIC_BATCH if self.static else OTHER_BATCH
-        options = {"show_progress_bar": False, "convert_to_numpy": True, "batch_size": batch}
+
+        def run(part: list[str]) -> Floats:
+            found = self.module.encode(
+                part,
+                prompt=prompt,
+                task=task,
+                batch_size=STATIC_BATCH if self.static else OTHER_BATCH,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+            return np.asarray(found, dtype=np.float32)
+
+        size = STATIC_BATCH if self.static else len(texts)
+        parts = [texts[i : i + size] for i in range(0, len(texts), size)]
         with self.module.truncate_embeddings(None):
-            out = self.module.encode(texts, prompt=prompt, task=task, **options)
-        return np.asarray(out, dtype=np.float32)
+            return np.concatenate([found for _, found in over_cores(run, parts, self._at_once)])
 
     def _budget(self) -> int:
         return CPU_BUDGET if self.module.device.type == "cpu" else GPU_BUDGET
