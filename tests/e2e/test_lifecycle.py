@@ -384,4 +384,4 @@ def test_a_store_that_fails_leaves_a_run_that_ends_well_and_says_what_is_left(wo
         assert task_states(flow.name)["push index"] == "Failed"
         if flow is lifecycle:
             assert state.result().left in state.message
-            assert state.message.startswith(world["outcome"].headline)
+            assert state.message.startswith(state.result().headline)
