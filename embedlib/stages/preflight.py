@@ -19,7 +19,7 @@ from embedlib.config.reranking import OWN
 from embedlib.config.root import Config
 from embedlib.corpus.beir import corpus_file, qrels_files, queries_file
 from embedlib.corpus.docstrings import package_roots
-from embedlib.corpus.sql import database_url
+from embedlib.corpus.sql import database_url, require_select
 from embedlib.errors import ConfigError, DataError, EmbedlibError
 from embedlib.evaluation.measures import parse_measures
 from embedlib.models.api_protocols import is_api_spec
@@ -153,8 +153,11 @@ def _ingest(config: Config) -> Iterator[str]:
     match config.ingest.source:
         case AutoSource() as found if found.path.expanduser().exists():
             yield from _told("ingest.source", found_at, found)
-        case SqlSource(url_env=variable):
-            yield from _told("ingest.source.url_env", database_url, variable)
+        case SqlSource() as source:
+            yield from _told("ingest.source.url_env", database_url, source.url_env)
+            for option in ("query", "version_query"):
+                if query := getattr(source, option):
+                    yield from _told(f"ingest.source.{option}", require_select, query)
         case DocstringsSource(packages=packages):
             yield from _told("ingest.source.packages", package_roots, packages)
 

@@ -123,6 +123,21 @@ def test_a_database_without_its_address(tmp_path, monkeypatch):
     assert "NO_URL" in problem
 
 
+def test_a_query_that_is_no_select(monkeypatch):
+    monkeypatch.setenv("SOME_URL", "sqlite:///some.db")
+    source = {
+        "type": "sql",
+        "query": "drop table t",
+        "version_query": "select 1; vacuum",
+        "url_env": "SOME_URL",
+    }
+    problems = told({"ingest": {"source": source}})
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "ingest.source.query",
+        "ingest.source.version_query",
+    ]
+
+
 def test_a_command_is_told_only_of_what_it_reads(tmp_path, docs):
     values = {
         "ingest": {"source": {"type": "auto", "path": str(docs)}},
