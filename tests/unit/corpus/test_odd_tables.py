@@ -42,9 +42,9 @@ def test_what_encodes_no_text_is_no_encoding(name: str) -> None:
 def test_utf16_without_a_mark_is_a_rejected_line(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_bytes(CSV.encode("utf-16-le"))
     lines = list(read_lines(tmp_path / "d.csv", encoding="utf-16", max_bytes=1000))
-    assert [line.reason for _, line in lines] == [
-        "not utf-16: UTF-16 stream does not start with BOM (set `encoding`)"
-    ]
+    (reason,) = [line.reason for _, line in lines]
+    assert reason.startswith("not utf-16: ")  # Python says why, each version in its own words
+    assert reason.endswith(" (set `encoding`)")
 
 
 @pytest.mark.parametrize("delimiter", [";;", "\\t", "\n", '"'])
