@@ -34,18 +34,18 @@ def run(
         rows = read_rows(examples.file("examples.parquet"), ["query_id", "query", "positive_id"])
         leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
     models = model_digests(evaluation)
-    candidate = models.pop("candidate", "")
+    others = [digest for name, digest in models.items() if name != "candidate"]
     figures = read_gate_inputs(
         evaluation.path,
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),
-        trained=examples is not None or candidate not in models.values(),
+        trained=examples is not None or models.get("candidate") not in others,
         second_stage=0.0 if reranking is None else gain_of(reranking),
     )
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans
     decision = decide(figures, policy_of(config)) if judged else first_release(figures)
-    about = {"test_set": test_set, "models": model_digests(evaluation)}
+    about = {"test_set": test_set, "models": models}
     decision.model_copy(update=about).write(job.out)
     return {
         "verdict": decision.verdict,
