@@ -70,7 +70,7 @@ def evaluate(
         named: dict[str, ArtifactRef] = {}
         for model in models or [config.model.name]:
             name = short_name(model, [*named, *RESERVED])
-            named[name] = stages.pin(run, config.model.model_copy(update={"name": model}), label=name)
+            named[name] = stages.pin(run, config.model.model_copy(update={"name": model}), name)
         live = live_release(run, optional=True) or {}
         named |= {} if models else live_models(live, named)
         if live and live["model"].digest not in {ref.digest for ref in named.values()}:
@@ -84,7 +84,7 @@ def evaluate(
             draws=config.evaluate.draws,
         )
         measured = Evaluations(
-            general=stages.general(run, general, models=named) if general.sets or general.guards else None,
+            general=stages.general(run, general, **named) if general.sets or general.guards else None,
             collections={
                 name: on_collection(run, options, named, live, name)
                 for name, options in given.collections.items()
@@ -110,8 +110,8 @@ def on_collection(
         live: The live release where its model is one of them, else nothing.
         name: Of the collection.
     """
-    corpus = stages.ingest(run, config.ingest, label=name)
-    queries = stages.split(run, config.split, label=name, corpus=corpus)
+    corpus = stages.ingest(run, config.ingest, name)
+    queries = stages.split(run, config.split, name, corpus=corpus)
     vectors = {
         f"{model}_vectors": encode(run, config, label=f"{model} {name}", corpus=corpus, model=ref)
         for model, ref in models.items()
@@ -121,17 +121,16 @@ def on_collection(
     found = stages.evaluate(
         run,
         options,
-        label=name,
+        name,
         **data,
-        models={**models, **vectors},
+        **models,
+        **vectors,
         decision=live.get("decision"),
         sparse=sparse_leg(run, config, live, corpus, name),
     )
     second = {part: live.get(part) for part in PARTS}
-    choice = stages.choice(run, options, label=name, evaluation=found, **second)
-    report = stages.report(
-        run, config.report, label=name, evaluation=found, others={**data, "choice": choice}
-    )
+    choice = stages.choice(run, options, name, evaluation=found, **second)
+    report = stages.report(run, config.report, name, evaluation=found, **data, choice=choice)
     return CollectionResult(found, choice, report)
 
 
@@ -141,7 +140,7 @@ def sparse_leg(
     """The collection by the configured sparse encoder; where none is, by the one that the release has."""
     served = release["index"].parents.get("sparse") if release else None
     model = config.sparse.model or (served.manifest.config["model"] if served else None)
-    return stages.sparse(run, Sparse(model=model), corpus=corpus, label=name)
+    return stages.sparse(run, Sparse(model=model), name, corpus=corpus)
 
 
 def live_models(

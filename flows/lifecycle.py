@@ -146,7 +146,7 @@ def reported(run: RunContext, config: Config, proof: Proof, shown: Mapping[str, 
         run,
         config.report.of_run(records(run)),
         evaluation=proof.evaluation,
-        others={**shown, "decision": proof.decision, "candidate": proof.candidate.model},
+        **{**shown, "decision": proof.decision, "candidate": proof.candidate.model},
     )
 
 
@@ -184,7 +184,7 @@ def prove(
     evaluation = measure(run, config, data, systems, label, rivals.decision_against(candidate))
     behind = rivals.reranking_against(candidate)
     decision = stages.decide(
-        run, config.decide, label=label, evaluation=evaluation, examples=examples, reranking=behind
+        run, config.decide, label, evaluation=evaluation, examples=examples, reranking=behind
     )
     return Proof(candidate, evaluation, decision)
 
@@ -194,7 +194,7 @@ def go_live(
 ) -> dict[str, ArtifactRef]:
     """Publish the base as best served: a search within minutes, and what a tuned model has to beat."""
     evaluation = measure(run, config, data, {"base": base}, "base", None)
-    decision = stages.decide(run, config.decide, label="base", evaluation=evaluation)
+    decision = stages.decide(run, config.decide, "base", evaluation=evaluation)
     index = indexed(run, config, data, base, "base")
     parts = {"corpus": data.corpus, **base._asdict(), "index": index, "decision": decision}
     release = publish(run, config, parts, event=as_json(event))

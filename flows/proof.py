@@ -57,7 +57,7 @@ def measure(
     models |= {f"{name}_vectors": system.vectors for name, system in systems.items()}
     sparse = stages.sparse(run, config.sparse, corpus=data.corpus)
     inputs = {**data._asdict(), "decision": decision, "sparse": sparse}
-    return stages.evaluate(run, config.served_evaluation, label=label, **inputs, models=models)
+    return stages.evaluate(run, config.served_evaluation, label, **inputs, **models)
 
 
 def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:
@@ -68,4 +68,4 @@ def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, lab
 def indexed(run: RunContext, config: Config, data: Data, chosen: Encoded, label: str = "") -> ArtifactRef:
     """The index of what a model made of the corpus."""
     sparse = stages.sparse(run, config.sparse, corpus=data.corpus)
-    return stages.index(run, config.index, label=label, **data._asdict(), **chosen._asdict(), sparse=sparse)
+    return stages.index(run, config.index, label, **data._asdict(), **chosen._asdict(), sparse=sparse)

@@ -27,7 +27,7 @@ def reranked(
     """A reranker trained on lists from the served model's own hits, and whether it is served with it."""
     lists = {name: material[name] for name in ("pairs", "probe")}
     examples = stages.mine(
-        run, config.mine.for_reranker, label="reranker", **data._asdict(), **served._asdict(), **lists
+        run, config.mine.for_reranker, "reranker", **data._asdict(), **served._asdict(), **lists
     )
     start = {"base": base.model, "served": served.model}.get(config.rerank.start or "")
     reranker = stages.reranker(run, config.rerank.training, **data._asdict(), examples=examples, model=start)

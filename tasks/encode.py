@@ -30,7 +30,7 @@ def encode(
     """
     if config.run.task_runner != "threads":
         fan_out(run, config, plan(run, config.encode, corpus, model))
-    return stages.encode(run, config.encode, label=label, corpus=corpus, model=model)
+    return stages.encode(run, config.encode, label, corpus=corpus, model=model)
 
 
 @task(name="plan shards", task_run_name="plan shards", persist_result=False)

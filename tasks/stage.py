@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Any
+from typing import Any, Generic
 
 from prefect import Task, get_run_logger, task
 from prefect.client.schemas.objects import State
@@ -13,7 +13,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.base import Section
 from embedlib.errors import BudgetExhausted, UserError
 from embedlib.progress import began, ended, watched, watched_curve
-from embedlib.stages.base import Stage, run_stage
+from embedlib.stages.base import Inputs, Options, Stage, run_stage
 from embedlib.tracking.tracker import Input
 from tasks.artifacts import show
 from tasks.context import RunContext
@@ -30,28 +30,45 @@ def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
     return not isinstance(error, UserError | BudgetExhausted)
 
 
-def run_task(
-    run: RunContext, stage: Stage, config: Section, label: str = "", **inputs: ArtifactRef | None
-) -> ArtifactRef:
-    """Run a stage as a task and return its artifact's reference.
-
-    The task's state is ``Reused`` where the artifact was there already. Its figures go to MLflow
-    and its report to the Prefect UI.
+class StageTask(Generic[Options, Inputs]):
+    """A stage as flows call it, with the artifacts that its ``run`` reads as keyword arguments.
 
     Args:
-        run: The flow run.
         stage: The row of the table.
-        config: Its options.
-        label: Tells apart several runs of a stage in one flow.
-        **inputs: Its input artifacts by name; None is left out.
     """
-    call = stage_task(stage).with_options(retries=run.retries)
-    state: State[ArtifactRef] = call(run, config, inputs, f" {label}" if label else "", return_state=True)
-    return state.result()
+
+    def __init__(self, stage: Stage[Options, Inputs]) -> None:
+        self.stage = stage
+
+    def __call__(
+        self,
+        run: RunContext,
+        config: Options,
+        label: str = "",
+        /,
+        *args: Inputs.args,
+        **inputs: Inputs.kwargs,
+    ) -> ArtifactRef:
+        """Run the stage as a Prefect task and return its artifact's reference.
+
+        The task's state is ``Reused`` where the artifact was there already. Its figures go to MLflow
+        and its report to the Prefect UI.
+
+        Args:
+            run: The flow run.
+            config: The stage's options.
+            label: Tells apart several runs of a stage in one flow.
+            *args: None: artifacts are given by name.
+            **inputs: The artifacts; None is left out.
+        """
+        call = stage_task(self.stage).with_options(retries=run.retries)
+        named = f" {label}" if label else ""
+        state: State[ArtifactRef] = call(run, config, dict(inputs), named, return_state=True)
+        return state.result()
 
 
 @cache
-def stage_task(stage: Stage) -> Task[..., State[ArtifactRef]]:
+def stage_task(stage: Stage[Any, ...]) -> Task[..., State[ArtifactRef]]:
     """The Prefect task of a stage."""
 
     @task(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from embedlib.progress import Curve, LogProgress, Progress, no_curve
 from embedlib.store import Built, Recipe, Store, Work
 
 Summary = Mapping[str, Any]
+#: A stage's options, and the artifacts that it reads: keyword arguments of its ``run``.
+Options = TypeVar("Options", bound=Section)
+Inputs = ParamSpec("Inputs")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def _nothing(config: Any) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[Options, Inputs]):
     """One row of the design's table.
 
     Args:
@@ -64,7 +67,7 @@ class Stage:
 
     name: str
     kind: str
-    run: Callable[..., Summary]
+    run: Callable[Concatenate[Job, Options, Inputs], Summary]
     external: Callable[[Any], Mapping[str, str]] = field(default=_nothing)
     accelerated: bool = False
 
@@ -76,7 +79,7 @@ class Stage:
 
 def run_stage(
     store: Store,
-    stage: Stage,
+    stage: Stage[Any, ...],
     config: Section,
     *,
     seed: int = 0,
@@ -116,7 +119,7 @@ def run_stage(
     return store.build(recipe, make)
 
 
-def _require_unchanged(stage: Stage, config: Section, before: Mapping[str, str]) -> None:
+def _require_unchanged(stage: Stage[Any, ...], config: Section, before: Mapping[str, str]) -> None:
     """Refuse a result of what was edited meanwhile: it would be found under the digest of what was before."""
     after = stage.external(config)
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))

@@ -54,6 +54,7 @@ from embedlib.vectors import Vectors
 def run(
     job: Job,
     config: Evaluate,
+    /,
     *,
     corpus: ArtifactRef,
     queries: ArtifactRef,

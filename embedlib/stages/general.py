@@ -19,7 +19,7 @@ from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.guards import guard_digests, guard_set
 
 
-def run(job: Job, config: General, **models: ArtifactRef) -> Summary:
+def run(job: Job, config: General, /, **models: ArtifactRef) -> Summary:
     """Measure every model on every set; the guards hold each against the baseline.
 
     Writes ``general.json`` (rows of ``general_figures``), ``guards.json``, and ``scores.parquet``

@@ -45,7 +45,7 @@ DETAILS: Mapping[str, tuple[str, type[JsonFile]]] = {
 }
 
 
-def run(job: Job, config: Report, *, evaluation: ArtifactRef, **others: ArtifactRef) -> Summary:
+def run(job: Job, config: Report, /, *, evaluation: ArtifactRef, **others: ArtifactRef) -> Summary:
     """Write ``report.html`` and ``summary.md``; the decision and other artifacts are shown when given."""
     decision, record = others.get("decision"), EvaluationRecord.read(evaluation.path)
     verdict = Decision.read(decision.path) if decision else None

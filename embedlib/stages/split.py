@@ -40,7 +40,7 @@ SPLITS = ("train", "dev", "test")
 MIN_DOCUMENTS = 2
 
 
-def run(job: Job, config: options.Split, corpus: ArtifactRef) -> Summary:
+def run(job: Job, config: options.Split, *, corpus: ArtifactRef) -> Summary:
     """Write the queries and judgements of train, dev and test.
 
     Raises:

@@ -16,7 +16,7 @@ from embedlib.errors import DataError, StoreError
 from embedlib.stages.base import Stage
 from flows.wait_for_task_runs import wait_for_task_runs
 from tasks.context import RunContext
-from tasks.stage import run_task
+from tasks.stage import StageTask
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -45,9 +45,9 @@ TOY = Stage("toy", "toys", run_toy)
 @flow(name="toys", persist_result=False)
 def toys(workspace: Path, fail: str = "") -> str:
     run = RunContext(workspace=workspace, key="k", retries=1)
-    first = run_task(run, TOY, Toy(text="abc"), label="one")
-    run_task(run, TOY, Toy(text="abc"), label="two", source=None)
-    run_task(run, TOY, Toy(text="de", fail=fail), label="three", source=first)
+    first = StageTask(TOY)(run, Toy(text="abc"), "one")
+    StageTask(TOY)(run, Toy(text="abc"), "two", source=None)
+    StageTask(TOY)(run, Toy(text="de", fail=fail), "three", source=first)
     assert wait_for_task_runs()
     return str(flow_run.id)
 
