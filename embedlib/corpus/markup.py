@@ -11,7 +11,7 @@ from typing import Any
 from lxml import etree, html
 from markdown_it import MarkdownIt
 
-from embedlib.corpus.records import Rejected
+from embedlib.corpus.records import Unreadable
 
 #: A character of the private use area that opens heading lines until the document is cut.
 MARK = "\ue000"
@@ -21,7 +21,7 @@ _MARKED = re.compile(f"^{PAGE}\\d+\\n*|^{MARK}+ ?", flags=re.MULTILINE)
 _PAGE_LINE = re.compile(f"{PAGE}(\\d{{1,7}})")
 
 _BLOCKS = frozenset(
-    (
+    [
         "address",
         "article",
         "aside",
@@ -65,10 +65,10 @@ _BLOCKS = frozenset(
         "title",
         "tr",
         "ul",
-    )
+    ]
 )
 _UNREAD = frozenset(
-    (
+    [
         "head",
         "script",
         "style",
@@ -82,7 +82,7 @@ _UNREAD = frozenset(
         "form",
         "button",
         "select",
-    )
+    ]
 )
 _UNREAD_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "dialog", "alertdialog"))
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -115,19 +115,18 @@ def page_of(line: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def markdown_text(source: str, name: str) -> tuple[str, str] | Rejected:
+def markdown_text(source: str) -> tuple[str, str]:
     """Title (first heading of level one) and text of a Markdown document.
 
-    Args:
-        source: The document.
-        name: What to call it in messages.
+    Raises:
+        Unreadable: It is nested too deeply.
     """
     try:
         tokens = _MARKDOWN.parse(_FRONT_MATTER.sub("", source))
     except RecursionError:
-        return Rejected(name, "Markdown that is nested too deeply")
+        raise Unreadable("Markdown that is nested too deeply") from None
     if any(token.level >= MAX_MARKDOWN_NESTING - 1 for token in tokens):
-        return Rejected(name, "Markdown that is nested too deeply")
+        raise Unreadable("Markdown that is nested too deeply")
     title, lines = "", list[str]()
     level = 0
     for token in tokens:
@@ -148,59 +147,51 @@ def markdown_text(source: str, name: str) -> tuple[str, str] | Rejected:
 def _inline(token: Any) -> str:
     parts = []
     for child in token.children or []:
-        if child.type in ("text", "code_inline"):
+        if child.type in ("text", "code_inline", "image"):
             parts.append(child.content)
         elif child.type in ("softbreak", "hardbreak"):
             parts.append(" ")
-        elif child.type == "image":
-            parts.append(child.content)
     return " ".join("".join(parts).split())
 
 
-def html_text(source: bytes, name: str) -> tuple[str, str] | Rejected:
+def html_text(source: bytes) -> tuple[str, str]:
     """Title and readable text of an HTML document; navigation, scripts and forms are left out.
 
-    Args:
-        source: The document's bytes.
-        name: What to call it in messages.
+    Raises:
+        Unreadable: See ``parse_html``.
     """
-    root = parse_html(source, name)
-    if root is None or isinstance(root, Rejected):
-        return root or ("", "")
+    root = parse_html(source)
+    if root is None:
+        return "", ""
     title = " ".join((root.findtext(".//title") or "").split())
     return with_heading(title, html_lines(root))
 
 
-def parse_html(source: bytes, name: str, *, declared: str | None = None) -> Any:
-    """The root element; None of an empty document, or why it cannot be read.
+def parse_html(source: bytes, *, declared: str | None = None) -> Any:
+    """The root element; None of an empty document.
 
-    The encoding is the one that the document declares. Entities expand to characters only, and a
-    document of more than ``MAX_HTML_NODES`` elements is refused.
+    The encoding is the one that the document declares. Entities expand to characters only.
 
     Args:
         source: The document's bytes.
-        name: What to call it in messages.
         declared: The encoding where it is known from elsewhere.
+
+    Raises:
+        Unreadable: It is damaged, or has more than ``MAX_HTML_NODES`` elements.
     """
     if b"\0" in source[:4096] and not source.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Rejected(name, "not an HTML file: it holds NUL bytes")
+        raise Unreadable("not an HTML file: it holds NUL bytes")
     if not source.strip():
         return None
     encoding = declared or _declared(source)
     parser = html.HTMLParser(huge_tree=False, no_network=True, remove_comments=True, encoding=encoding)
     try:
         root = html.document_fromstring(source, parser=parser)
-    except (
-        etree.ParserError,
-        etree.XMLSyntaxError,
-        LookupError,
-        UnicodeDecodeError,
-        AssertionError,
-    ) as error:
+    except (etree.LxmlError, LookupError, UnicodeDecodeError, AssertionError) as error:
         what = str(error).splitlines()[0] if str(error) else repr(error)
-        return Rejected(name, f"damaged: HTML that cannot be read: {what}")
+        raise Unreadable(f"damaged: HTML that cannot be read: {what}") from error
     if len(source) > 100_000 and sum(1 for _ in root.iter()) > MAX_HTML_NODES:
-        return Rejected(name, f"too large: HTML of more than {MAX_HTML_NODES} elements")
+        raise Unreadable(f"too large: HTML of more than {MAX_HTML_NODES} elements")
     return root
 
 

@@ -41,6 +41,10 @@ class Rejected(NamedTuple):
 Item = Record | Rejected
 
 
+class Unreadable(Exception):
+    """Why a file gives no documents; whoever has the file's name makes a ``Rejected`` of it."""
+
+
 @dataclass(frozen=True)
 class Mapped:
     """Which column holds what, already resolved against the columns there are.

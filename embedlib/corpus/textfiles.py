@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from embedlib.corpus.records import Rejected
+from embedlib.corpus.records import Rejected, Unreadable
 from embedlib.errors import DataError
 
 _MARKS = (
@@ -196,13 +196,17 @@ def _wide_lines(path: Path, encoding: str, max_bytes: int) -> Iterator[tuple[int
             yield number + 1, Rejected(f"{path.name}:{number + 1}", _undecodable(error, encoding))
 
 
-def decode(data: bytes, name: str, *, encoding: str) -> str | Rejected:
-    """A whole file's bytes as text, or why they are none; a byte-order mark wins over ``encoding``."""
+def decode(data: bytes, *, encoding: str) -> str:
+    """A whole file's bytes as text; a byte-order mark wins over ``encoding``.
+
+    Raises:
+        Unreadable: They are in another encoding.
+    """
     found = next((n for mark, n in _MARKS if data.startswith(mark)), check_encoding(encoding))
     try:
         return data.decode("utf-8-sig" if found == "utf-8" else found)
     except UnicodeDecodeError as error:
-        return Rejected(name, _undecodable(error, found))
+        raise Unreadable(_undecodable(error, found)) from error
 
 
 def read_bytes(path: Path, name: str, *, max_bytes: int) -> bytes | Rejected:

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 from embedlib.corpus.clean import id_fault
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.readers.packages import bomb
-from embedlib.corpus.records import Item, Rejected
+from embedlib.corpus.readers.packages import refuse_bomb
+from embedlib.corpus.records import Item, Rejected, Unreadable
 
 _ENCRYPTED = 0x1
 
@@ -21,12 +21,9 @@ def read_zip(file: File) -> Iterator[Item]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(file.data))
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        yield Rejected(file.name, f"damaged: {error}")
-        return
+        raise Unreadable(f"damaged: {error}") from error
     with archive:
-        if refused := bomb(archive, file):
-            yield refused
-            return
+        refuse_bomb(archive, file)
         for entry in sorted(archive.infolist(), key=lambda e: e.filename):
             if not entry.is_dir() and (_leaves(entry.filename) or not _hidden(entry.filename)):
                 yield from _member(archive, entry, file)
@@ -46,17 +43,10 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: File) -> Ite
     else:
         try:
             data = archive.read(entry)
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            EOFError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
             yield Rejected(where, f"damaged: {error}")
-            return
-        yield from file.members(name, data)
+        else:
+            yield from file.members(name, data)
 
 
 def _leaves(name: str) -> bool:

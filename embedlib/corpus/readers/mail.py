@@ -11,7 +11,7 @@ from email.parser import BytesParser
 from embedlib.corpus.markup import MARK
 from embedlib.corpus.readers.file import File
 from embedlib.corpus.readers.web import read_page
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.records import Item, Record, Rejected, Unreadable
 
 #: In a mailbox a line ``From …`` after an empty one begins a message (RFC 4155).
 _MESSAGE = re.compile(rb"(?:\A|\r?\n\r?\n)From [^\r\n]*\r?\n")
@@ -27,8 +27,7 @@ def read_mailbox(file: File) -> Iterator[Item]:
     """The messages of an mbox file, numbered in its order."""
     starts = list(_MESSAGE.finditer(file.data))
     if not starts or starts[0].start():
-        yield Rejected(file.name, "damaged: a mailbox begins with a line `From …`")
-        return
+        raise Unreadable("damaged: a mailbox begins with a line `From …`")
     ends = [match.start() for match in starts[1:]] + [len(file.data)]
     for number, (match, end) in enumerate(zip(starts, ends, strict=True), start=1):
         data = _ESCAPED.sub(rb"\1", file.data[match.end() : end])
@@ -43,7 +42,7 @@ def _message(file: File, data: bytes, name: str) -> Iterator[Item]:
         yield Rejected(name, "damaged: no message with a sender or a subject")
         return
     kept = {key: _header(message, key) for key in ("from", "to", "date")}
-    subject, text = _header(message, "subject"), _body(message, name)
+    subject, text = _header(message, "subject"), _body(message)
     if text or subject:
         yield Record(name, subject, text, name, name, {key: value for key, value in kept.items() if value})
     for attachment in message.iter_attachments():
@@ -62,7 +61,7 @@ def _header(message: EmailMessage, name: str) -> str:
         return ""  # what the standard library's parser cannot read of a broken header
 
 
-def _body(message: EmailMessage, name: str) -> str:
+def _body(message: EmailMessage) -> str:
     part = message.get_body(preferencelist=("plain", "html"))
     if part is None:
         return ""
@@ -75,5 +74,7 @@ def _body(message: EmailMessage, name: str) -> str:
         return ""
     if part.get_content_subtype() != "html":
         return text.replace(MARK, "")
-    page = read_page(text.encode(), name, declared="utf-8")
-    return "" if isinstance(page, Rejected) else page[1]
+    try:
+        return read_page(text.encode(), declared="utf-8")[1]
+    except Unreadable:
+        return ""

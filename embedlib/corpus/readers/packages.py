@@ -7,7 +7,7 @@ import zipfile
 from xml.etree import ElementTree
 
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.records import Rejected
+from embedlib.corpus.records import Unreadable
 
 #: An archive whose content is so many times larger than it is no honest one; small ones may be.
 MAX_RATIO, RATIO_FROM = 200, 20_000_000
@@ -17,47 +17,47 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
 
 
-def broken_package(file: File, needed: str) -> Rejected | None:
-    """Why an Office file cannot be opened, if so.
+def require_package(file: File, needed: str) -> None:
+    """Check that an Office file can be opened.
 
     Args:
         file: The file.
         needed: The part that files of this kind hold.
+
+    Raises:
+        Unreadable: It is encrypted, damaged or too large.
     """
     if file.data.startswith(_OLE):
         hidden = "EncryptedPackage".encode("utf-16-le") in file.data
-        why = "encrypted: it opens with a password only" if hidden else "damaged: an old Office format"
-        return Rejected(file.name, why)
+        raise Unreadable(
+            "encrypted: it opens with a password only" if hidden else "damaged: an old Office format"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
-            if refused := bomb(archive, file):
-                return refused
+            refuse_bomb(archive, file)
             if needed not in archive.namelist():
-                return Rejected(file.name, f"damaged: no {needed} in it")
+                raise Unreadable(f"damaged: no {needed} in it")
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        return Rejected(file.name, f"damaged: {error}")
-    return None
+        raise Unreadable(f"damaged: {error}") from error
 
 
-def bomb(archive: zipfile.ZipFile, file: File) -> Rejected | None:
-    """Why an archive is not unpacked: more files or bytes than are read, or than an honest one has.
+def refuse_bomb(archive: zipfile.ZipFile, file: File) -> None:
+    """Check that an archive holds no more files or bytes than are read, or than an honest one has.
 
     What an entry says of its size is all that ``zipfile`` ever reads of it.
+
+    Raises:
+        Unreadable: It does.
     """
     entries = archive.infolist()
     size = sum(entry.file_size for entry in entries)
     if len(entries) > MAX_MEMBERS:
-        return Rejected(file.name, f"too large: {len(entries)} files in it, at most {MAX_MEMBERS} are read")
+        raise Unreadable(f"too large: {len(entries)} files in it, at most {MAX_MEMBERS} are read")
     if size > file.bounds.max_bytes:
-        return Rejected(
-            file.name,
-            f"too large: {size / 1e6:.0f} MB unpacked (ingest.files.max_mb is {file.bounds.max_mb:g})",
-        )
+        limit = f"ingest.files.max_mb is {file.bounds.max_mb:g}"
+        raise Unreadable(f"too large: {size / 1e6:.0f} MB unpacked ({limit})")
     if size > RATIO_FROM and size > MAX_RATIO * max(len(file.data), 1):
-        return Rejected(
-            file.name, f"too large: a decompression bomb, {size // len(file.data)} times its size"
-        )
-    return None
+        raise Unreadable(f"too large: a decompression bomb, {size // len(file.data)} times its size")
 
 
 def core_title(file: File) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from embedlib.corpus.markup import MARK, page_mark
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.records import Item, Record, Rejected, Unreadable
 
 #: A line so much larger than the body's is a heading, if it is no longer than a heading may be.
 HEADING_SIZE, HEADING_CHARACTERS, HEADING_LEVELS = 1.15, 120, 3
@@ -41,11 +41,9 @@ def read_pdf(file: File) -> Iterator[Item]:
         pdf = pdfium.PdfDocument(file.data)
         count = len(pdf)
     except pdfium.PdfiumError as error:
-        if getattr(error, "err_code", None) == raw.FPDF_ERR_PASSWORD:
-            yield Rejected(file.name, "encrypted: it opens with a password only")
-        else:
-            yield Rejected(file.name, f"damaged: {error}")
-        return
+        locked = getattr(error, "err_code", None) == raw.FPDF_ERR_PASSWORD
+        why = "encrypted: it opens with a password only" if locked else f"damaged: {error}"
+        raise Unreadable(why) from error
     pages: list[list[_Line]] = []
     pictures: list[int] = []
     characters = 0
@@ -56,12 +54,11 @@ def read_pdf(file: File) -> Iterator[Item]:
             pictures.append(number + 1)
         characters += sum(len(line.text) for line in lines)
         if characters > file.bounds.max_characters:
-            yield Rejected(file.name, f"too large: more than {file.bounds.max_characters} characters of text")
-            return
+            raise Unreadable(f"too large: more than {file.bounds.max_characters} characters of text")
     if not characters:
-        what = "scanned: pictures of pages, no text layer" if pictures else "empty: no page holds text"
-        yield Rejected(file.name, what)
-        return
+        raise Unreadable(
+            "scanned: pictures of pages, no text layer" if pictures else "empty: no page holds text"
+        )
     if pictures:
         where = ", ".join(map(str, pictures[:20])) + (" …" if len(pictures) > 20 else "")
         yield Rejected(file.name, f"scanned in part: no text on page {where}", ignored=True)

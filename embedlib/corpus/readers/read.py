@@ -8,7 +8,7 @@ from pathlib import Path
 from embedlib.corpus.clean import id_fault
 from embedlib.corpus.readers.file import Bounds, File
 from embedlib.corpus.readers.formats import FORMATS, INSTALL, missing, why_unread
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.records import Item, Record, Rejected, Unreadable
 
 
 def read_path(path: Path, name: str, encoding: str, bounds: Bounds) -> Iterator[Item]:
@@ -30,18 +30,15 @@ def read_file(file: File) -> Iterator[Item]:
     if form is None:
         yield Rejected(file.name, why_unread(file.suffix), ignored=True)
         return
-    if absent := missing(file.suffix):
-        yield Rejected(file.name, f"not installed: {', '.join(absent)} ({INSTALL})")
-        return
-    if not file.data.strip():
-        yield Rejected(file.name, "empty: it holds nothing")
-        return
     full = False
     try:
+        _require_readable(file)
         for item in form.read(file):
             yield _with_text(item, file)
     except MemoryError:
         full = True  # to be told when what was read so far has been let go: here nothing can be allocated
+    except Unreadable as error:
+        yield Rejected(file.name, str(error))
     except RecursionError:
         yield Rejected(file.name, "damaged: nested too deeply")
     except Exception as error:  # noqa: BLE001 - files from anywhere: the libraries raise whatever they meet
@@ -50,6 +47,13 @@ def read_file(file: File) -> Iterator[Item]:
     if full:
         limit = f"ingest.files.memory_mb is {file.bounds.memory_mb}"
         yield Rejected(file.name, f"too large: reading it takes more memory than allowed ({limit})")
+
+
+def _require_readable(file: File) -> None:
+    if absent := missing(file.suffix):
+        raise Unreadable(f"not installed: {', '.join(absent)} ({INSTALL})")
+    if not file.data.strip():
+        raise Unreadable("empty: it holds nothing")
 
 
 def _with_text(item: Item, file: File) -> Item:

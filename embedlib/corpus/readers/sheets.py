@@ -9,17 +9,15 @@ from typing import Any
 
 from embedlib.corpus.markup import MARK
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.readers.packages import broken_package
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.readers.packages import require_package
+from embedlib.corpus.records import Item, Record, Unreadable
 
 
 def read_sheets(file: File) -> Iterator[Item]:
     """One document; formulas are read as the values that were last computed."""
     from openpyxl import load_workbook
 
-    if broken := broken_package(file, "xl/workbook.xml"):
-        yield broken
-        return
+    require_package(file, "xl/workbook.xml")
     book = load_workbook(io.BytesIO(file.data), read_only=True, data_only=True)
     parts: list[str] = []
     characters = 0
@@ -30,16 +28,13 @@ def read_sheets(file: File) -> Iterator[Item]:
             lines.append(line)
             characters += len(line)
             if characters > file.bounds.max_characters:
-                longest = file.bounds.max_characters
-                yield Rejected(file.name, f"too large: more than {longest} characters of text")
-                return
+                raise Unreadable(f"too large: more than {file.bounds.max_characters} characters of text")
         if lines:
             parts += [f"{MARK} {sheet.title}", "\n".join(lines)]
     title = " ".join((book.properties.title or "").split())
     if not parts:
-        yield Rejected(file.name, "empty: no cell holds a value")
-    else:
-        yield Record(file.name, title or file.spoken, "\n\n".join(parts), file.name)
+        raise Unreadable("empty: no cell holds a value")
+    yield Record(file.name, title or file.spoken, "\n\n".join(parts), file.name)
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:

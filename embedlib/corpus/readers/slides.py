@@ -8,17 +8,15 @@ from typing import Any
 
 from embedlib.corpus.markup import MARK, page_mark
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.readers.packages import broken_package
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.readers.packages import require_package
+from embedlib.corpus.records import Item, Record, Unreadable
 
 
 def read_slides(file: File) -> Iterator[Item]:
     """One document with its slides marked as pages."""
     from pptx import Presentation
 
-    if broken := broken_package(file, "ppt/presentation.xml"):
-        yield broken
-        return
+    require_package(file, "ppt/presentation.xml")
     presentation = Presentation(io.BytesIO(file.data))
     title = " ".join((presentation.core_properties.title or "").split())
     parts: list[str] = []
@@ -33,9 +31,8 @@ def read_slides(file: File) -> Iterator[Item]:
             parts += [page_mark(count), *([f"{MARK * 2} {named}"] if named else []), *texts]
         title = title if title not in ("", "PowerPoint Presentation") else named
     if not parts:
-        yield Rejected(file.name, "empty: no slide holds text")
-    else:
-        yield Record(file.name, title or file.spoken, "\n\n".join(parts), file.name, "", {"pages": count})
+        raise Unreadable("empty: no slide holds text")
+    yield Record(file.name, title or file.spoken, "\n\n".join(parts), file.name, "", {"pages": count})
 
 
 def _same(shape: Any, heading: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from embedlib.corpus.markup import MARK, html_lines, parse_html, unmarked, with_heading
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.records import Item, Record, Unreadable
 
 #: Less than this share of a page, or so few characters, is not taken for its main content.
 MIN_SHARE, MIN_CHARACTERS = 0.25, 200
@@ -26,28 +26,25 @@ ANCHOR, MIN_ANCHOR = 60, 20
 
 def read_html(file: File) -> Iterator[Item]:
     """The page as one document."""
-    page = read_page(file.data, file.name)
-    if isinstance(page, Rejected):
-        yield page
-        return
-    title, text = page
+    title, text = read_page(file.data)
     if not title and not text.strip():
-        yield Rejected(file.name, "empty: no text to read")
-    else:
-        yield Record(file.name, title or file.spoken, text, file.name)
+        raise Unreadable("empty: no text to read")
+    yield Record(file.name, title or file.spoken, text, file.name)
 
 
-def read_page(source: bytes, name: str, *, declared: str | None = None) -> tuple[str, str] | Rejected:
+def read_page(source: bytes, *, declared: str | None = None) -> tuple[str, str]:
     """Title and main content of a page.
 
     Args:
         source: The page's bytes.
-        name: What to call it in messages.
         declared: Its encoding where that is known from elsewhere.
+
+    Raises:
+        Unreadable: It is damaged or too large.
     """
-    root = parse_html(source, name, declared=declared)
-    if root is None or isinstance(root, Rejected):
-        return root or ("", "")
+    root = parse_html(source, declared=declared)
+    if root is None:
+        return "", ""
     title = " ".join((root.findtext(".//title") or "").split())
     return with_heading(title, main_lines(html_lines(root), root))
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from embedlib.corpus.markup import html_text
 from embedlib.corpus.readers.file import File
-from embedlib.corpus.readers.packages import broken_package, core_title
-from embedlib.corpus.records import Item, Record, Rejected
+from embedlib.corpus.readers.packages import core_title, require_package
+from embedlib.corpus.records import Item, Record, Unreadable
 
 _STYLES = """
 p[style-name='Title'] => h1:fresh
@@ -20,18 +20,11 @@ def read_word(file: File) -> Iterator[Item]:
     """One document with its headings; headers, footers, comments and pictures are left out."""
     import mammoth
 
-    if broken := broken_package(file, "word/document.xml"):
-        yield broken
-        return
+    require_package(file, "word/document.xml")
     ignored = mammoth.images.img_element(lambda image: {})
     result = mammoth.convert_to_html(io.BytesIO(file.data), style_map=_STYLES, convert_image=ignored)
-    parsed = html_text(f"<html><body>{result.value}</body></html>".encode(), file.name)
-    if isinstance(parsed, Rejected):
-        yield parsed
-        return
-    title, text = parsed
+    title, text = html_text(f"<html><body>{result.value}</body></html>".encode())
     title = title or core_title(file)
     if not text.strip() and not title:
-        yield Rejected(file.name, "empty: it holds no text")
-    else:
-        yield Record(file.name, title or file.spoken, text, file.name)
+        raise Unreadable("empty: it holds no text")
+    yield Record(file.name, title or file.spoken, text, file.name)
