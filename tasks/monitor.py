@@ -11,8 +11,8 @@ from prefect.events import emit_event
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.monitoring import Monitor
-from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import MonitorReport, acknowledge, check_live
+from embedlib.monitoring.triggers import MonitorThresholds
 from tasks.context import RunContext
 
 

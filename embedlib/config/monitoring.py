@@ -7,45 +7,46 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from embedlib.config.base import OPERATIONAL, Section
-
-_DAY_S = 86_400
+from embedlib.monitoring.triggers import MonitorThresholds
 
 
 class Monitor(Section):
     """What the monitor looks at, and when that becomes an event."""
 
-    canaries: int = Field(default=50, ge=1, le=2000, json_schema_extra=OPERATIONAL)
+    canaries: int = Field(MonitorThresholds.canaries, ge=1, le=2000, json_schema_extra=OPERATIONAL)
     """Judged queries asked of the live release at each check."""
-    canary_drop: float = Field(default=0.05, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    canary_drop: float = Field(MonitorThresholds.canary_drop, gt=0, le=1, json_schema_extra=OPERATIONAL)
     """Loss of found canaries, as a share, against the baseline taken at publish that counts as degraded."""
-    labels: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    labels: Path | None = Field(MonitorThresholds.labels, json_schema_extra=OPERATIONAL)
     """File of fresh labels (query, doc_id, relevance?; JSON lines, CSV or TSV); null = none."""
-    labels_min: int = Field(default=30, ge=2, json_schema_extra=OPERATIONAL)
+    labels_min: int = Field(MonitorThresholds.labels_min, ge=2, json_schema_extra=OPERATIONAL)
     """Labelled queries below which no verdict is given on them."""
-    labels_drop: float = Field(default=0.05, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    labels_drop: float = Field(MonitorThresholds.labels_drop, gt=0, le=1, json_schema_extra=OPERATIONAL)
     """Degraded when nDCG@10 on fresh labels, at its interval's high end, is this far below the test's."""
-    query_log: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    query_log: Path | None = Field(MonitorThresholds.query_log, json_schema_extra=OPERATIONAL)
     """Log of real queries (one a line, JSON lines, CSV or TSV, or a folder of JSON lines); null = those that
     `embedlib serve` logged (serve.log_share)."""
-    drift_effect: float = Field(default=0.05, gt=0, lt=1, json_schema_extra=OPERATIONAL)
+    drift_effect: float = Field(MonitorThresholds.drift_effect, gt=0, lt=1, json_schema_extra=OPERATIONAL)
     """Energy coefficient (0 = same distribution, 1 = far apart) below which drift does not matter."""
-    vocabulary_rise: float = Field(default=0.05, gt=0, lt=1, json_schema_extra=OPERATIONAL)
+    vocabulary_rise: float = Field(
+        MonitorThresholds.vocabulary_rise, gt=0, lt=1, json_schema_extra=OPERATIONAL
+    )
     """Rise of the share of words unknown to the corpus, over the training queries', that counts."""
-    corpus_share: float = Field(default=0.02, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    corpus_share: float = Field(MonitorThresholds.corpus_share, gt=0, le=1, json_schema_extra=OPERATIONAL)
     """Share of documents added, changed or removed since the release that counts as a changed corpus."""
-    max_age_days: float = Field(default=90, gt=0, json_schema_extra=OPERATIONAL)
+    max_age_days: float = Field(MonitorThresholds.max_age_days, gt=0, json_schema_extra=OPERATIONAL)
     """Age of the release that is remarked on."""
-    votes: int = Field(default=2, ge=1, le=100, json_schema_extra=OPERATIONAL)
+    votes: int = Field(MonitorThresholds.votes, ge=1, le=100, json_schema_extra=OPERATIONAL)
     """Checks in which a signal has to fire ..."""
-    window: int = Field(default=3, ge=1, le=100, json_schema_extra=OPERATIONAL)
+    window: int = Field(MonitorThresholds.window, ge=1, le=100, json_schema_extra=OPERATIONAL)
     """... out of so many latest ones, before an event is emitted."""
-    cooldown_s: int = Field(default=_DAY_S, ge=0, json_schema_extra=OPERATIONAL)
+    cooldown_s: int = Field(MonitorThresholds.cooldown_s, ge=0, json_schema_extra=OPERATIONAL)
     """Time between two events of one name; doubled, up to eightfold, while retraining keeps the incumbent."""
-    grace_s: int = Field(default=1800, ge=60, json_schema_extra=OPERATIONAL)
+    grace_s: int = Field(MonitorThresholds.grace_s, ge=60, json_schema_extra=OPERATIONAL)
     """Time in which a run has to take an event up before the reconciling schedule emits it again."""
-    run_s: int = Field(default=2 * _DAY_S, ge=60, json_schema_extra=OPERATIONAL)
+    run_s: int = Field(MonitorThresholds.run_s, ge=60, json_schema_extra=OPERATIONAL)
     """Time in which a run that took an event up has to end."""
-    attempts: int = Field(default=3, ge=1, le=20, json_schema_extra=OPERATIONAL)
+    attempts: int = Field(MonitorThresholds.attempts, ge=1, le=20, json_schema_extra=OPERATIONAL)
     """How often one event is emitted in all."""
 
     @model_validator(mode="after")

@@ -5,102 +5,38 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
+from embedlib.contracts import Corpus, Judgements, read_judgements
 from embedlib.disk import write_atomic
 from embedlib.errors import DataError, EmbedlibError, UserError
 from embedlib.monitoring import signals
 from embedlib.monitoring.canaries import (
     Baseline,
-    FoundDocument,
     choose_canaries,
     compare_canaries,
     found_canaries,
     score_labels,
 )
-from embedlib.monitoring.delta import content_hashes, corpus_delta
 from embedlib.monitoring.drift import energy_test, out_of_vocabulary, vocabulary
 from embedlib.monitoring.history import Check, History, Signal
+from embedlib.monitoring.live import LiveRelease
 from embedlib.monitoring.logs import read_labels, read_query_log
+from embedlib.monitoring.triggers import MonitorThresholds
 
 logger = logging.getLogger(__name__)
 
 #: Documents whose words make the known vocabulary.
 VOCABULARY_DOCUMENTS = 20_000
 LABELS_READ = 5_000
-
-
-class Live(Protocol):
-    """What the monitor needs of the live release."""
-
-    @property
-    def number(self) -> int:
-        """The release's number."""
-
-    @property
-    def published_at(self) -> datetime:
-        """When it was published (UTC)."""
-
-    @property
-    def model_digest(self) -> str:
-        """Content digest of its model."""
-
-    @property
-    def search_mode(self) -> str:
-        """How users search it, in a few words."""
-
-    @property
-    def corpus(self) -> Path:
-        """Folder of its corpus artifact."""
-
-    @property
-    def queries(self) -> Path | None:
-        """Folder of the queries artifact that its model was trained and judged with."""
-
-    @property
-    def test_score(self) -> float | None:
-        """nDCG@10 on the test queries, as its decision has it."""
-
-    def search(self, queries: Sequence[str], k: int) -> list[list[FoundDocument]]:
-        """The first k answers to each query, best first."""
-
-    def encode_queries(self, texts: Sequence[str]) -> Floats:
-        """Query vectors of its model, [n, d]."""
-
-    def damage(self) -> str:
-        """What is wrong with its files; empty when they are whole."""
-
-
-@dataclass(frozen=True)
-class MonitorThresholds:
-    """What is watched and when it counts; the same names and meanings as the ``monitor`` options."""
-
-    canaries: int = 50
-    canary_k: int = 10
-    canary_drop: float = 0.05
-    labels: Path | None = None
-    labels_min: int = 30
-    labels_drop: float = 0.05
-    query_log: Path | None = None
-    drift_sample: int = 500
-    drift_alpha: float = 0.01
-    drift_effect: float = 0.05
-    vocabulary_rise: float = 0.05
-    corpus_share: float = 0.02
-    max_age_days: float = 90
-    votes: int = 2
-    window: int = 3
-    cooldown_s: int = 86_400
-    grace_s: int = 1800
-    run_s: int = 172_800
-    attempts: int = 3
-    history_days: int = 400
+#: First hits among which a canary's document has to be.
+CANARY_K = 10
+#: Queries of the log and of the training that drift is looked for in.
+DRIFT_SAMPLE = 500
 
 
 class Observer:
@@ -116,7 +52,7 @@ class Observer:
 
     def __init__(
         self,
-        live: Live,
+        live: LiveRelease,
         limits: MonitorThresholds,
         history: History,
         *,
@@ -203,8 +139,8 @@ class Observer:
         log, queries = self.limits.query_log, self.live.queries
         if log is None or not log.exists() or queries is None:
             return []
-        recent = read_query_log(log, self.limits.drift_sample)
-        reference = self._sample(training_queries(queries), self.limits.drift_sample)
+        recent = read_query_log(log, DRIFT_SAMPLE)
+        reference = self._sample(training_queries(queries), DRIFT_SAMPLE)
         if min(len(recent), len(reference)) < 20:
             self.notes.append(
                 f"{len(recent)} logged and {len(reference)} training queries: too few for drift"
@@ -213,10 +149,10 @@ class Observer:
         encode = self.live.encode_queries
         drift = energy_test(encode(reference), encode(recent), rng=self.rng)
         self.figures["drift p-value"] = drift.p_value
-        known = vocabulary(_first(self.corpus.texts(), VOCABULARY_DOCUMENTS))
+        known = vocabulary(islice(self.corpus.texts(), VOCABULARY_DOCUMENTS))
         shares = out_of_vocabulary(recent, known), out_of_vocabulary(reference, known)
         return [
-            signals.drift_signal(drift, self.limits.drift_alpha, self.limits.drift_effect),
+            signals.drift_signal(drift, self.limits.drift_effect),
             signals.vocabulary_signal(*shares, self.limits.vocabulary_rise),
         ]
 
@@ -224,8 +160,11 @@ class Observer:
         """How far have the sources moved from the released corpus?"""
         if fresh_corpus is None:
             return []
-        before, after = (content_hashes(f / "corpus.parquet") for f in (self.live.corpus, fresh_corpus))
-        return [signals.corpus_signal(corpus_delta(before, after), self.limits.corpus_share)]
+        before, after = (
+            dict(zip(corpus.ids, corpus.column("content_hash"), strict=True))
+            for corpus in (self.corpus, Corpus(fresh_corpus))
+        )
+        return [signals.corpus_signal(before, after, self.limits.corpus_share)]
 
     def _sample(self, texts: Sequence[str], count: int) -> list[str]:
         chosen = self.rng.permutation(len(texts))[:count]
@@ -242,7 +181,11 @@ def training_queries(folder: Path) -> list[str]:
 
 
 def ensure_baseline(
-    live: Live, history: History, limits: MonitorThresholds, known_ids: set[str], rng: np.random.Generator
+    live: LiveRelease,
+    history: History,
+    limits: MonitorThresholds,
+    known_ids: set[str],
+    rng: np.random.Generator,
 ) -> Baseline | None:
     """The canary baseline of the live model: taken when it is first released, then read back.
 
@@ -269,9 +212,9 @@ def ensure_baseline(
     canaries = choose_canaries(_judged(live.queries), known_ids, limits.canaries, rng)
     if not canaries:
         return None
-    found = found_canaries(live.search, canaries, limits.canary_k)
+    found = found_canaries(live.search, canaries, CANARY_K)
     baseline = Baseline(
-        model=live.model_digest, release=live.number, k=limits.canary_k, found=found, canaries=canaries
+        model=live.model_digest, release=live.number, k=CANARY_K, found=found, canaries=canaries
     )
     history.folder.mkdir(parents=True, exist_ok=True)
     write_atomic(path, baseline.model_dump_json(indent=1))
@@ -286,7 +229,3 @@ def _judged(queries: Path | None) -> Judgements:
             if judgements.qrels:
                 return judgements
     return Judgements({}, {}, {}, {})
-
-
-def _first(texts: Iterable[str], count: int) -> Iterable[str]:
-    return (text for text, _ in zip(texts, range(count), strict=False))

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from embedlib.artifact import ArtifactRef
 from embedlib.evaluation.records import EvaluationRecord
 from embedlib.evaluation.served import served_system
 from embedlib.index.catalog import Release
+from embedlib.publishing.facts import evaluation_of, system_of
 from embedlib.retrieval.plan import DENSE, SearchPlan
 
 
@@ -44,13 +44,12 @@ def read_proof(root: Path, release: Release) -> ReleasedScores | None:
         root: The workspace.
         release: The release's record.
     """
-    evaluation = _evaluation(root, release)
+    evaluation = evaluation_of(root, release)
     if evaluation is None:
         return None
     record = EvaluationRecord.read(evaluation.path)
-    model = release.ref(root, "model")
-    released = next((name for name, parent in evaluation.parents.items() if parent.path == model.path), None)
-    if released is None or record.decides is None:
+    released = system_of(release.ref(root, "model"), evaluation)
+    if not released or record.decides is None:
         return None
     table = pq.read_table(evaluation.file("scores.parquet"))
     chosen = pc.and_(pc.equal(table["measure"], record.primary), pc.equal(table["dataset"], record.decides))
@@ -62,11 +61,3 @@ def read_proof(root: Path, release: Release) -> ReleasedScores | None:
     order = sorted(by_system[released])
     values = {name: np.array([found[q] for q in order]) for name, found in by_system.items()}
     return ReleasedScores(record.primary, record.decides, released, values)
-
-
-def _evaluation(root: Path, release: Release) -> ArtifactRef | None:
-    if "decision" not in release.parts:
-        return None
-    decision = release.ref(root, "decision")
-    evaluation = decision.parents.get("evaluation") if decision.exists else None
-    return evaluation if evaluation is not None and evaluation.exists else None

@@ -14,12 +14,13 @@ from embedlib.corpus.marks import SERVED_QUERIES
 from embedlib.disk import disk_errors
 from embedlib.escape import markdown
 from embedlib.index.catalog import releases
-from embedlib.monitoring.check import MonitorThresholds, Observer
+from embedlib.monitoring.check import Observer
 from embedlib.monitoring.history import Check, Event, EventOutcome, History, Signal
 from embedlib.monitoring.live import open_live
-from embedlib.monitoring.triggers import EVENT_OF, EventDeadlines, Released, Votes, due_events, new_events
+from embedlib.monitoring.triggers import EVENT_OF, MonitorThresholds, Released, due_events, new_events
 
 TREND_CHECKS = 48
+HISTORY_DAYS = 400
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -105,12 +106,10 @@ def check_live(
         history.append(check)
         again = reconcile(root, limits, now=now)
         past = history.read()
-        pause, run = timedelta(seconds=limits.cooldown_s), timedelta(seconds=limits.run_s)
-        votes = Votes(limits.votes, limits.window, pause, run)
         resource = f"embedlib.workspace.{Path(root).resolve().name}"
-        new = new_events(past, votes, resource=resource, now=now)
+        new = new_events(past, limits, resource=resource, now=now)
         history.append(*new)
-        history.prune(now - timedelta(days=limits.history_days))
+        history.prune(now - timedelta(days=HISTORY_DAYS))
         return MonitorReport(check, [*again, *new], trends(past.checks), check.notes)
 
 
@@ -128,10 +127,7 @@ def reconcile(root: Path, limits: MonitorThresholds, *, now: datetime) -> list[E
     published = [
         Released(datetime.fromisoformat(r.created_at), r.parts["model"].digest) for r in releases(root)
     ]
-    deadlines = EventDeadlines(
-        timedelta(seconds=limits.grace_s), timedelta(seconds=limits.run_s), limits.attempts
-    )
-    due = due_events(history.read(), published, deadlines, now=now)
+    due = due_events(history.read(), published, limits, now=now)
     if due:
         history.append(*due)
     return due

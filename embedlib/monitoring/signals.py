@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from embedlib.evaluation.significance import Interval
 from embedlib.monitoring.canaries import CanaryResult
-from embedlib.monitoring.delta import Delta
 from embedlib.monitoring.drift import Drift
 from embedlib.monitoring.history import Signal
 
 EXAMPLES = 5
+#: Significance of a drift of queries.
+DRIFT_ALPHA = 0.01
 
 
 def canary_signal(result: CanaryResult, k: int, drop: float) -> Signal:
@@ -36,28 +39,42 @@ def label_signal(live: Interval, promised: float, drop: float, minimum: int) -> 
     )
 
 
-def corpus_signal(delta: Delta, share: float) -> Signal:
-    """Fires when at least ``share`` of the documents were added, changed or removed."""
-    counts = {kind: getattr(delta, kind) for kind in ("added", "changed", "removed", "unchanged")}
+def corpus_signal(before: Mapping[str, str], after: Mapping[str, str], share: float) -> Signal:
+    """Fires when at least ``share`` of the documents were added, changed or removed since the release.
+
+    Args:
+        before: Content hash of each document of the release.
+        after: The same now.
+        share: Of the release's documents.
+    """
+    kinds = {
+        "added": sorted(after.keys() - before.keys()),
+        "changed": sorted(i for i in before.keys() & after.keys() if before[i] != after[i]),
+        "removed": sorted(before.keys() - after.keys()),
+    }
+    counts = {kind: len(ids) for kind, ids in kinds.items()}
+    value = sum(counts.values()) / max(len(before), 1)
+    unchanged = len(before) - counts["changed"] - counts["removed"]
+    examples = {kind: ids[:EXAMPLES] for kind, ids in kinds.items()}
     return Signal(
         name="corpus",
-        value=delta.share,
+        value=value,
         threshold=share,
-        fired=delta.share >= share,
-        evidence={**counts, "examples": delta.examples},
+        fired=value >= share,
+        evidence={**counts, "unchanged": unchanged, "examples": examples},
     )
 
 
-def drift_signal(drift: Drift, alpha: float, effect: float) -> Signal:
+def drift_signal(drift: Drift, effect: float) -> Signal:
     """Fires when the samples differ significantly and by an energy coefficient that matters."""
     return Signal(
         name="drift",
         value=drift.effect,
         threshold=effect,
-        fired=drift.p_value < alpha and drift.effect >= effect,
+        fired=drift.p_value < DRIFT_ALPHA and drift.effect >= effect,
         evidence={
             "p_value": drift.p_value,
-            "alpha": alpha,
+            "alpha": DRIFT_ALPHA,
             "training queries": drift.reference,
             "recent queries": drift.recent,
         },

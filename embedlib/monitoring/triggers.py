@@ -2,14 +2,16 @@
 
 Hysteresis: a signal has to fire in ``votes`` of the last ``window`` checks of the live release, the
 latest included, so that one noisy hour does not retrain. Cool-down: an event of one name is not
-raised again before ``cooldown``; each attempt in a row that ended with the incumbent kept doubles
+raised again before ``cooldown_s``; each attempt in a row that ended with the incumbent kept doubles
 it (at most eightfold), since retraining on the same evidence did not help.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from embedlib.fingerprint import digest
@@ -29,39 +31,29 @@ EVENT_OF = {
     "vocabulary": QUERIES_DRIFTED,
 }
 MAX_BACKOFF = 8
-
-
 #: Signals about a release; the others are about its model, which a refresh keeps.
 _OF_RELEASE = ("corpus", "index")
 
 
-class Votes(NamedTuple):
-    """Hysteresis and cool-down of new events.
+@dataclass(frozen=True)
+class MonitorThresholds:
+    """What is watched and when it counts; see the ``monitor`` options of the same names."""
 
-    Args:
-        votes: Checks in which a signal has to fire, the latest included ...
-        window: ... out of so many latest ones.
-        cooldown: Minimum time between two events of one name.
-        run: Time in which a run that took an event up may still be under way; no new one meanwhile.
-    """
-
+    canaries: int = 50
+    canary_drop: float = 0.05
+    labels: Path | None = None
+    labels_min: int = 30
+    labels_drop: float = 0.05
+    query_log: Path | None = None
+    drift_effect: float = 0.05
+    vocabulary_rise: float = 0.05
+    corpus_share: float = 0.02
+    max_age_days: float = 90
     votes: int = 2
     window: int = 3
-    cooldown: timedelta = timedelta(days=1)
-    run: timedelta = timedelta(days=2)
-
-
-class EventDeadlines(NamedTuple):
-    """When an event counts as lost.
-
-    Args:
-        grace: Time in which a run has to take the event up.
-        run: Time in which a run that took it up has to end.
-        attempts: How often an event is emitted in all.
-    """
-
-    grace: timedelta = timedelta(minutes=30)
-    run: timedelta = timedelta(days=2)
+    cooldown_s: int = 86_400
+    grace_s: int = 1800
+    run_s: int = 172_800
     attempts: int = 3
 
 
@@ -72,12 +64,12 @@ class Released(NamedTuple):
     model: str
 
 
-def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> list[Event]:
+def new_events(past: Past, limits: MonitorThresholds, *, resource: str, now: datetime) -> list[Event]:
     """Events that the history calls for and that are not raised yet, in the order of ``EVENT_OF``.
 
     Args:
         past: The history, its last check being the one just made.
-        votes: Hysteresis and cool-down.
+        limits: ``votes`` and ``window``, ``cooldown_s`` and ``run_s``.
         resource: ``prefect.resource.id`` of what the events are about.
         now: The time of the check (UTC).
     """
@@ -86,22 +78,21 @@ def new_events(past: Past, votes: Votes, *, resource: str, now: datetime) -> lis
     latest = past.checks[-1]
     events = []
     for name in dict.fromkeys(EVENT_OF.values()):
-        fired = [s for s in latest.signals if EVENT_OF.get(s.name) == name and _holds(s, past.checks, votes)]
-        if fired and not _cooling(name, past, votes, now):
+        fired = [s for s in latest.signals if EVENT_OF.get(s.name) == name and _holds(s, past.checks, limits)]
+        if fired and not _cooling(name, past, limits, now):
             events.append(_event(name, resource, latest, fired, now))
     return events
 
 
 def due_events(
-    past: Past, releases: Sequence[Released], deadlines: EventDeadlines, *, now: datetime
+    past: Past, releases: Sequence[Released], limits: MonitorThresholds, *, now: datetime
 ) -> list[Event]:
     """Events that were raised and led to nothing, to be emitted again by the reconciling schedule.
 
     An event is settled when a run that took it up ended (published or kept), or when a release
     followed, whatever led to it: any release for a changed corpus, else one with another model.
-    It is due when nobody took it up within ``deadlines.grace`` of its last emission, when its run
-    failed, or when its run did not end within ``deadlines.run``; it is given up after
-    ``deadlines.attempts`` emissions.
+    It is due when nobody took it up within ``grace_s`` of its last emission, when its run failed, or
+    when its run did not end within ``run_s``; it is given up after ``attempts`` emissions.
 
     Returns:
         Each due event with ``attempt`` one higher and ``at`` set to ``now``.
@@ -113,29 +104,30 @@ def due_events(
         last[event.id] = event
     due = []
     for event in last.values():
-        if event.attempt >= deadlines.attempts or any(_settles(r, first[event.id]) for r in releases):
+        if event.attempt >= limits.attempts or any(_settles(r, first[event.id]) for r in releases):
             continue
-        if _unanswered(event, past.outcomes, deadlines, now):
+        if _unanswered(event, past.outcomes, limits, now):
             due.append(event.model_copy(update={"attempt": event.attempt + 1, "at": now}))
     return due
 
 
-def _holds(signal: Signal, checks: Sequence[Check], votes: Votes) -> bool:
+def _holds(signal: Signal, checks: Sequence[Check], limits: MonitorThresholds) -> bool:
     key = "release" if signal.name in _OF_RELEASE else "model"
     same = [c for c in checks if getattr(c, key) == getattr(checks[-1], key)]
-    before = [c.signal(signal.name) for c in same[-votes.window :]]
-    return signal.fired and sum(s is not None and s.fired for s in before) >= votes.votes
+    before = [c.signal(signal.name) for c in same[-limits.window :]]
+    return signal.fired and sum(s is not None and s.fired for s in before) >= limits.votes
 
 
-def _cooling(name: str, past: Past, votes: Votes, now: datetime) -> bool:
+def _cooling(name: str, past: Past, limits: MonitorThresholds, now: datetime) -> bool:
     earlier = {e.id: e for e in past.events if e.name == name}
     if not earlier:
         return False
     last = max(earlier.values(), key=lambda e: e.at)
     answers = [o for o in past.outcomes if o.event_id == last.id]
-    if answers and answers[-1].state == "started" and now - answers[-1].at < votes.run:
+    if answers and answers[-1].state == "started" and now - answers[-1].at < timedelta(seconds=limits.run_s):
         return True
-    return now - last.at < votes.cooldown * _backoff(list(earlier), past.outcomes)
+    pause = timedelta(seconds=limits.cooldown_s) * _backoff(list(earlier), past.outcomes)
+    return now - last.at < pause
 
 
 def _backoff(event_ids: Sequence[str], outcomes: Sequence[EventOutcome]) -> int:
@@ -154,17 +146,18 @@ def _settles(release: Released, event: Event) -> bool:
 
 
 def _unanswered(
-    event: Event, outcomes: Sequence[EventOutcome], deadlines: EventDeadlines, now: datetime
+    event: Event, outcomes: Sequence[EventOutcome], limits: MonitorThresholds, now: datetime
 ) -> bool:
+    grace, run = timedelta(seconds=limits.grace_s), timedelta(seconds=limits.run_s)
     answers = [o for o in outcomes if o.event_id == event.id]
     if not answers:
-        return now - event.at >= deadlines.grace
+        return now - event.at >= grace
     latest = answers[-1]
     if latest.at < event.at:  # emitted again since
-        return latest.state not in ("published", "kept") and now - event.at >= deadlines.grace
+        return latest.state not in ("published", "kept") and now - event.at >= grace
     if latest.state == "failed":
-        return now - latest.at >= deadlines.grace
-    return latest.state == "started" and now - latest.at >= deadlines.run
+        return now - latest.at >= grace
+    return latest.state == "started" and now - latest.at >= run
 
 
 def _event(name: str, resource: str, check: Check, fired: Sequence[Signal], now: datetime) -> Event:

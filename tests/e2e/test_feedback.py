@@ -18,8 +18,8 @@ import pytest
 from embedlib.config.root import load_config
 from embedlib.contracts import read_judgements, read_rows
 from embedlib.corpus.marks import MARKS
-from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
+from embedlib.monitoring.triggers import MonitorThresholds
 from embedlib.store import Store
 
 pytestmark = [

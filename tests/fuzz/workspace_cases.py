@@ -30,8 +30,8 @@ from published import (
 )
 
 from embedlib.index.catalog import PARTS
-from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
+from embedlib.monitoring.triggers import MonitorThresholds
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 QUERY = "river stone window garden"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from embedlib.config.monitoring import Monitor
 from embedlib.errors import CorruptArtifact
-from embedlib.monitoring.check import MonitorThresholds, Observer, training_queries
+from embedlib.monitoring.check import Observer, training_queries
 from embedlib.monitoring.history import History
+from embedlib.monitoring.triggers import MonitorThresholds
 
 from .conftest import T0, word, write_corpus
 
@@ -34,12 +33,6 @@ def write_log(tmp_path, queries):
     path = tmp_path / "queries.log"
     path.write_text("\n".join(queries))
     return path
-
-
-def test_limits_are_the_options_of_the_monitor_section():
-    limits = dataclasses.asdict(MonitorThresholds())
-    assert {name: limits[name] for name in Monitor.model_fields} == Monitor().model_dump()
-    assert MonitorThresholds(**Monitor(votes=1).model_dump()).votes == 1
 
 
 def test_a_healthy_release_fires_nothing(live, tmp_path):

@@ -6,11 +6,10 @@ import json
 
 import pytest
 
-from embedlib.contracts import CORPUS, write_table
 from embedlib.errors import DataError
 from embedlib.monitoring import logs
-from embedlib.monitoring.delta import content_hashes, corpus_delta
 from embedlib.monitoring.logs import Label, read_labels, read_query_log
+from embedlib.monitoring.signals import corpus_signal
 
 
 def test_the_last_distinct_queries_oldest_first(tmp_path):
@@ -98,16 +97,10 @@ def test_a_missing_log_is_the_users_mistake(tmp_path):
 
 def test_delta_by_id_and_content():
     before = {"a": "1", "b": "1", "c": "1", "d": "1"}
-    delta = corpus_delta(before, {"a": "1", "b": "2", "e": "1", "f": "1"})
-    assert (delta.added, delta.changed, delta.removed, delta.unchanged) == (2, 1, 2, 1)
-    assert delta.share == pytest.approx(5 / 4)
-    assert delta.examples == {"added": ["e", "f"], "changed": ["b"], "removed": ["c", "d"]}
-    assert corpus_delta(before, before).share == 0
-
-
-def test_content_hashes_come_from_the_corpus_table(tmp_path):
-    row = dict.fromkeys(CORPUS.names, "x")
-    write_table(
-        tmp_path / "corpus.parquet", [{**row, "doc_id": i, "content_hash": i * 2} for i in "ab"], CORPUS
-    )
-    assert content_hashes(tmp_path / "corpus.parquet") == {"a": "aa", "b": "bb"}
+    signal = corpus_signal(before, {"a": "1", "b": "2", "e": "1", "f": "1"}, 0.5)
+    examples = {"added": ["e", "f"], "changed": ["b"], "removed": ["c", "d"]}
+    counts = {"added": 2, "changed": 1, "removed": 2, "unchanged": 1}
+    assert signal.evidence == {**counts, "examples": examples}
+    assert signal.value == pytest.approx(5 / 4)
+    assert signal.fired
+    assert corpus_signal(before, before, 0.5).value == 0

@@ -11,12 +11,11 @@ from records import edit_record
 
 from embedlib.index.catalog import current
 from embedlib.index.search import Searcher
-from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.history import Check, EventOutcome, History, Signal
 from embedlib.monitoring.live import open_live
 from embedlib.monitoring.proof import read_proof
 from embedlib.monitoring.report import acknowledge, check_live, reconcile, sparkline, trends
-from embedlib.monitoring.triggers import QUERIES_DRIFTED, RETRIEVAL_DEGRADED, EventDeadlines, due_events
+from embedlib.monitoring.triggers import QUERIES_DRIFTED, RETRIEVAL_DEGRADED, MonitorThresholds, due_events
 from embedlib.stages import ingest
 from embedlib.stages.base import run_stage
 from embedlib.store import Store
@@ -133,7 +132,7 @@ def test_a_new_release_settles_a_changed_corpus(released, release_template):
     check_live(released, MonitorThresholds(), now=NOW - 9 * HOUR, fresh_corpus=fresh.path)
     (event,) = check_live(released, MonitorThresholds(), now=NOW - 8 * HOUR, fresh_corpus=fresh.path).events
     assert event.evidence["corpus"]["added"] == 10
-    assert len(due_events(History(released).read(), [], EventDeadlines(), now=NOW)) == 1
+    assert len(due_events(History(released).read(), [], MonitorThresholds(), now=NOW)) == 1
     publish_base(config)
     report = check_live(released, MonitorThresholds(), now=NOW, fresh_corpus=fresh.path)
     assert report.events == []

@@ -12,16 +12,15 @@ from embedlib.monitoring.triggers import (
     EVENT_OF,
     QUERIES_DRIFTED,
     RETRIEVAL_DEGRADED,
-    EventDeadlines,
+    MonitorThresholds,
     Released,
-    Votes,
     due_events,
     new_events,
 )
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-DEFAULT = Votes()
+DEFAULT = MonitorThresholds()
 
 
 def check(hour: float, fired: str = "", *, release: int = 1, model: str = "m1") -> Check:
@@ -41,7 +40,7 @@ def outcome(hour: float, state: str, id: str = "e") -> EventOutcome:
     return EventOutcome(at=T0 + hour * HOUR, event_id=id, state=state)
 
 
-def raised(records, votes: Votes = DEFAULT) -> list[str]:
+def raised(records, votes: MonitorThresholds = DEFAULT) -> list[str]:
     past = past_of(records)
     return [e.name for e in new_events(past, votes, resource="r", now=past.checks[-1].at)]
 
@@ -63,13 +62,13 @@ def test_two_of_the_last_three_checks_make_an_event(series, expected):
 
 def test_the_votes_wanted_are_counted():
     series = [check(h, "canaries") for h in range(4)]
-    assert raised(series, Votes(votes=4, window=5)) == [RETRIEVAL_DEGRADED]
-    assert raised(series, Votes(votes=5, window=5)) == []
+    assert raised(series, MonitorThresholds(votes=4, window=5)) == [RETRIEVAL_DEGRADED]
+    assert raised(series, MonitorThresholds(votes=5, window=5)) == []
 
 
 def test_each_signal_speaks_for_its_event_and_carries_its_evidence():
     past = past_of([check(h, "corpus vocabulary drift") for h in range(2)])
-    events = new_events(past, Votes(), resource="embedlib.workspace.w", now=T0 + HOUR)
+    events = new_events(past, MonitorThresholds(), resource="embedlib.workspace.w", now=T0 + HOUR)
     assert [e.name for e in events] == [CORPUS_CHANGED, QUERIES_DRIFTED]
     assert set(events[1].evidence) == {"vocabulary", "drift"}
     assert events[1].evidence["drift"] == {"value": 0.1, "threshold": 0.2, "lost": ["q"]}
@@ -119,7 +118,7 @@ def test_no_second_event_while_a_run_is_at_work_on_the_first():
     assert raised([*late, event(1), outcome(2, "started")]) == [RETRIEVAL_DEGRADED]
 
 
-PATIENCE = EventDeadlines(grace=HOUR, run=24 * HOUR, attempts=3)
+PATIENCE = MonitorThresholds(grace_s=3600, run_s=86_400, attempts=3)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from embedlib.cli import main
 from embedlib.cli.app import app, left_undone, start_flow
 from embedlib.errors import ServiceError
 from embedlib.index.catalog import current
-from embedlib.monitoring.check import MonitorThresholds
 from embedlib.monitoring.report import check_live
+from embedlib.monitoring.triggers import MonitorThresholds
 from embedlib.store import Store
 
 pytestmark = [
