@@ -8,8 +8,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Distil
 from embedlib.models.resolve import model_digest, resolve_model
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.training.child import launch
-from embedlib.training.options import TrainingJob
+from embedlib.stages.training import run_training
 from embedlib.vectors import Vectors
 
 
@@ -27,19 +26,8 @@ def run(
     options = config.identity() | {"student": config.kind}
     if named(config):
         options["student"] = str(resolve_model(config.kind))
-    training = TrainingJob(
-        kind="distil",
-        model=str(model.path),
-        out=str(job.out),
-        scratch=str(job.scratch),
-        seed=job.seed,
-        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "vectors": str(vectors.path)},
-        options=options,
-        provenance={"teacher_digest": model.digest, "corpus_digest": corpus.digest},
-    )
-    return launch(
-        training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress, curve=job.curve
-    )
+    inputs = {"corpus": corpus, "queries": queries, "vectors": vectors}
+    return run_training(job, "distil", config, ("teacher", model.path), inputs, options)
 
 
 def named(config: Distil) -> bool:

@@ -8,11 +8,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Probe
 from embedlib.pairs.report import ProbeResult
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.training.child import launch
-from embedlib.training.options import TrainingJob
-
-#: Options of the probe that are options of training too.
-SHARED = ("batch_size", "learning_rate")
+from embedlib.stages.training import run_training
 
 
 def run(
@@ -34,24 +30,18 @@ def run(
     if not config.enabled or len(origins) < 2 or "label" not in origins:
         ProbeResult(kept=origins, origins={}).write(job.out)
         return {"origins": len(origins), "kept": len(origins)}
-    training = TrainingJob(
-        kind="probe",
-        model=str(model.path),
-        out=str(job.out),
-        scratch=str(job.scratch),
-        seed=job.seed,
-        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "pairs": str(pairs.path)},
-        options={
-            "pairs": config.pairs,
-            "margin": config.margin,
-            "loss": "mnrl",
-            "epochs": 1.0,
-            "dev_documents": 1000,
-            "dev_queries": 200,
-            **{name: getattr(config, name) for name in SHARED},
-        },
-    )
-    return launch(training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress)
+    options = {
+        "pairs": config.pairs,
+        "margin": config.margin,
+        "loss": "mnrl",
+        "epochs": 1.0,
+        "dev_documents": 1000,
+        "dev_queries": 200,
+        "batch_size": config.batch_size,
+        "learning_rate": config.learning_rate,
+    }
+    inputs = {"corpus": corpus, "queries": queries, "pairs": pairs}
+    return run_training(job, "probe", config, ("base", model.path), inputs, options)
 
 
 STAGE = Stage("probe", "probe", run, accelerated=True)

@@ -8,8 +8,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.reranking import Rerank
 from embedlib.models.resolve import model_digest, resolve_model
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.training.child import launch
-from embedlib.training.options import TrainingJob
+from embedlib.stages.training import run_training
 
 
 def run(
@@ -23,22 +22,8 @@ def run(
 ) -> Summary:
     """Train a cross-encoder in a process of its own, from ``model`` unless the options name another one."""
     start = resolve_model(config.start or "") if model is None else model.path
-    training = TrainingJob(
-        kind="rerank",
-        model=str(start),
-        out=str(job.out),
-        scratch=str(job.scratch),
-        seed=job.seed,
-        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "examples": str(examples.path)},
-        options=config.identity(),
-        provenance={
-            "start_digest": model_digest(start),
-            "examples_digest": examples.digest,
-            "corpus_digest": corpus.digest,
-        },
-        checkpoint_s=config.checkpoint_s,
-    )
-    return launch(training, timeout_s=config.timeout_s, stall_s=config.stall_s, progress=job.progress)
+    inputs = {"corpus": corpus, "queries": queries, "examples": examples}
+    return run_training(job, "rerank", config, ("start", start), inputs)
 
 
 def external(config: Rerank) -> Mapping[str, str]:

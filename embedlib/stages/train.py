@@ -8,8 +8,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Train
 from embedlib.models.resolve import model_digests
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.training.child import launch
-from embedlib.training.options import TrainingJob
+from embedlib.stages.training import run_training
 
 
 def run(
@@ -22,29 +21,8 @@ def run(
     model: ArtifactRef,
 ) -> Summary:
     """Train in a process of its own; the artifact is the model folder."""
-    training = TrainingJob(
-        kind="fine-tune",
-        model=str(model.path),
-        out=str(job.out),
-        scratch=str(job.scratch),
-        seed=job.seed,
-        inputs={"corpus": str(corpus.path), "queries": str(queries.path), "examples": str(examples.path)},
-        options=config.identity(),
-        provenance={
-            "base_digest": model.digest,
-            "examples_digest": examples.digest,
-            "corpus_digest": corpus.digest,
-        },
-        checkpoint_s=config.checkpoint_s,
-    )
-    return launch(
-        training,
-        processes=config.processes,
-        timeout_s=config.timeout_s,
-        stall_s=config.stall_s,
-        progress=job.progress,
-        curve=job.curve,
-    )
+    inputs = {"corpus": corpus, "queries": queries, "examples": examples}
+    return run_training(job, "fine-tune", config, ("base", model.path), inputs)
 
 
 def external(config: Train) -> Mapping[str, str]:
