@@ -28,6 +28,15 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+def is_loopback(url: str) -> bool:
+    """Whether a server's address is this machine's own.
+
+    >>> is_loopback("http://127.0.0.1:4200/api"), is_loopback("http://prefect.lan/api")
+    (True, False)
+    """
+    return urlsplit(url).hostname in NAMES
+
+
 def server_command(port: int, *options: str) -> list[str]:
     """Start a Prefect server behind ``LoopbackOnly``."""
     place = ["--host", HOST, "--port", str(port), "--lifespan", "on", *options]

@@ -38,16 +38,6 @@ def check_pairing(released: Mapping[str, str], recorded: Mapping[str, Mapping[st
     return fine("pairing", "model, vectors and index belong together", parts=sorted(released))
 
 
-def damaged_files(damage: str) -> Finding:
-    """The finding for released files that are not what was written."""
-    return failure(
-        "files",
-        "a released file is damaged",
-        "embedlib rollback; then delete the damaged artifact's folder and run again",
-        damage=damage,
-    )
-
-
 def check_same_vectors(stored: Floats, encoded: Floats, doc_ids: list[str]) -> Finding:
     """Does the released model give the released vectors (same pooling, prompts, length, weights)?
 

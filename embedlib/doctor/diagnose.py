@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -10,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from embedlib.config.live import live_values
+from embedlib.config.root import load_config
 from embedlib.disk import folder_bytes
 from embedlib.doctor import installation, leftovers, machine
 from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine, warning
-from embedlib.doctor.runs import check_orphans, is_loopback, running_runs
-from embedlib.doctor.target import check_target
-from embedlib.errors import EmbedlibError
+from embedlib.doctor.runs import check_orphans, running_runs
+from embedlib.errors import EmbedlibError, ReleaseError
 from embedlib.index.catalog import Release, current
+from embedlib.loopback import is_loopback
 from embedlib.process import cpu_cores
 
 #: Folders whose size another run would write again.
 _HEAVY = ("vectors", "index", "model")
+#: Longest wait for a vector store's answer.
+STORE_WAIT_S = 10.0
 
 
 def diagnose(root: Path, *, seed: int = 0, try_alternatives: bool = True) -> list[Finding]:
@@ -52,7 +57,7 @@ def _services() -> Iterator[Finding]:
         found = installation.check_service(name, url)
         yield found
         if name == "Prefect" and found.severity == Severity.OK:
-            yield from _guarded(partial(_runs, url))
+            yield from _guarded("services", partial(_runs, url))
 
 
 def _runs(api_url: str) -> list[Finding]:
@@ -81,7 +86,7 @@ def _workspace(root: Path, release: Release | None) -> Iterator[Finding]:
         return
     parts = [release.ref(root, name) for name in _HEAVY] if release else []
     size = sum(folder_bytes(ref.path) for ref in parts)
-    yield installation.check_disk(installation.free_bytes(root), size)
+    yield installation.check_disk(shutil.disk_usage(root).free, size)
     yield from leftovers.check_leftovers(root)
     yield leftovers.check_locks(root)
 
@@ -100,23 +105,41 @@ def _released(root: Path, release: Release, seed: int, try_alternatives: bool) -
     from embedlib.doctor.released import ReleaseDoctor
 
     doctor = ReleaseDoctor(root, release, np.random.default_rng([seed, *b"doctor"]))
-    subjects: list[Callable[[], Iterable[Finding]]] = [
-        doctor.files,
-        doctor.geometry,
-        doctor.model,
-        doctor.language,
-        doctor.proof,
-    ]
+    for subject in (doctor.files, doctor.geometry, doctor.model, doctor.language, doctor.proof):
+        yield from _guarded(subject.__name__, subject)
     if try_alternatives:
-        subjects.append(doctor.usage)
-    subjects.append(partial(check_target, root, release))
-    for subject in subjects:
-        yield from _guarded(subject)
+        yield from _guarded("usage", doctor.usage)
+    yield from _guarded("vector store", partial(check_target, root, release))
 
 
-def _guarded(subject: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def check_target(root: Path, release: Release) -> Iterator[Finding]:
+    """Compare the store's live collection with the live release, where one is configured."""
+    target = load_config(base=live_values(root, required=False)).publish.target
+    if target is None:
+        return
+    from embedlib.stages.push import open_target
+    from embedlib.stores.searcher import live_collection
+
+    mend = f"embedlib push-index --workspace {root}"
+    evidence = {"store": target.type, "collection": target.collection, "live release": release.number}
+    try:
+        with open_target(target, STORE_WAIT_S) as store:
+            _, info = live_collection(store)
+    except ReleaseError:
+        yield warning("vector store", "nothing was published into it", mend, **evidence)
+        return
+    except EmbedlibError as error:
+        yield failure("vector store", "it cannot be asked", mend, **evidence, error=str(error))
+        return
+    evidence |= {"its release": info.release}
+    if (info.model_digest, info.corpus_digest) == (release.model.digest, release.parts["corpus"].digest):
+        yield fine("vector store", "it answers with the live release", **evidence)
+    else:
+        yield warning("vector store", "it answers with another release", mend, **evidence)
+
+
+def _guarded(name: str, subject: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """A subject's findings; what stops it from being examined is a finding too."""
-    name = getattr(subject, "__name__", "services")
     try:
         yield from subject()
     except Exception as error:  # noqa: BLE001 - damaged files raise anything; the diagnosis goes on

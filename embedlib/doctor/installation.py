@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
@@ -123,8 +122,3 @@ def check_disk(free_bytes: int, needed_bytes: int) -> Finding:
     if free_bytes < wanted:
         return warning("disk", "the disk may not hold another run", command, **evidence)
     return fine("disk", "there is room for another run", **evidence)
-
-
-def free_bytes(root: Path) -> int:
-    """Bytes free for this user on the disk that holds ``root``."""
-    return shutil.disk_usage(root).free

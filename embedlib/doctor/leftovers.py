@@ -23,41 +23,35 @@ def check_leftovers(root: Path, now_s: float | None = None) -> list[Finding]:
         now_s: The time, seconds since the epoch; the clock's when None.
     """
     now = time.time() if now_s is None else now_s
-    found = []
     dead = [p for p in root.glob("artifacts/*/.tmp-*") if is_free(root, p.name.removeprefix(".tmp-"))]
-    if dead:
-        found.append(
-            warning(
-                "leftovers",
-                f"{len(dead)} half-written artifact(s) of dead processes",
-                "any flow sweeps them when it starts; or delete them",
-                paths=_shown(dead),
-            )
-        )
-    damaged = sorted(root.glob("artifacts/*/.damaged-*"))
-    if damaged:
-        found.append(
-            warning(
-                "leftovers",
-                f"{len(damaged)} damaged artifact(s) were set aside and built anew",
-                "check the disk (dmesg, smartctl), then delete them",
-                paths=_shown(damaged),
-            )
-        )
+    damaged = list(root.glob("artifacts/*/.damaged-*"))
     old = [
         p
         for p in root.glob("scratch/*")
         if now - p.stat().st_mtime > OLD_SCRATCH_DAYS * DAY_S and is_free(root, p.name)
     ]
-    if old:
-        found.append(
-            warning(
-                "leftovers",
-                f"unfinished work older than {OLD_SCRATCH_DAYS} days that nobody resumed",
-                "give the command that was interrupted again, or delete the folders",
-                paths=_shown(old),
-            )
-        )
+    looks = (
+        (
+            dead,
+            f"{len(dead)} half-written artifact(s) of dead processes",
+            "any flow sweeps them when it starts; or delete them",
+        ),
+        (
+            damaged,
+            f"{len(damaged)} damaged artifact(s) were set aside and built anew",
+            "check the disk (dmesg, smartctl), then delete them",
+        ),
+        (
+            old,
+            f"unfinished work older than {OLD_SCRATCH_DAYS} days that nobody resumed",
+            "give the command that was interrupted again, or delete the folders",
+        ),
+    )
+    found = [
+        warning("leftovers", title, command, paths=[str(p) for p in sorted(paths)[:5]])
+        for paths, title, command in looks
+        if paths
+    ]
     waiting = sorted(root.glob("tracking/*/*.json"))
     if waiting:
         found.append(
@@ -134,7 +128,3 @@ def is_free(root: Path, name: str) -> bool:
         return True
     with file_lock(locks / f"{name}.lock", wait=False) as held:
         return held
-
-
-def _shown(paths: list[Path]) -> list[str]:
-    return [str(p) for p in sorted(paths)[:5]]

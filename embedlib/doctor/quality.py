@@ -40,42 +40,21 @@ def best_alternative(
 
 
 def check_prompts(current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator) -> Finding:
-    """Would another pair of prompts retrieve better?
-
-    Args:
-        current: nDCG@10 of each query with the prompts in use.
-        alternatives: The same with other prompts, by how they read.
-        rng: Randomness of the bootstrap.
-    """
+    """Would another pair of prompts, named by how it reads, retrieve better? See ``best_alternative``."""
     found = best_alternative(current, alternatives, rng)
     if found is None:
         return fine("prompts", "no other prompts retrieve better", tried=sorted(alternatives))
-    name, gain = found
-    return failure(
-        "prompts",
-        f"the prompts are wrong: {name} retrieves better",
-        "set model.query_prompt and model.document_prompt to these, then `embedlib run`",
-        **_gain(gain, current),
-    )
+    remedy = "set model.query_prompt and model.document_prompt to these, then `embedlib run`"
+    return _wrong("prompts", "the prompts are wrong", found, current, remedy)
 
 
 def check_pooling(current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator) -> Finding:
-    """Would another pooling retrieve better (the model was made for another one)?
-
-    Args:
-        current: nDCG@10 of each query with the pooling in use.
-        alternatives: The same with other poolings, by name.
-        rng: Randomness of the bootstrap.
-    """
+    """Would another pooling retrieve better (the model was made for another)? See ``best_alternative``."""
     found = best_alternative(current, alternatives, rng)
     if found is None:
         return fine("pooling", "no other pooling retrieves better", tried=sorted(alternatives))
-    name, gain = found
-    return failure(
-        "pooling",
-        f"the pooling is wrong: {name} retrieves better",
-        f"embedlib run --set model.pooling={name}",
-        **_gain(gain, current),
+    return _wrong(
+        "pooling", "the pooling is wrong", found, current, f"embedlib run --set model.pooling={found[0]}"
     )
 
 
@@ -93,15 +72,16 @@ def check_metric(cosine: Values, inner_product: Values, in_use: str, rng: np.ran
     found = best_alternative(current, values, rng)
     if found is None:
         return fine("metric", f"{in_use} is the right metric", **{"nDCG@10": float(current.mean())})
+    similarity = "cosine" if found[0] == "cosine" else "dot"
+    file = "the model's config_sentence_transformers.json"
+    remedy = f"set similarity_fn_name to {similarity!r} in {file}, then `embedlib refresh`"
+    return _wrong("metric", "the metric is wrong", found, current, remedy)
+
+
+def _wrong(subject: str, fault: str, found: tuple[str, Interval], current: Values, remedy: str) -> Finding:
     name, gain = found
-    similarity = "cosine" if name == "cosine" else "dot"
-    return failure(
-        "metric",
-        f"the metric is wrong: {name} retrieves better",
-        f"set similarity_fn_name to {similarity!r} in the model's config_sentence_transformers.json, then "
-        "`embedlib refresh`",
-        **_gain(gain, current),
-    )
+    evidence = {"nDCG@10 now": float(current.mean()), **_interval(gain)}
+    return failure(subject, f"{fault}: {name} retrieves better", remedy, **evidence)
 
 
 def check_base(tuned: Values, base: Values, rng: np.random.Generator) -> Finding:
@@ -153,7 +133,3 @@ def check_bm25(served: Values, bm25: Values, hybrid: Values | None, rng: np.rand
 
 def _interval(gain: Interval) -> dict[str, float | int]:
     return {"difference": gain.mean, "low": gain.low, "high": gain.high, "queries": gain.n}
-
-
-def _gain(gain: Interval, current: Values) -> dict[str, float | int]:
-    return {"nDCG@10 now": float(current.mean()), **_interval(gain)}

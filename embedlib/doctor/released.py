@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from embedlib.contracts import Corpus, Rows, document_text
 from embedlib.doctor import consistency, quality, text, vectors
-from embedlib.doctor.findings import Finding, fine
+from embedlib.doctor.findings import Finding, failure, fine
 from embedlib.evaluation.dev import DevSet
 from embedlib.evaluation.lineage import Provenance
 from embedlib.index.catalog import Release
@@ -23,7 +23,7 @@ from embedlib.models.prompts import Prompts, known_prompts
 from embedlib.monitoring.live import LiveRelease
 from embedlib.monitoring.proof import read_proof
 from embedlib.stages.evaluate import precision_of
-from embedlib.vectors import Vectors
+from embedlib.vectors import Vectors, VectorsInfo
 
 if TYPE_CHECKING:
     from embedlib.models.local import LocalEncoder
@@ -85,20 +85,18 @@ class ReleaseDoctor:
         """Are the released files what was written, and made from each other?"""
         damage = LiveRelease(self.root, self.release).damage()
         if damage:
-            yield consistency.damaged_files(damage)
+            remedy = "embedlib rollback; then delete the damaged artifact's folder and run again"
+            yield failure("files", "a released file is damaged", remedy, damage=damage)
             return
         released = {name: part.digest for name, part in self.release.parts.items()}
-        info = IndexInfo.read(self.parts["index"].path)
-        yield consistency.check_pairing(
-            released,
-            {
-                "vectors": {
-                    "model": self.vectors.info.model_digest,
-                    "corpus": self.vectors.info.corpus_digest,
-                },
-                "index": {"model": info.model_digest, "corpus": info.corpus_digest},
-            },
-        )
+        infos: dict[str, VectorsInfo | IndexInfo] = {
+            "vectors": self.vectors.info,
+            "index": IndexInfo.read(self.parts["index"].path),
+        }
+        recorded = {
+            name: {"model": info.model_digest, "corpus": info.corpus_digest} for name, info in infos.items()
+        }
+        yield consistency.check_pairing(released, recorded)
 
     def geometry(self) -> Iterable[Finding]:
         """Norms, metric, anisotropy, collapse."""

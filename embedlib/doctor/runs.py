@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from embedlib.doctor.findings import Finding, fine, warning
 
@@ -64,12 +63,3 @@ def check_orphans(
             runs=orphans[:5],
         )
     return fine("runs", "every run that is shown as running has a process", running=count)
-
-
-def is_loopback(api_url: str) -> bool:
-    """Whether a server's address is this machine's own.
-
-    >>> is_loopback("http://127.0.0.1:4200/api"), is_loopback("http://prefect.lan/api")
-    (True, False)
-    """
-    return urlsplit(api_url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -71,7 +71,7 @@ def check_anisotropy(vectors: Floats, rng: np.random.Generator) -> Finding:
     """
     alike = mean_cosine(vectors, rng)
     evidence = {"mean cosine of random pairs": alike, "vectors": len(vectors)}
-    command = "embedlib doctor --data LABELLED_FOLDER (tries other poolings), or `embedlib run` to fine-tune"
+    command = "embedlib run (to fine-tune), or another pooling where this diagnosis names one"
     if alike > ALIKE:
         return failure("anisotropy", "all vectors are nearly alike", command, **evidence)
     if alike > CROWDED:

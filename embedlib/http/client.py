@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import tenacity
@@ -24,6 +23,7 @@ from embedlib.http.limits import RateGate, exhausted_s, retry_after_s
 from embedlib.http.request import ApiRequest, ApiSettings, Malformed, RequestCounts, RequestRejected
 from embedlib.http.retrying import Backoff, StopRetrying, Transient
 from embedlib.http.usage import Budget, TokenUsage
+from embedlib.loopback import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,9 @@ class ApiClient:
         limits = httpx.Limits(max_connections=settings.max_concurrency)
         self._http = httpx.Client(auth=self.key, timeout=settings.timeout_s, limits=limits)
         self._disconnect = weakref.finalize(self, self._http.close)
-        if settings.base_url.startswith("http://") and settings.key_env and not _is_local(settings.base_url):
-            logger.warning("%s: the key travels unencrypted; use https", settings.base_url)
+        url = settings.base_url
+        if url.startswith("http://") and settings.key_env and not is_loopback(url):
+            logger.warning("%s: the key travels unencrypted; use https", url)
 
     def __repr__(self) -> str:
         return f"ApiClient({self.settings.base_url!r}, {self.key!r})"
@@ -274,7 +275,3 @@ def _message(content: bytes) -> str:
             inner = " ".join(str(inner[k]) for k in ("code", "type", "message") if inner.get(k)) or inner
         return str(inner)
     return text
-
-
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}

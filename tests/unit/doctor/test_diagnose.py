@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from records import edit_record
+from typer.main import get_command
 
+from embedlib import doctor
 from embedlib.artifact import read_manifest
+from embedlib.cli.main import app
 from embedlib.doctor.diagnose import diagnose, exit_code
 from embedlib.doctor.findings import Severity
 from embedlib.doctor.released import ReleaseDoctor
@@ -146,3 +152,26 @@ def test_trying_alternatives_leaves_the_encoder_as_it_was(released):
     before = doctor.encoder.encode_queries(["river stone"])
     list(doctor.usage())
     np.testing.assert_array_equal(doctor.encoder.encode_queries(["river stone"]), before)
+
+
+def test_what_stops_an_examination_is_a_finding_under_its_subject(released, monkeypatch):
+    def away(*_):
+        raise RuntimeError("the store's client fell over")
+
+    monkeypatch.setattr("embedlib.doctor.diagnose.check_target", away)
+    found = by_subject(diagnose(released, try_alternatives=False))["vector store"]
+    assert found.severity == Severity.ERROR
+    assert "fell over" in found.evidence["error"]
+
+
+def test_commands_that_findings_name_have_the_options_that_they_name():
+    commands = get_command(app).commands
+    named = []
+    for path in Path(doctor.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            named += re.findall(r"embedlib ([a-z][a-z-]+)((?: (?!embedlib)[^ `]+)*)", text)
+    assert len(named) > 20
+    for command, rest in named:
+        options = {name for option in commands[command].params for name in option.opts}
+        assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= options, (command, rest)

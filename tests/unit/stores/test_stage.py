@@ -16,7 +16,7 @@ from embedlib.cli.serving import searcher_of
 from embedlib.config.index import Publish
 from embedlib.config.live import live_values
 from embedlib.config.root import load_config
-from embedlib.doctor.target import check_target
+from embedlib.doctor.diagnose import check_target
 from embedlib.errors import ConfigError, DataError, ServiceError, UserError
 from embedlib.index.catalog import current, releases_dir, write_configuration
 from embedlib.index.verify import Checks
