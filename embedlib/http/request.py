@@ -95,19 +95,3 @@ class RequestCounts:
     rate_limited: int = 0
     malformed: int = 0
     waited_s: float = 0.0
-
-
-def api_settings(
-    *, price_input_per_million: float | None = None, price_output_per_million: float = 0.0, **options: Any
-) -> ApiSettings:
-    """Settings from flat options; the two prices become one ``Price``.
-
-    Args:
-        price_input_per_million: US dollars per million input tokens; None when not known.
-        price_output_per_million: Likewise for output tokens.
-        options: Every other field of ``ApiSettings``.
-    """
-    price = None
-    if price_input_per_million is not None:
-        price = Price(price_input_per_million, price_output_per_million)
-    return ApiSettings(price=price, **options)

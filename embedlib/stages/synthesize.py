@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from embedlib.artifact import ArtifactRef
-from embedlib.config.api import Llm
-from embedlib.config.pairs import Seq2Seq, Synthesize
+from embedlib.config.pairs import Llm, Seq2Seq, Synthesize
 from embedlib.contracts import (
     PAIRS,
     CandidatePair,
@@ -141,15 +140,13 @@ class _Making:
 
     def _llm(self, options: Llm) -> Iterator[CandidatePair]:
         """Queries of a language model; a spent budget ends them, and what was bought is used."""
-        from embedlib.http.request import api_settings
         from embedlib.pairs.llm import LlmReport, Writer, generate_queries
 
         report = LlmReport()
         writer = Writer(**options.writer_arguments(), seed=self.job.seed)
-        settings = api_settings(**options.client_arguments())
         written = generate_queries(
             self.texts(self.config.max_pairs),
-            settings,
+            options.settings,
             writer,
             n=options.queries_per_document,
             ledger=self.job.store.root / "llm",

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from embedlib.config.api import ApiProvider, Llm
-from embedlib.http.request import api_settings
+from embedlib.config.pairs import Llm
+from embedlib.http.request import ApiSettings
 from embedlib.http.usage import Price
 from embedlib.pairs.llm import Writer
 
@@ -25,7 +25,7 @@ def test_a_section_becomes_the_arguments_of_client_and_writer() -> None:
         temperature=0.5,
         domain="Cooks.",
     )
-    settings = api_settings(**section.client_arguments())
+    settings = section.settings
     assert (settings.base_url, settings.key_env, settings.retries) == (
         "http://127.0.0.1:8000/v1",
         "MY_KEY",
@@ -37,7 +37,7 @@ def test_a_section_becomes_the_arguments_of_client_and_writer() -> None:
 
 def test_defaults_agree_with_the_librarys() -> None:
     section = Llm(model="m")
-    assert api_settings(**section.client_arguments()) == api_settings(base_url="https://api.openai.com/v1")
+    assert section.settings == ApiSettings(base_url="https://api.openai.com/v1")
     assert Writer(**section.writer_arguments()) == Writer("m")
 
 
@@ -70,4 +70,4 @@ def test_how_it_is_asked_is_no_part_of_the_identity() -> None:
 )
 def test_mistakes_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        ApiProvider(**bad)
+        Llm(**bad)

@@ -14,7 +14,7 @@ from local_server import Fault, LocalServer
 from embedlib.errors import BudgetExhausted, ConfigError, ProviderError
 from embedlib.http.client import ApiClient
 from embedlib.http.ledger import Ledger
-from embedlib.http.request import ApiRequest, ApiSettings, Malformed, RequestRejected, api_settings
+from embedlib.http.request import ApiRequest, ApiSettings, Malformed, RequestRejected
 from embedlib.http.usage import Price, TokenUsage
 
 
@@ -294,12 +294,3 @@ def test_a_base_url_with_a_secret_or_without_a_host_is_refused(url: str) -> None
     with pytest.raises(ConfigError) as caught:
         ApiSettings(base_url=url)
     assert "secret" not in str(caught.value)
-
-
-def test_flat_options_make_settings_with_one_price() -> None:
-    settings = api_settings(
-        base_url="https://host/v1", price_input_per_million=2.0, price_output_per_million=8.0
-    )
-    assert settings.price == Price(2.0, 8.0)
-    assert api_settings(base_url="https://host/v1").price is None
-    assert settings.price.cost(TokenUsage(1, 500_000, 250_000)) == pytest.approx(1.0 + 2.0)
