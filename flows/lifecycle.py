@@ -182,9 +182,15 @@ def prove(
     if not any(rivals.incumbent.same_model(other) for other in systems.values()):
         systems["incumbent"] = rivals.incumbent
     evaluation = measure(run, config, data, systems, label, rivals.decision_against(candidate))
-    behind = rivals.reranking_against(candidate)
     decision = stages.decide(
-        run, config.decide, label, evaluation=evaluation, examples=examples, reranking=behind
+        run,
+        config.decide,
+        label,
+        evaluation=evaluation,
+        examples=examples,
+        reranking=rivals.reranking_against(candidate),
+        corpus=data.corpus,
+        base=rivals.base.model,
     )
     return Proof(candidate, evaluation, decision)
 
@@ -194,7 +200,8 @@ def go_live(
 ) -> dict[str, ArtifactRef]:
     """Publish the base as best served: a search within minutes, and what a tuned model has to beat."""
     evaluation = measure(run, config, data, {"base": base}, "base", None)
-    decision = stages.decide(run, config.decide, "base", evaluation=evaluation)
+    about = {"evaluation": evaluation, "corpus": data.corpus, "base": base.model}
+    decision = stages.decide(run, config.decide, "base", **about)
     index = indexed(run, config, data, base, "base")
     parts = {"corpus": data.corpus, **base._asdict(), "index": index, "decision": decision}
     release = publish(run, config, parts, event=as_json(event))

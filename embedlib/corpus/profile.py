@@ -1,4 +1,4 @@
-"""What a corpus is like: lengths against the model's limit, scripts, empty fields."""
+"""What a corpus is like: lengths against the model's limit, scripts, languages, empty fields."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from embedlib.contracts import Corpus, document_text
 from embedlib.corpus.duplicates import NearDuplicateCounts
+from embedlib.corpus.language import language_of
 from embedlib.corpus.rejects import LeftOut
 from embedlib.corpus.tokens import TokenCounter
 from embedlib.errors import DataError
@@ -36,8 +37,8 @@ class TokenFigures(JsonPart):
 class CorpusProfile(JsonFile):
     """What was read, what became of it, and what the documents are like.
 
-    ``sampled`` is the number of documents that ``scripts`` and ``tokens`` come from; ``left_out`` is
-    given for sources that are files.
+    ``sampled`` is the number of documents that ``scripts``, ``languages`` and ``tokens`` come from;
+    ``languages`` counts those whose language is plain; ``left_out`` is given for sources that are files.
     """
 
     FILE: ClassVar[str] = "profile.json"
@@ -55,14 +56,16 @@ class CorpusProfile(JsonFile):
     left_out: IfGiven[LeftOut] = None
     sampled: int
     scripts: dict[str, int]
+    languages: IfGiven[dict[str, int]] = None
     tokens: TokenFigures
 
 
 class TextFigures(NamedTuple):
-    """Scripts and tokens of the documents looked at."""
+    """Scripts, languages and tokens of the documents looked at."""
 
     sampled: int
     scripts: dict[str, int]
+    languages: dict[str, int]
     tokens: TokenFigures
 
 
@@ -80,7 +83,7 @@ def sample_rows(count: int, wanted: int) -> list[int]:
 def text_figures(
     corpus: Corpus, counter: TokenCounter, *, documents: int, progress: Progress = silent
 ) -> TextFigures:
-    """Tokens, truncation and scripts of a corpus, from at most ``documents`` of its documents.
+    """Tokens, truncation, scripts and languages of a corpus, from at most ``documents`` of its documents.
 
     Args:
         corpus: The corpus.
@@ -91,12 +94,15 @@ def text_figures(
     rows = sample_rows(len(corpus), documents)
     lengths: list[int] = []
     scripts: Counter[str] = Counter()
+    languages: Counter[str] = Counter()
     for start in range(0, len(rows), 1024):
         texts = [document_text(d.title, d.text) for d in corpus.take(rows[start : start + 1024])]
         lengths += counter.count(texts)
         scripts.update(main_script(text) for text in texts)
+        languages.update(code for text in texts if (code := language_of(text)))
         progress(len(lengths), len(rows), "tokens counted")
-    return TextFigures(len(rows), dict(scripts.most_common()), token_figures(lengths, counter.limit))
+    tokens = token_figures(lengths, counter.limit)
+    return TextFigures(len(rows), dict(scripts.most_common()), dict(languages.most_common()), tokens)
 
 
 def token_figures(lengths: Sequence[int], limit: int | None) -> TokenFigures:

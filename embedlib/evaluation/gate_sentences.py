@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.records import GuardFigure, SliceFigure, Verdict
+from embedlib.models.catalog import load_catalog
+
+#: Share of the documents in a language from which on it matters that a model was not made for it.
+FOREIGN_SHARE = 0.2
 
 #: Names that models are evaluated under.
 MODELS = ("base", "incumbent", "candidate")
@@ -63,6 +69,27 @@ def advice(verdict: Verdict, figures: GateInputs) -> list[str]:
     if verdict == "do-not-fine-tune":
         given.append("Labelled or clicked queries as training data help most; else keep the base model.")
     return given
+
+
+def language_advice(source: str, languages: Mapping[str, int]) -> list[str]:
+    """That a model of the catalog was not made for a language of the documents.
+
+    Args:
+        source: The base model's name.
+        languages: Documents looked at, by the ISO 639-1 code of their language.
+    """
+    model = load_catalog().find(source)
+    foreign = {code: n for code, n in languages.items() if model is not None and not model.speaks(code)}
+    told = sum(languages.values())
+    common = [code for code, n in foreign.items() if n >= FOREIGN_SHARE * told]
+    if model is None or not common:
+        return []
+    codes = ", ".join(f"{code} ({foreign[code] / told:.0%})" for code in common)
+    asked = " ".join(f"--language {code}" for code in common)
+    return [
+        f"Documents are in {codes}, and {source} was made for {', '.join(model.languages)}. A base model for "
+        f"their language helps most: embedlib recommend {asked}, then --set model.name=NAME."
+    ]
 
 
 def sentence(c: Comparison, figures: GateInputs, model: str, other: str) -> str:

@@ -72,6 +72,7 @@ def _metadata(name: str, facts: ModelFacts) -> str:
     data = ModelCardData(
         base_model=facts.base if "/" in facts.base else None,
         license=facts.licence.lower() or None,
+        language=_languages(facts) or None,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "feature-extraction", "sentence-similarity", "embedlib"],
@@ -126,6 +127,12 @@ def _other_runtime(converted: Mapping[str, Any]) -> Iterator[str]:
             f"On {converted['queries']} judged queries its nDCG@10 is {converted['ndcg']:.4f}, this model's "
             f"{converted['model_ndcg']:.4f}, each over the relevant documents and this model's first ten."
         )
+
+
+def _languages(facts: ModelFacts) -> list[str]:
+    """Languages of at least a tenth of the documents looked at, the commonest first."""
+    counts = (facts.corpus.languages if facts.corpus else None) or {}
+    return [code for code, n in counts.items() if n >= 0.1 * sum(counts.values())]
 
 
 def _measured(facts: ModelFacts) -> Iterator[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Decide
 from embedlib.contracts import read_rows
+from embedlib.corpus.profile import CorpusProfile
 from embedlib.evaluation.gate import decide, first_release
 from embedlib.evaluation.gate_inputs import read_gate_inputs
+from embedlib.evaluation.gate_sentences import language_advice
 from embedlib.evaluation.leakage import Leak, find_leaks
+from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.records import Decision
 from embedlib.evaluation.statistics import Policy
 from embedlib.fingerprint import digest
@@ -24,8 +28,12 @@ def run(
     evaluation: ArtifactRef,
     examples: ArtifactRef | None = None,
     reranking: ArtifactRef | None = None,
+    corpus: ArtifactRef | None = None,
+    base: ArtifactRef | None = None,
 ) -> Summary:
     """Apply the gate; ``examples`` are searched for test data, ``reranking`` is why what is live re-ranks.
+
+    Where ``corpus`` and ``base`` are given, the advice names a language that the base was not made for.
 
     Without a candidate among the models evaluated, the base goes live as the first release.
     """
@@ -45,7 +53,11 @@ def run(
     test_set = test_set_digest(evaluation)
     judged = "candidate" in figures.plans
     decision = decide(figures, policy_of(config)) if judged else first_release(figures)
-    about = {"test_set": test_set, "models": models}
+    about: dict[str, Any] = {"test_set": test_set, "models": models}
+    if corpus is not None and base is not None:
+        languages = CorpusProfile.read(corpus.path).languages or {}
+        foreign = language_advice(Provenance.of(base.path).source or "", languages)
+        about["advice"] = (*decision.advice, *foreign)
     decision.model_copy(update=about).write(job.out)
     return {
         "verdict": decision.verdict,

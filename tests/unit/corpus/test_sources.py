@@ -124,6 +124,18 @@ def test_a_folder_of_text_markdown_and_html(tmp_path: Path, ingest) -> None:
     assert found["page.html"][1:3] == ("A page", "Some bold words & café end.\n\nPart\n\none\n\ntwo")
 
 
+def test_languages_are_counted_where_a_text_tells(tmp_path: Path, ingest) -> None:
+    texts = {
+        "de": "Die Dokumente liegen in einem Ordner und werden jede Nacht neu gelesen.",
+        "ja": "文書はフォルダーに保存され、毎晩もう一度読み込まれます。検索できるのは新しい索引ができてからです。"
+        "古い索引は一週間残ります。",
+        "short": "ls -la",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert json_of(ingest(tmp_path), "profile.json")["languages"] == {"de": 1, "ja": 1}
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "windows-1251"])
 def test_html_says_its_own_encoding(encoding: str, tmp_path: Path, ingest) -> None:
     words = "Привет" if encoding == "windows-1251" else "café"

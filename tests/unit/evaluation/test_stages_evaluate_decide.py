@@ -10,10 +10,12 @@ import pytest
 from evaluation_data import DOCUMENTS, write_corpus, write_queries
 from records import json_of
 
+from embedlib.config.data import Ingest
 from embedlib.config.evaluation import Decide, Evaluate, Report, SimilarityGuard
 from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
 from embedlib.evaluation.choice import Choice
+from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.json_file import write_json
 from embedlib.models.local import load_encoder
@@ -21,6 +23,7 @@ from embedlib.stages.base import run_stage
 from embedlib.stages.choice import STAGE as CHOICE
 from embedlib.stages.decide import STAGE as DECIDE
 from embedlib.stages.evaluate import STAGE as EVALUATE
+from embedlib.stages.ingest import STAGE as INGEST
 from embedlib.stages.report import STAGE as REPORT
 from embedlib.store import Recipe
 from embedlib.vectors import VectorsInfo
@@ -139,6 +142,27 @@ def test_where_nothing_was_trained_the_verdict_says_so(store, inputs):
     assert untrained["headline"] == "Nothing to train on: the base stays."
     assert untrained["reasons"][0].startswith("No training pair is left")
     assert not trained["headline"].startswith("Nothing")
+
+
+def test_a_base_that_was_not_made_for_the_documents_language_is_said_so(store, inputs, tmp_path):
+    evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
+    source = Provenance(source="all-MiniLM-L6-v2")
+    base = artifact(store, "model", "pinned", source.write)
+
+    def advice(name, *texts):
+        (tmp_path / name).mkdir()
+        for number, text in enumerate(texts):
+            (tmp_path / name / f"{number}.txt").write_text(text)
+        corpus = run_stage(store, INGEST, Ingest(source={"type": "folder", "path": tmp_path / name})).ref
+        given = {"evaluation": evaluation, "corpus": corpus, "base": base}
+        return json_of(run_stage(store, DECIDE, Decide(), **given).ref, "decision.json")["advice"]
+
+    french = "Les documents sont rangés dans un dossier, et relus chaque nuit par le programme."
+    english = "The documents lie in a folder and are read again by the program every night."
+    found = advice("two", french, english)[-1]
+    assert found.startswith("Documents are in fr (50%), and all-MiniLM-L6-v2 was made for en.")
+    assert "embedlib recommend --language fr," in found
+    assert not any("Documents are in" in line for line in advice("one", english))
 
 
 def test_the_evaluation_is_the_same_bytes_when_made_again(store, inputs, tmp_path):

@@ -28,6 +28,7 @@ def test_the_metadata_is_the_hub_s(folder: Path, tuned) -> None:
     card.data.to_dict()
     assert card.data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert card.data.license == "apache-2.0"
+    assert card.data.language == ["en"]
     assert card.data.library_name == "sentence-transformers"
     assert card.data.pipeline_tag == "sentence-similarity"
     measured = {result.metric_name: result.metric_value for result in card.data.eval_results}
