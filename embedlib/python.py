@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from embedlib.contracts import Rows
+from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison, compare, means
 from embedlib.evaluation.measures import hits_to_run, score_run
@@ -152,28 +152,26 @@ def mine(
     row_of = {text: row for row, text in enumerate(texts)}
     encoder = open_encoder(model) if isinstance(model, str) else model
     vectors = encoder.encode_documents(texts)
-    sources = Sources(
-        blocks=block_of(vectors),
-        vectors_of=lambda rows: vectors[rows],
-        classes=np.arange(len(texts)),
-        bm25=build_bm25(texts) if bm25 else None,
-        moments=vector_moments(block_of(vectors)()) if bm25 else None,
-        background=mean_cosine(vectors[:: max(1, len(vectors) // 1000)]),
-    )
-    rules = Rules(
-        miners=("dense", "bm25") if bm25 else ("dense",),
-        depth=min(100, len(texts)),
-        thresholds=Thresholds(relative_margin=margin),
-    )
+    found = _negatives(pairs, row_of, encoder, _sources(texts, vectors, bm25), margin)
     rows: list[dict[str, str]] = []
-    for (query, positive), found in zip(
-        pairs, _negatives(pairs, row_of, encoder, sources, rules), strict=True
-    ):
-        if len(found) >= negatives:
-            named = {f"negative_{n}": texts[row] for n, row in enumerate(found[:negatives], start=1)}
+    for (query, positive), hardest in zip(pairs, found, strict=True):
+        if len(hardest) >= negatives:
+            named = {f"negative_{n}": texts[row] for n, row in enumerate(hardest[:negatives], start=1)}
             rows.append({"query": query, "positive": positive, **named})
     logger.info("%d of %d pairs have %d negatives", len(rows), len(pairs), negatives)
     return rows
+
+
+def _sources(texts: Sequence[str], vectors: Floats, bm25: bool) -> Sources:
+    blocks = block_of(vectors)
+    return Sources(
+        blocks=blocks,
+        vectors_of=lambda rows: vectors[rows],
+        classes=np.arange(len(texts)),
+        bm25=build_bm25(texts) if bm25 else None,
+        moments=vector_moments(blocks()) if bm25 else None,
+        background=mean_cosine(vectors[:: max(1, len(vectors) // 1000)]),
+    )
 
 
 def _negatives(
@@ -181,9 +179,14 @@ def _negatives(
     row_of: Mapping[str, int],
     encoder: Encoder,
     sources: Sources,
-    rules: Rules,
+    margin: float,
 ) -> Iterator[Rows]:
     """The rows that may be negatives of each pair, hardest first."""
+    rules = Rules(
+        miners=("dense", "bm25") if sources.bm25 else ("dense",),
+        depth=min(100, len(sources.classes)),
+        thresholds=Thresholds(relative_margin=margin),
+    )
     known = KnownPositives()
     for query, positive in pairs:
         known.add(query, [row_of[positive]])
@@ -217,7 +220,7 @@ def run(data: str | Path | Config, workspace: str | Path = "workspace", **option
             raise DataError(
                 "options beside a configuration", found=", ".join(options), remedy="give them to load_config"
             )
-        return start_flow("lifecycle", config=data)
+        return start_flow("lifecycle", config=data)[0]
     values: dict[str, Any] = {
         "workspace": str(workspace),
         "ingest": {"source": {"type": "auto", "path": str(data)}},
@@ -228,7 +231,7 @@ def run(data: str | Path | Config, workspace: str | Path = "workspace", **option
         for section in sections:
             place = place.setdefault(section, {})
         place[option] = value
-    return start_flow("lifecycle", config=load_config(values=values))
+    return start_flow("lifecycle", config=load_config(values=values))[0]
 
 
 def _qrels(

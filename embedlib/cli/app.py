@@ -69,9 +69,6 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors and the result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-#: What a flow that ended well told of: the command's result is printed, then it ends with 1.
-left_undone: list[EmbedlibError] = []
-
 DEFAULT_WORKSPACE = Path("workspace")
 
 
@@ -126,22 +123,28 @@ def with_command(config: Config) -> Config:
     return config.model_copy(update={"report": config.report.model_copy(update={"command": command})})
 
 
-def start_flow(name: str, *, verbosity: int = 0, **parameters: Any) -> Any:
+def start_flow(name: str, *, verbosity: int = 0, **parameters: Any) -> tuple[Any, int]:
     """Run a flow at the terminal.
 
     Args:
         name: The flow.
         verbosity: 1 and more for what is logged, -1 for errors alone.
         **parameters: The flow's parameters, ``config`` among them.
+
+    Returns:
+        Its result, and the command's exit code: 1 where it told of something that is left to do.
     """
     from embedlib.cli.terminal import terminal
 
+    left: list[EmbedlibError] = []
+
     def tell(error: EmbedlibError) -> None:
-        left_undone.append(error)
+        left.append(error)
         print_error(error)
 
     with terminal(parameters["config"].workspace, name, verbosity) as records:
-        return from_flows("start")(name, tell=tell, records=records, **parameters)
+        result = from_flows("start")(name, tell=tell, records=records, **parameters)
+    return result, int(bool(left))
 
 
 def print_error(error: EmbedlibError) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -57,9 +58,10 @@ def demo(
         "synthesize": {"origins": ["title"]},  # summary lines are what people ask of docstrings
     }
     config = load_config(values=values, overrides=overrides or ())
-    _lifecycle(config, as_json, _verbosity(verbose, quiet))
+    code = _lifecycle(config, as_json, _verbosity(verbose, quiet))
     if not as_json:
         answers(config.workspace, DEMO_QUERIES)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -80,9 +82,8 @@ def run(
     Example: embedlib run --data docs/ --workspace ws --set train.epochs=1
     """
     options = [*(overrides or []), *_replacing(replace_documents)]
-    _lifecycle(
-        settings(config, data, workspace, options, of_live=data is None), as_json, _verbosity(verbose, quiet)
-    )
+    chosen = settings(config, data, workspace, options, of_live=data is None)
+    raise typer.Exit(_lifecycle(chosen, as_json, _verbosity(verbose, quiet)))
 
 
 @app.command()
@@ -109,8 +110,9 @@ def refresh(
     )
     existing(options.workspace)
     preflight(options, REFRESH)
-    number = start_flow("refresh", config=options, verbosity=_verbosity(verbose, quiet))
+    number, code = start_flow("refresh", config=options, verbosity=_verbosity(verbose, quiet))
     emit_json({"release": number}) if as_json else typer.echo(f"release {number} is live")
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -130,17 +132,10 @@ def distil(
 
     Example: embedlib distil --workspace ws --objective speed
     """
-    from embedlib.evaluation.records import Decision
-    from embedlib.stages.preflight import DISTIL, preflight
-    from embedlib.store import Store
+    from embedlib.stages.preflight import DISTIL
 
     given = {"objective": objective, "student": student, "keep": keep}
-    options = [f"distil.{name}={value}" for name, value in given.items() if value is not None]
-    config = settings(None, None, existing(workspace), [*options, *(overrides or [])], of_live=True)
-    preflight(config, DISTIL)
-    decision = Store(config.workspace).get("decision", start_flow("distil", config=config))
-    record = Decision.read(decision.path)
-    emit_json(record.model_dump(mode="json")) if as_json else decision_lines(record)
+    _prove("distil", DISTIL, workspace, given, overrides, as_json)
 
 
 @app.command()
@@ -159,18 +154,31 @@ def rerank(
 
     Example: embedlib rerank --workspace ws --latency-ms 300
     """
+    from embedlib.stages.preflight import RERANK
+
+    _prove("rerank", RERANK, workspace, {"start": start, "latency_ms": latency_ms}, overrides, as_json)
+
+
+def _prove(
+    flow: str,
+    needs: Sequence[str],
+    workspace: Path,
+    given: Mapping[str, object],
+    overrides: Sequence[str] | None,
+    as_json: bool,
+) -> NoReturn:
+    """Run a flow that adds something to the live release, and print whether it was proven."""
     from embedlib.evaluation.records import Decision
-    from embedlib.stages.preflight import RERANK, preflight
+    from embedlib.stages.preflight import preflight
     from embedlib.store import Store
 
-    given = {"start": start, "latency_ms": latency_ms}
-    options = [f"rerank.{name}={value}" for name, value in given.items() if value is not None]
+    options = [f"{flow}.{name}={value}" for name, value in given.items() if value is not None]
     config = settings(None, None, existing(workspace), [*options, *(overrides or [])], of_live=True)
-    preflight(config, RERANK)
-    decision = Decision.read(
-        Store(config.workspace).get("decision", start_flow("rerank", config=config)).path
-    )
+    preflight(config, needs)
+    fingerprint, code = start_flow(flow, config=config)
+    decision = Decision.read(Store(config.workspace).get("decision", fingerprint).path)
     emit_json(decision.model_dump(mode="json")) if as_json else decision_lines(decision)
+    raise typer.Exit(code)
 
 
 def _replacing(documents: bool) -> list[str]:
@@ -181,14 +189,15 @@ def _verbosity(verbose: int, quiet: bool) -> int:
     return -1 if quiet else verbose
 
 
-def _lifecycle(config: Config, as_json: bool, verbosity: int) -> None:
+def _lifecycle(config: Config, as_json: bool, verbosity: int) -> int:
     from embedlib.stages.preflight import LIFECYCLE, preflight
 
     preflight(config, LIFECYCLE)
     started = datetime.now(UTC)
-    outcome = start_flow("lifecycle", config=with_command(config), verbosity=verbosity)
+    outcome, code = start_flow("lifecycle", config=with_command(config), verbosity=verbosity)
     if as_json:
         emit_json(outcome.model_dump(mode="json"))
     else:
         outcome_table(config.workspace, outcome)
         first_release_line(config.workspace, started)
+    return code

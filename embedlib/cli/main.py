@@ -6,7 +6,7 @@ import os
 import sys
 
 from embedlib.cli import lifecycle, live, measure, model, service
-from embedlib.cli.app import app, left_undone, print_error
+from embedlib.cli.app import app, print_error
 from embedlib.cli.console import say
 from embedlib.errors import EmbedlibError
 
@@ -29,7 +29,6 @@ def main() -> None:
     """Run a command; exit with 2 for the user's mistake, 1 for a failure, 130 when interrupted."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["PYTHONSAFEPATH"] = "1"  # children of libraries too (Dask, Prefect) import nothing from here
-    left_undone.clear()
     try:
         app()
     except EmbedlibError as error:
@@ -38,6 +37,4 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             say("stopped; the same command goes on from here", stderr=True)
-        if left_undone and not ended.code:
-            sys.exit(1)
         raise

@@ -44,43 +44,44 @@ class MeasuredResult(NamedTuple):
 CORRELATIONS = ("Spearman", "Pearson")
 
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name, folder, or provider:name behind an API; repeat it. The first is the baseline. "
+        "None: the base and the live model.",
+    ),
+]
+Collections = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Labelled documents as for `embedlib run`, or a TSV of sentence1, sentence2, score; repeat it.",
+    ),
+]
+Mteb = Annotated[str, typer.Option(help="MTEB tasks, such as SciFact,STSBenchmark; needs embedlib\\[mteb].")]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option("--run", help="TREC run FILE, or NAME=FILE for --data of that name; repeat it."),
+]
+Floors = Annotated[list[str] | None, typer.Option(help="MEASURE=VALUE for the first model; exit 3 below it.")]
+Csv = Annotated[Path | None, typer.Option(help="Write the value of every query, or sentence pair, here.")]
+
+
 @app.command()
 def evaluate(
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Name, folder, or provider:name behind an API; repeat it. The first is the baseline. "
-            "None: the base and the live model.",
-        ),
-    ] = None,
+    model: Models = None,
     config: ConfigFile = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data",
-            "-d",
-            help="Labelled documents as for `embedlib run`, or a TSV of sentence1, sentence2, score; "
-            "repeat it.",
-        ),
-    ] = None,
-    mteb: Annotated[
-        str, typer.Option(help="MTEB tasks, such as SciFact,STSBenchmark; needs embedlib\\[mteb].")
-    ] = "",
+    data: Collections = None,
+    mteb: Mteb = "",
     split: Annotated[str, typer.Option(help="Split whose queries are scored.")] = "test",
-    run: Annotated[
-        list[str] | None,
-        typer.Option("--run", help="TREC run FILE, or NAME=FILE for --data of that name; repeat it."),
-    ] = None,
+    run: Runs = None,
     workspace: ConfiguredWorkspace = None,
     overrides: Overrides = None,
-    fail_under: Annotated[
-        list[str] | None, typer.Option(help="MEASURE=VALUE for the first model; exit 3 below it.")
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Write the value of every query, or sentence pair, here.")
-    ] = None,
+    fail_under: Floors = None,
+    csv: Csv = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure models on labelled data, alone and fused with BM25: quality with intervals, and costs here.
@@ -98,24 +99,14 @@ def evaluate(
     tasks = [name.strip() for name in mteb.split(",") if name.strip()]
     if tasks:
         require_mteb(tasks[0])
-    chosen = [
-        f"evaluate.split={split}",
-        "encode.precision=fp32",
-        "encode.dtype=float32",
-    ]
+    chosen = [f"evaluate.split={split}", "encode.precision=fp32", "encode.dtype=float32"]
     plain, named = _runs(run or [])
     options = settings(config, None, workspace, [*chosen, *(overrides or [])]).with_runs(plain)
     given = sort_given(options, data or (), tasks, named)
     for each in given.collections.values() or [options]:
         preflight(each, EVALUATE, models=model or [])
-    measured = start_flow(
-        "evaluate",
-        config=with_command(options),
-        models=model or [],
-        data=data or [],
-        mteb=tasks,
-        runs=named,
-    )
+    asked: dict[str, Any] = {"models": model or [], "data": data or [], "mteb": tasks, "runs": named}
+    measured, _ = start_flow("evaluate", config=with_command(options), **asked)
     result = _result(measured)
     if csv is not None:
         _write_csv(measured, csv)

@@ -65,20 +65,13 @@ def recommend(
     emit_json(_as_json(result)) if as_json else _print(result, measure)
 
 
+_SHOWN = ("quality", "latency_ms", "memory_mb", "price", "dimension", "reasons", "caveats")
+
+
 def _as_json(result: Any) -> dict[str, Any]:
     return {
         "ranked": [
-            {
-                "model": c.model.name,
-                "quality": c.quality,
-                "latency_ms": c.latency_ms,
-                "memory_mb": c.memory_mb,
-                "price": c.price,
-                "dimension": c.dimension,
-                "reasons": c.reasons,
-                "caveats": c.caveats,
-            }
-            for c in result.ranked
+            {"model": c.model.name, **{name: getattr(c, name) for name in _SHOWN}} for c in result.ranked
         ],
         "ruled_out": {r.model.name: [o.reason for o in r.objections] for r in result.ruled_out},
     }
@@ -88,13 +81,7 @@ def _print(result: Any, measure: str) -> None:
     from embedlib.cli.show import print_table
 
     rows = [
-        (
-            i,
-            c.model.name,
-            c.quality if c.quality is not None else "unknown",
-            c.dimension,
-            "; ".join(c.reasons),
-        )
+        (i, c.model.name, "unknown" if c.quality is None else c.quality, c.dimension, "; ".join(c.reasons))
         for i, c in enumerate(result.ranked, 1)
     ]
     print_table(("rank", "model", measure, "dimension", "because"), rows)

@@ -71,7 +71,7 @@ def monitor(
     options = settings(config, data, workspace, overrides, of_live=True)
     existing(options.workspace)
     preflight(options, MONITOR)
-    report = start_flow("monitor", config=options)
+    report, _ = start_flow("monitor", config=options)
     emit_json(report) if as_json else monitor_table(report)
 
 

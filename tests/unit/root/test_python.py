@@ -103,7 +103,7 @@ def test_pairs_without_enough_negatives_are_left_out() -> None:
 def test_a_run_is_the_lifecycle_with_its_options(monkeypatch) -> None:
     started = {}
     monkeypatch.setattr(
-        "embedlib.cli.app.start_flow", lambda name, **p: started.update({name: p["config"]}) or "done"
+        "embedlib.cli.app.start_flow", lambda name, **p: started.update({name: p["config"]}) or ("done", 0)
     )
     assert run("docs", "ws", train__epochs=2, seed=7) == "done"
     config = started["lifecycle"]
