@@ -9,23 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import EXAMPLES, Corpus, document_text, write_table
+from embedlib.contracts import EXAMPLES, Corpus, Rows, document_text, write_table
+from embedlib.errors import DataError
 from embedlib.json_file import SAMPLES, write_json
 from embedlib.mining.blocks import Block, Draw, draw_block
 from embedlib.mining.known_positives import KnownPositives, text_classes
 from embedlib.mining.miner import ORIGINS, Rules, Sources, mine
 from embedlib.mining.pairs import MiningPairs, QueryBlock
 from embedlib.mining.report import MiningCounts, example_samples
-from embedlib.mining.sampling import Sampling
-from embedlib.mining.scoring import NoTeacher, Teacher, make_teacher
-from embedlib.mining.storing import store_teacher
+from embedlib.mining.scoring import BlockScores, teacher_scores
+from embedlib.mining.teacher import HybridTeacher, TeacherDocuments, TeacherQueries, term_counts
 from embedlib.models.encoder import Encoder
 from embedlib.pairs.filters import mean_cosine
 from embedlib.progress import Progress
-from embedlib.retrieval.bm25 import build_bm25
+from embedlib.retrieval.bm25 import BM25Index, SparseEngine, build_bm25
 from embedlib.retrieval.hits import NO_ROW
-from embedlib.retrieval.moments import vector_moments
+from embedlib.retrieval.moments import Moments, vector_moments
 from embedlib.retrieval.rerank import load_cross_encoder
+from embedlib.retrieval.tokens import words
 from embedlib.store import Work
 from embedlib.vectors import Vectors
 
@@ -38,9 +39,7 @@ class MiningPlan:
     """How examples are made; the fields are the configuration's, with ``auto`` resolved."""
 
     rules: Rules
-    negatives: int = 7
-    how: Sampling = "top"
-    sample_from: int = 40
+    draw: Draw
     minimum: int = 1
     cross_encoder: str | None = None
     teacher: str = "none"
@@ -87,13 +86,14 @@ def mine_examples(
         done = min((block.number + 1) * plan.batch_queries, len(pairs.queries))
         progress(done, len(pairs.queries), "queries mined")
     if plan.teacher == "hybrid":
-        store_teacher(work.out / "teacher", paths, pairs, vectors, sources.bm25)
-    teacher = make_teacher(plan.teacher, plan.teacher_model, documents, work)
-    counts = MiningCounts(plan.minimum, teacher.name if plan.teacher != "none" else _ranked_by(plan))
-    write_table(work.out / "examples.parquet", _rows(paths, pairs, documents, teacher, counts), EXAMPLES)
-    report = counts.report(plan.teacher, plan.how)
+        _store_teacher(work.out / "teacher", paths, pairs, vectors, sources.bm25)
+    counts = MiningCounts(plan.minimum, plan.teacher if plan.teacher != "none" else _ranked_by(plan))
+    score = teacher_scores(plan.teacher, plan.teacher_model, documents, work)
+    rows = _rows(paths, pairs, documents, score, counts, taught=plan.teacher != "none")
+    write_table(work.out / "examples.parquet", rows, EXAMPLES)
+    report = counts.report(plan.teacher, plan.draw.how)
     report.write(work.out)
-    samples = example_samples([Block.load(paths[0])], pairs.pairs, pairs.rows, documents)
+    samples = example_samples(Block.load(paths[0]), pairs.pairs, pairs.rows, documents)
     write_json(work.out / SAMPLES, samples)
     return report.summary()
 
@@ -124,22 +124,26 @@ def _mine_block(
 ) -> Block:
     vectors = encoder.encode_queries(block.texts)
     mined = mine(block.texts, vectors, known.of(block.texts), sources, plan.rules)
-    draw = Draw(plan.negatives, plan.how, plan.sample_from)
     rng = np.random.default_rng([plan.seed, block.number])
-    return draw_block(mined, vectors, block.pairs, block.query, pairs.rows[block.pairs], draw, rng)
+    return draw_block(mined, vectors, block.pairs, block.query, pairs.rows[block.pairs], plan.draw, rng)
 
 
 def _rows(
-    paths: Sequence[Path], pairs: MiningPairs, documents: Corpus, teacher: Teacher, counts: MiningCounts
+    paths: Sequence[Path],
+    pairs: MiningPairs,
+    documents: Corpus,
+    score: BlockScores,
+    counts: MiningCounts,
+    *,
+    taught: bool,
 ) -> Iterator[dict[str, Any]]:
     """The rows of examples.parquet, one block in memory at a time."""
     start = 0
     for path in paths:
         block = Block.load(path)
         queries = [pairs.pairs[int(p)].query for p in block.pairs]
-        positive, scores = teacher.block_scores(start, queries, pairs.rows[block.pairs], block)
+        positive, scores = score(start, queries, pairs.rows[block.pairs], block)
         counts.add(block, positive, scores)
-        taught = not isinstance(teacher, NoTeacher)
         for i, position in enumerate(block.pairs.tolist()):
             pair = pairs.pairs[position]
             present = np.flatnonzero(block.negatives[i] != NO_ROW)
@@ -162,3 +166,35 @@ def _ranked_by(plan: MiningPlan) -> str:
     if plan.cross_encoder:
         return "cross-encoder"
     return "hybrid" if len(set(plan.rules.miners)) > 1 else plan.rules.miners[0]
+
+
+def _store_teacher(
+    folder: Path, paths: Sequence[Path], pairs: MiningPairs, vectors: Vectors, bm25: BM25Index | None
+) -> None:
+    """Put the hybrid teacher beside the examples: what it needs of their queries and documents, no more."""
+    if bm25 is None or not isinstance(bm25.engine, SparseEngine):
+        raise DataError("the hybrid teacher needs a BM25 index by bm25s", where=str(folder))
+    query_of_example, query_vectors, moments, rows = _gather(paths, pairs)
+    weights = bm25.engine.weights()
+    counts = [bm25.engine.term_numbers(words(query)) for query in pairs.queries]
+    queries = TeacherQueries(
+        query_vectors,
+        term_counts(counts, weights.shape[1]),
+        Moments(moments[:, 0], moments[:, 1]),
+        Moments(moments[:, 2], moments[:, 3]),
+    )
+    documents = TeacherDocuments(rows, vectors.take(rows), weights[rows])
+    HybridTeacher(query_of_example, queries, documents).save(folder)
+
+
+def _gather(paths: Sequence[Path], pairs: MiningPairs) -> tuple[Rows, np.ndarray, np.ndarray, Rows]:
+    """Each example's query, the query vectors and moments in query order, and the rows that occur."""
+    query, vectors, moments, used = [], [], [], [np.empty(0, dtype=np.int64)]
+    for path in paths:
+        block = Block.load(path)
+        query.append(pairs.query[block.pairs])
+        vectors.append(block.vectors)
+        moments.append(block.moments)
+        used.append(np.unique(np.concatenate([pairs.rows[block.pairs], block.negatives.ravel()])))
+    rows = np.unique(np.concatenate(used))
+    return (np.concatenate(query), np.concatenate(vectors), np.concatenate(moments), rows[rows != NO_ROW])

@@ -115,20 +115,19 @@ class MiningCounts:
 
 
 def example_samples(
-    blocks: Sequence[Block], pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus, count: int = 10
+    block: Block, pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus, count: int = 10
 ) -> list[dict[str, Any]]:
-    """Examples as a person reads them, spread evenly over the blocks given.
+    """Examples as a person reads them, spread evenly over a block.
 
     Args:
-        blocks: Blocks to take from, or some of them.
+        block: The block.
         pairs: All pairs.
         rows: int64, each pair's document.
         documents: The corpus.
         count: Maximum examples.
     """
-    places = [(block, i) for block in blocks for i in range(len(block.pairs))]
-    step = max(1, len(places) // count)
-    return [_sample(block, i, pairs, rows, documents) for block, i in places[::step][:count]]
+    places = range(0, len(block.pairs), max(1, len(block.pairs) // count))[:count]
+    return [_sample(block, i, pairs, rows, documents) for i in places]
 
 
 def _sample(

@@ -21,6 +21,8 @@ from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import Blocks, exact_search
 from embedlib.retrieval.hits import Mask
 
+#: Trigram similarity with a dev or test query from which a query is dropped.
+LEAK_SIMILARITY = 0.8
 Encode = Callable[[Sequence[str]], Floats]
 
 
@@ -31,12 +33,10 @@ class FilterThresholds:
     Args:
         round_trip_k: Ranks among which a query's document must stand; 0 asks nothing.
         near_identical: Cosine, measured from the background, above which two queries are one.
-        leak_similarity: Trigram similarity with a dev or test query from which a query is dropped.
     """
 
     round_trip_k: int = 10
     near_identical: float = 0.9
-    leak_similarity: float = 0.8
 
 
 @dataclass
@@ -94,7 +94,7 @@ def select_pairs(
     """
     chosen = Selection(list(candidates), np.empty((0, 0), np.float32), Counter(c.origin for c in candidates))
     chosen.keep(first_of_each([c.query for c in candidates]), "repeated")
-    leaking = leaks([c.query for c in chosen.pairs], protected, limits.leak_similarity)
+    leaking = leaks([c.query for c in chosen.pairs], protected, LEAK_SIMILARITY)
     chosen.keep(~leaking, "like_dev_or_test")
     if not chosen.pairs:
         return chosen

@@ -17,6 +17,8 @@ from embedlib.progress import Progress
 
 #: Documents whose queries are written to disk together; what a killed run can lose.
 SHARD = 256
+#: As GPL draws: tokens and probability mass drawn from, and tokens of a document that are read.
+TOP_K, TOP_P, MAX_INPUT_TOKENS = 25, 0.95, 350
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,6 @@ class Sampling:
 
     Args:
         count: Queries per document.
-        top_k: Tokens drawn from.
-        top_p: Probability mass drawn from.
-        max_input_tokens: Tokens of a document that are read.
         max_query_tokens: Tokens a query may have.
         batch_size: Documents at once.
         prompt: Text before each document.
@@ -35,9 +34,6 @@ class Sampling:
     """
 
     count: int = 3
-    top_k: int = 25
-    top_p: float = 0.95
-    max_input_tokens: int = 350
     max_query_tokens: int = 64
     batch_size: int = 16
     prompt: str = ""
@@ -78,7 +74,7 @@ class QueryWriter:
 
         inputs = self.tokenizer(
             [sampling.prompt + text for text in texts],
-            max_length=sampling.max_input_tokens,
+            max_length=MAX_INPUT_TOKENS,
             truncation=True,
             padding=True,
             return_tensors="pt",
@@ -89,8 +85,8 @@ class QueryWriter:
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
                 do_sample=True,
-                top_k=sampling.top_k,
-                top_p=sampling.top_p,
+                top_k=TOP_K,
+                top_p=TOP_P,
                 max_new_tokens=sampling.max_query_tokens,
                 num_return_sequences=sampling.count,
             )

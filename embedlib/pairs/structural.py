@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +20,8 @@ Idf = Callable[[str], float]
 LABEL_FREE = ("title", "heading", "sentence", "crop")
 #: Passages of a group that are remembered as partners for the next.
 GROUP_WINDOW = 16
+#: Terms of a keyword query.
+KEYWORDS = 5
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,10 @@ class StructuralSettings:
     Args:
         origins: Which of title, heading, sentence, crop, keywords, adjacent, same_document.
         sentences: Sentences of a document used as queries.
-        keyword_terms: Terms of a keyword query.
     """
 
     origins: Collection[str]
     sentences: int = 1
-    keyword_terms: int = 5
 
 
 def structural_pairs(
@@ -50,7 +50,8 @@ def structural_pairs(
     """
     group: deque[Document] = deque(maxlen=GROUP_WINDOW)
     for document in documents:
-        yield from _own_pairs(document, settings, idf, rng)
+        for origin in settings.origins:
+            yield from _of_origin(origin, document, settings, idf, rng)
         if group and group[-1].group_id != document.group_id:
             group.clear()
         if "adjacent" in settings.origins and group:
@@ -59,13 +60,6 @@ def structural_pairs(
             other = group[int(rng.integers(len(group) - 1))]  # not the one just before: that is adjacent
             yield _pair("same_document", document, _opening(other.text))
         group.append(document)
-
-
-def _own_pairs(
-    document: Document, settings: StructuralSettings, idf: Idf, rng: np.random.Generator
-) -> Iterator[CandidatePair]:
-    for origin in settings.origins:
-        yield from _of_origin(origin, document, settings, idf, rng)
 
 
 def _of_origin(
@@ -81,7 +75,7 @@ def _of_origin(
             yield _pair(origin, document, sentence, number)
     elif origin == "crop" and (crop := _crop(document, rng)):
         yield _pair(origin, document, crop)
-    elif origin == "keywords" and (query := keyword_query(document.text, idf, settings.keyword_terms)):
+    elif origin == "keywords" and (query := keyword_query(document.text, idf)):
         yield _pair(origin, document, query)
 
 
@@ -89,16 +83,13 @@ def _crop(document: Document, rng: np.random.Generator) -> str:
     return random_crop(document.text, rng) or random_crop(document_text(document.title, document.text), rng)
 
 
-def keyword_query(text: str, idf: Idf, count: int) -> str:
+def keyword_query(text: str, idf: Idf, count: int = KEYWORDS) -> str:
     """The terms of highest tf * idf in a document, in the order in which they first stand there.
 
     Within one document BM25's length factor is the same for every term, and tf / (tf + c) keeps
     the order of tf; c is taken as k1 = 1.2, the weight in a document of average length.
     """
-    terms = words(text)
-    frequency: dict[str, int] = {}
-    for term in terms:
-        frequency[term] = frequency.get(term, 0) + 1
+    frequency = Counter(words(text))
     weight = {term: idf(term) * tf / (tf + 1.2) for term, tf in frequency.items()}
     best = set(sorted(weight, key=lambda t: (-weight[t], t))[:count])
     return " ".join(term for term in frequency if term in best) if len(best) == count else ""

@@ -10,6 +10,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.pairs import Mine, Teacher
 from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
+from embedlib.mining.blocks import Draw
 from embedlib.mining.examples import MiningPlan, mine_examples
 from embedlib.mining.filters import Thresholds
 from embedlib.mining.known_positives import KnownPositives
@@ -99,9 +100,7 @@ def _plan(config: Mine, teacher: Teacher, job: Job) -> MiningPlan:
     )
     return MiningPlan(
         rules=Rules(config.miners, config.depth, config.near_duplicate, thresholds),
-        negatives=config.negatives,
-        how=how,
-        sample_from=config.sample_from,
+        draw=Draw(config.negatives, how, config.sample_from),
         minimum=config.minimum,
         cross_encoder=config.cross_encoder,
         teacher=teacher,
