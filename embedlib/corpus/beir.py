@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from embedlib.corpus.folder import require_folder
 from embedlib.corpus.records import FieldNames, Item
 from embedlib.corpus.tabular import read_jsonl
+from embedlib.corpus.textfiles import require_folder
 from embedlib.errors import DataError
 
 #: File names of each split's judgements, in the order they are looked for.

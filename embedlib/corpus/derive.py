@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,6 @@ _SENTENCE = re.compile(r"\A\s*(.{20,400}?[.!?。！？])(?=\s|[^\x00-\x7f]|\Z)",
 LOOKED_AT = 8
 KINDS = ("title", "heading", "sentence", "half")
 MIN_QUERY_WORDS, MAX_QUERY_WORDS = 2, 40
-
-
-_Key = TypeVar("_Key", bytes, str)
 
 
 class Derived(NamedTuple):
@@ -134,17 +131,13 @@ def _count(corpus: Corpus, documents: Sequence[Document]) -> _Seen:
         Counter({d.group_id: 0 for d in documents}),
     )
     for document in corpus.documents():
-        for query in filter(None, (title_of(document), heading_of(document))):
-            _tally(seen.queries, _hash(query))
-        _tally(seen.bodies, _hash(body_of(document)))
-        if document.group_id != document.doc_id:
-            _tally(seen.groups, document.group_id)
+        queries = map(_hash, filter(None, (title_of(document), heading_of(document))))
+        seen.queries.update(key for key in queries if key in seen.queries)
+        if (body := _hash(body_of(document))) in seen.bodies:
+            seen.bodies[body] += 1
+        if document.group_id != document.doc_id and document.group_id in seen.groups:
+            seen.groups[document.group_id] += 1
     return seen
-
-
-def _tally(counts: Counter[_Key], key: _Key) -> None:
-    if key in counts:
-        counts[key] += 1
 
 
 def _hash(text: str) -> bytes:

@@ -14,25 +14,7 @@ from embedlib.corpus.readers.file import Bounds, File
 from embedlib.corpus.readers.formats import FORMATS, why_unread
 from embedlib.corpus.readers.read import read_file
 from embedlib.corpus.records import Item, Rejected
-from embedlib.corpus.textfiles import read_bytes
-from embedlib.errors import DataError
-
-
-def require_folder(path: Path) -> Path:
-    """The path, if a folder is there.
-
-    Raises:
-        DataError: There is none.
-    """
-    if path.is_dir():
-        return path
-    raise DataError(
-        f"no folder {path.name!r}",
-        where=str(path),
-        expected="a folder that can be read",
-        found="a file" if path.is_file() else "nothing",
-        remedy="check the path; relative paths start at the working directory",
-    )
+from embedlib.corpus.textfiles import read_bytes, require_folder
 
 
 def folder_files(root: Path, suffixes: Sequence[str]) -> Iterator[Path | Rejected]:
@@ -68,12 +50,12 @@ def _walk(folder: Path, root: Path, wanted: set[str], seen: set[str]) -> Iterato
                 continue
             seen.add(real)
             yield from _walk(path, root, wanted, seen)
-        elif path.suffix.lower() in wanted:
-            yield (
-                path if path.is_file() else Rejected(_name(path, root), "a link to nothing, or no plain file")
-            )
-        else:
+        elif path.suffix.lower() not in wanted:
             yield Rejected(_name(path, root), why_unread(path.suffix.lower()), ignored=True)
+        elif path.is_file():
+            yield path
+        else:
+            yield Rejected(_name(path, root), "a link to nothing, or no plain file")
 
 
 def _name(path: Path, root: Path) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from embedlib.corpus.folder import require_folder
 from embedlib.corpus.records import FieldNames, Item, to_record
+from embedlib.corpus.textfiles import require_folder
 from embedlib.errors import DataError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from embedlib.corpus.clean import clean_title, id_fault
-from embedlib.corpus.records import Rejected, usual
+from embedlib.corpus.records import Rejected, identifier, usual
 from embedlib.corpus.tabular import csv_rows, json_rows
 from embedlib.corpus.textfiles import read_lines
 from embedlib.errors import DataError
@@ -88,12 +88,9 @@ def rows_of(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Rejected]]:
 
 def _query(row: Mapping[str, Any], where: str) -> tuple[str, LabelledQuery] | Rejected:
     id_name, text_name = usual(QUERY_ID_NAMES, row), usual(QUERY_NAMES, row)
-    query_id, text = row.get(id_name), row.get(text_name)
-    if isinstance(query_id, int) and not isinstance(query_id, bool):
-        query_id = str(query_id)
-    if not isinstance(query_id, str) or not query_id.strip():
+    query_id, text = identifier(row.get(id_name)), row.get(text_name)
+    if not query_id:
         return Rejected(where, "a query without an id (" + ", ".join(QUERY_ID_NAMES) + ")")
-    query_id = query_id.strip()
     if fault := id_fault(query_id):
         return Rejected(where, f"the query id {query_id!a} {fault}")
     if not isinstance(text, str) or not (cleaned := clean_title(text)):
@@ -125,11 +122,8 @@ def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
             continue
         before = found.setdefault((judgement.query_id, judgement.doc_id), judgement)
         if before.relevance != judgement.relevance:
-            reject(
-                Rejected(
-                    where, f"{judgement.doc_id!r} is judged twice for {judgement.query_id!r}, differently"
-                )
-            )
+            what = f"{judgement.doc_id!r} is judged twice for {judgement.query_id!r}, differently"
+            reject(Rejected(where, what))
     return list(found.values())
 
 
@@ -237,14 +231,11 @@ def _click(
     row: Mapping[str, Any], names: tuple[str, str, str], where: str
 ) -> tuple[str, str, int] | Rejected:
     _require_columns(row, names[:2], where)
-    text, doc_id, count = (row.get(name) for name in names)
+    text, doc_id, count = row.get(names[0]), identifier(row.get(names[1])), row.get(names[2])
     if not isinstance(text, str) or not (text := clean_title(text)):
         return Rejected(where, "a query without text")
-    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
-        doc_id = str(doc_id)
-    if not isinstance(doc_id, str) or not doc_id.strip():
+    if not doc_id:
         return Rejected(where, "no document id")
-    doc_id = doc_id.strip()
     if fault := id_fault(doc_id):
         return Rejected(where, f"the document id {doc_id!a} {fault}")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from math import floor
 
 import numpy as np
@@ -85,16 +85,9 @@ def near_groups(queries: Sequence[str], threshold: float = NEAR) -> list[int]:
         queries: Texts.
         threshold: Smallest similarity of character trigrams that links two.
     """
-    return connected(len(queries), near_pairs(queries, threshold))
-
-
-def near_pairs(queries: Sequence[str], threshold: float = NEAR) -> Iterator[tuple[int, int]]:
-    """(position, later position) of queries that are, or nearly are, one another."""
     index = LeakFilter(queries, threshold)
-    for position, query in enumerate(queries):
-        for other in index.matches(query):
-            if other < position:
-                yield other, position
+    pairs = ((other, position) for position, query in enumerate(queries) for other in index.matches(query))
+    return connected(len(queries), pairs)
 
 
 def connected(size: int, pairs: Iterable[tuple[int, int]]) -> list[int]:

@@ -128,6 +128,17 @@ def usual(names: Sequence[str], columns: Container[str]) -> str:
     return next((name for name in names if name in columns), "")
 
 
+def identifier(value: object) -> str:
+    """An id as text, which a number may be; empty where the value is none.
+
+    >>> identifier(" a "), identifier(7), identifier(True), identifier(None)
+    ('a', '7', '', '')
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) else ""
+
+
 def to_record(row: Mapping[str, Any], mapped: Mapped, where: str) -> Item:
     """One row as a record, or why it is none: a missing or wrongly typed id, title or text."""
     text = row.get(mapped.text)
@@ -138,12 +149,9 @@ def to_record(row: Mapping[str, Any], mapped: Mapped, where: str) -> Item:
         title = ""
     if not isinstance(title, str):
         return Rejected(where, f"{mapped.title!r} is not a text but {_kind(title)}")
-    doc_id = row.get(mapped.doc_id) if mapped.doc_id else ""
-    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
-        doc_id = str(doc_id)
-    if not isinstance(doc_id, str) or (mapped.doc_id and not doc_id.strip()):
-        return Rejected(where, f"{mapped.doc_id!r} is no identifier but {_kind(doc_id)}")
-    doc_id = doc_id.strip()
+    doc_id = identifier(row.get(mapped.doc_id)) if mapped.doc_id else ""
+    if mapped.doc_id and not doc_id:
+        return Rejected(where, f"{mapped.doc_id!r} is no identifier but {_kind(row.get(mapped.doc_id))}")
     found = row.get(mapped.group_id) if mapped.group_id else ""
     group = "" if found is None else str(found)
     for name, value in (("identifier", doc_id), ("group", group)):

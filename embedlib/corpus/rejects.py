@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Literal
 
 from embedlib.corpus.records import Rejected
@@ -95,9 +94,7 @@ class Rejects:
     def __enter__(self) -> Rejects:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stream.close()
 
 

@@ -32,11 +32,26 @@ def require_file(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    raise DataError(
-        f"no file {path.name!r}",
+    raise _missing(path, "file")
+
+
+def require_folder(path: Path) -> Path:
+    """The path, if a folder is there.
+
+    Raises:
+        DataError: There is none.
+    """
+    if path.is_dir():
+        return path
+    raise _missing(path, "folder")
+
+
+def _missing(path: Path, what: str) -> DataError:
+    return DataError(
+        f"no {what} {path.name!r}",
         where=str(path),
-        expected="a file that can be read",
-        found="a folder" if path.is_dir() else "nothing",
+        expected=f"a {what} that can be read",
+        found="a folder" if path.is_dir() else "a file" if path.is_file() else "nothing",
         remedy="check the path; relative paths start at the working directory",
     )
 
@@ -104,12 +119,20 @@ def open_bytes(path: Path) -> BinaryIO:
 
 def sniff_encoding(path: Path, encoding: str) -> str:
     """The encoding that a byte-order mark tells, else ``encoding``."""
+    return _marked(_start(path, 4)) or check_encoding(encoding)
+
+
+def _marked(data: bytes) -> str | None:
+    return next((name for mark, name in _MARKS if data.startswith(mark)), None)
+
+
+def _start(path: Path, size: int) -> bytes:
+    """The first bytes; none of a damaged file: ``read_lines`` meets the same damage and says where."""
     with open_bytes(path) as stream:
         try:
-            start = stream.read(4)
+            return stream.read(size)
         except (OSError, EOFError, zlib.error):
-            return encoding  # read_lines meets the same damage and says where
-    return next((name for mark, name in _MARKS if start.startswith(mark)), check_encoding(encoding))
+            return b""
 
 
 def read_lines(path: Path, *, encoding: str, max_bytes: int) -> Iterator[tuple[int, str | Rejected]]:
@@ -136,13 +159,9 @@ def read_lines(path: Path, *, encoding: str, max_bytes: int) -> Iterator[tuple[i
             yield number + 1, Rejected(f"{path.name}:{number + 1}", f"the file breaks off: {error}")
 
 
-def _has_bare_returns(path: Path, sample: int = 1 << 16) -> bool:
+def _has_bare_returns(path: Path) -> bool:
     """Whether lines end in a carriage return alone, as a file's first bytes show."""
-    with open_bytes(path) as stream:
-        try:
-            start = stream.read(sample)
-        except (OSError, EOFError, zlib.error):
-            return False  # read_lines meets the same damage and says where
+    start = _start(path, 1 << 16)
     return b"\r" in start.rstrip(b"\r") and b"\n" not in start
 
 
@@ -202,7 +221,7 @@ def decode(data: bytes, *, encoding: str) -> str:
     Raises:
         Unreadable: They are in another encoding.
     """
-    found = next((n for mark, n in _MARKS if data.startswith(mark)), check_encoding(encoding))
+    found = _marked(data) or check_encoding(encoding)
     try:
         return data.decode("utf-8-sig" if found == "utf-8" else found)
     except UnicodeDecodeError as error:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 
 from embedlib.corpus.readers import worker
 from embedlib.corpus.readers.file import Bounds
@@ -22,18 +21,7 @@ from embedlib.corpus.records import Item, Record, Rejected
 from embedlib.process import child_environment, cpu_cores, module_command, supervised_command
 
 #: Variables that the process is given: files from anywhere are parsed without the run's secrets at hand.
-_KEPT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TMPDIR",
-    "PYTHONPATH",
-    "PYTHONSAFEPATH",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-)
+_KEPT = "PATH HOME LANG LC_ALL LC_CTYPE TMPDIR PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV LD_LIBRARY_PATH"
 #: One thread; and the system's allocator, which fails at once at the memory limit: Python's own asks for
 #: another arena for each object there, three vain system calls an object, for minutes.
 _SET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONMALLOC": "malloc"}
@@ -70,15 +58,10 @@ class ReadingProcess:
 
     def _answer(self, path: Path, name: str) -> Iterator[Item]:
         child = self._started()
-        request = {
-            "path": str(path.absolute()),
-            "name": name,
-            "encoding": self.encoding,
-            "bounds": asdict(self.bounds),
-        }
+        request = {"path": str(path.absolute()), "name": name, "encoding": self.encoding}
         try:
             assert child.stdin is not None
-            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.write(json.dumps(request | {"bounds": asdict(self.bounds)}).encode() + b"\n")
             child.stdin.flush()
             for line in self._lines(child):
                 kind, values = json.loads(line)
@@ -144,9 +127,7 @@ class ReadingProcess:
     def __enter__(self) -> ReadingProcess:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -180,9 +161,7 @@ class ReadingProcesses:
     def __enter__(self) -> ReadingProcesses:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
         for process in self._all:
             process.close()
@@ -190,5 +169,5 @@ class ReadingProcesses:
 
 def _environment() -> dict[str, str]:
     environment = child_environment()
-    kept = {name: environment[name] for name in _KEPT if name in environment}
+    kept = {name: environment[name] for name in _KEPT.split() if name in environment}
     return {**kept, **_SET}
