@@ -62,16 +62,10 @@ def _serve(config: Config, searcher: Searcher) -> None:
         k=options.max_k,
         hits=max(options.max_k, RequestLimits.hits),
         waiting=options.waiting,
-        window_s=options.window_ms / 1000,
         threads=options.threads,
     )
     opened = listen(options.host, options.port)
-    log = QueryLog(
-        searcher.root,
-        share=options.log_share,
-        days=options.log_days,
-        day_bytes=int(options.log_mb * (1 << 20)),
-    )
+    log = QueryLog(searcher.root, share=options.log_share, days=options.log_days)
     reranker = load_reranker(options.rerank) if options.rerank else None
     service = Service(searcher, limits, reranker, log)
     app = create_app(service, key=key, names=HostNames([options.host, *options.allowed_hosts]))

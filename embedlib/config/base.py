@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -19,6 +19,23 @@ OPERATIONAL: dict[str, Any] = {"operational": True}
 ENV_NAME = r"^[A-Z_][A-Z0-9_]*$"
 #: What a shell would replace.
 VARIABLE = re.compile(r"\$(\w|\{)|^%\w+%")
+
+
+TimeLimit = Annotated[
+    float | None,
+    Field(gt=0, description="Longest run in seconds; null: no limit.", json_schema_extra=OPERATIONAL),
+]
+SilenceLimit = Annotated[
+    float,
+    Field(
+        gt=0,
+        description="Longest silence of the training process, in seconds.",
+        json_schema_extra=OPERATIONAL,
+    ),
+]
+TrainingPrecision = Annotated[
+    Literal["auto", "fp32", "bf16"], Field(description="bf16: bf16 autocast over fp32 weights.")
+]
 
 
 def _plain_path(value: Any) -> Any:
@@ -76,4 +93,12 @@ class Section(BaseModel):
         return values
 
 
-__all__ = ["ENV_NAME", "OPERATIONAL", "Field", "Section"]
+__all__ = [
+    "ENV_NAME",
+    "OPERATIONAL",
+    "Field",
+    "Section",
+    "SilenceLimit",
+    "TimeLimit",
+    "TrainingPrecision",
+]

@@ -11,6 +11,7 @@ from embedlib.config.base import ENV_NAME, OPERATIONAL, Field, Section
 
 # Paths do not count in fingerprints: the content read from them does (``Stage.external``).
 _Path = Annotated[Path, Field(json_schema_extra=OPERATIONAL)]
+_OptionalPath = Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)]
 
 
 class Fields(Section):
@@ -35,19 +36,15 @@ class _Table(Section):
 
 class _File(_Table):
     path: _Path
-    """The file; ``.gz`` is read as it is."""
+    """The file, or with ``auto`` a folder; ``.gz`` is read as it is."""
     encoding: str = "utf-8"
     """Text encoding. A byte-order mark wins over it."""
 
 
-class AutoSource(_Table):
+class AutoSource(_File):
     """Whatever lies at a path: a BEIR folder, a JSONL, CSV or Parquet file, or a folder of texts."""
 
     type: Literal["auto"] = "auto"
-    path: _Path
-    """File or folder."""
-    encoding: str = "utf-8"
-    """Text encoding. A byte-order mark wins over it."""
 
 
 class JsonlSource(_File):
@@ -115,7 +112,7 @@ class HuggingFaceSource(_Table):
     type: Literal["huggingface"] = "huggingface"
     name: str = ""
     """Name on the hub; give this or ``path``."""
-    path: Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)] = None
+    path: _OptionalPath = None
     """Folder written by ``save_to_disk``."""
     config_name: str = ""
     """Configuration of the data set."""
@@ -229,8 +226,6 @@ class Ingest(Section):
     """Longest line, text file or text that is taken for a document, in MB of UTF-8."""
     files: Files = Files()
     """Bounds on the reading of HTML, PDF, Office, mail and zip files."""
-    profile_documents: int = Field(5_000, ge=1)
-    """Documents whose tokens are counted for the profile; a larger corpus is sampled evenly."""
     limits: QualityLimits = QualityLimits()
     """Shares above which the run fails."""
 
@@ -263,13 +258,13 @@ class FileLabels(Section):
     type: Literal["files"] = "files"
     queries: _Path
     """JSONL with _id and text, or CSV/TSV with query_id and text."""
-    qrels: Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)] = None
+    qrels: _OptionalPath = None
     """Judgements without splits: TSV or CSV of query, document and score, or TREC qrels."""
-    train: Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)] = None
+    train: _OptionalPath = None
     """Judgements of the train split."""
-    dev: Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)] = None
+    dev: _OptionalPath = None
     """Judgements of the dev split."""
-    test: Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)] = None
+    test: _OptionalPath = None
     """Judgements of the test split."""
 
     @model_validator(mode="after")

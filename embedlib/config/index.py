@@ -36,9 +36,6 @@ class Index(Section):
     dimension: int | None = Field(None, ge=1)
     """Index only the first components (Matryoshka models); all of them when empty."""
 
-    training_sample: int = Field(200_000, ge=256)
-    """Most vectors that a trained index type (IVF, PQ, SQ) learns from."""
-
     tuning_queries: int = Field(200, ge=1, le=10_000)
     """Queries that recall is measured with: development queries, then test texts, then sampled documents."""
 

@@ -19,8 +19,6 @@ class Monitor(Section):
     """Loss of found canaries, as a share, against the baseline taken at publish that counts as degraded."""
     labels: Path | None = Field(MonitorThresholds.labels, json_schema_extra=OPERATIONAL)
     """File of fresh labels (query, doc_id, relevance?; JSON lines, CSV or TSV); null = none."""
-    labels_min: int = Field(MonitorThresholds.labels_min, ge=2, json_schema_extra=OPERATIONAL)
-    """Labelled queries below which no verdict is given on them."""
     labels_drop: float = Field(MonitorThresholds.labels_drop, gt=0, le=1, json_schema_extra=OPERATIONAL)
     """Degraded when nDCG@10 on fresh labels, at its interval's high end, is this far below the test's."""
     query_log: Path | None = Field(MonitorThresholds.query_log, json_schema_extra=OPERATIONAL)
@@ -42,12 +40,8 @@ class Monitor(Section):
     """... out of so many latest ones, before an event is emitted."""
     cooldown_s: int = Field(MonitorThresholds.cooldown_s, ge=0, json_schema_extra=OPERATIONAL)
     """Time between two events of one name; doubled, up to eightfold, while retraining keeps the incumbent."""
-    grace_s: int = Field(MonitorThresholds.grace_s, ge=60, json_schema_extra=OPERATIONAL)
-    """Time in which a run has to take an event up before the reconciling schedule emits it again."""
     run_s: int = Field(MonitorThresholds.run_s, ge=60, json_schema_extra=OPERATIONAL)
     """Time in which a run that took an event up has to end."""
-    attempts: int = Field(MonitorThresholds.attempts, ge=1, le=20, json_schema_extra=OPERATIONAL)
-    """How often one event is emitted in all."""
 
     @model_validator(mode="after")
     def _window_holds_votes(self) -> Monitor:

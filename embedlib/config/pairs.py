@@ -52,8 +52,6 @@ class Llm(Section):
     """Seconds that a request may take."""
     retries: int = Field(ApiSettings.retries, ge=0, le=20, json_schema_extra=OPERATIONAL)
     """Further attempts after a failure that may pass; waiting for a rate limit does not count."""
-    backoff_s: float = Field(ApiSettings.backoff_s, gt=0, le=60, json_schema_extra=OPERATIONAL)
-    """First wait between attempts, in seconds; doubles each time, with jitter."""
     max_wait_s: float = Field(ApiSettings.max_wait_s, gt=0, le=3600, json_schema_extra=OPERATIONAL)
     """Longest wait, in seconds, that the provider may ask for; ten times as long is waited in all."""
     token_budget: int | None = Field(ApiSettings.token_budget, ge=1)
@@ -147,8 +145,6 @@ class Mine(Section):
     """Candidates of each miner per query."""
     negatives: int = Field(7, ge=1, le=1000)
     """Maximum negatives per pair."""
-    minimum: int = Field(1, ge=0)
-    """A pair left with fewer negatives counts as having too few (it is kept, and reported)."""
     skip_ranks: int = Field(0, ge=0)
     """First ranks of each miner that are never negatives."""
     absolute_margin: float | None = Field(None, ge=0)
@@ -176,8 +172,6 @@ class Mine(Section):
     queries do not rank it below the model, else none."""
     teacher_model: str | None = None
     """Name or folder of the cross-encoder or encoder that teaches."""
-    batch_queries: int = Field(2048, ge=1, le=100_000)
-    """Queries mined at once; a killed run resumes after the last finished batch."""
 
     @property
     def for_reranker(self) -> Mine:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.config.base import OPERATIONAL, Field, Section, SilenceLimit, TimeLimit, TrainingPrecision
 from embedlib.config.evaluation import Decide
 
 #: Starts that are models of the run.
@@ -29,18 +27,15 @@ class Rerank(Section):
     """Tokens of query and document together that the reranker reads; the rest is cut."""
     learning_rate: float = Field(default=1e-4, gt=0, le=1)
     """Peak learning rate."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16: bf16 autocast over fp32 weights."""
+    precision: TrainingPrecision = "auto"
     depth: int = Field(default=50, ge=1, le=1000)
     """Hits that are read a query, at most: the least depth within noise of the best on dev is served."""
     latency_ms: float = Field(default=500.0, gt=0)
     """Time that re-ranking may take a query, measured here: 95 of 100 queries take less."""
     checkpoint_s: float = Field(default=60.0, ge=0, json_schema_extra=OPERATIONAL)
     """Seconds between checkpoints; a killed run goes on from the last one."""
-    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest run in seconds; null: no limit."""
-    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest silence of the training process in seconds."""
+    timeout_s: TimeLimit = None
+    stall_s: SilenceLimit = 1800
 
     @property
     def named(self) -> bool:

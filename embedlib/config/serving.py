@@ -35,13 +35,9 @@ class Serve(Section):
     """Queries that may wait; more are refused with 429."""
     timeout_s: float = Field(10.0, gt=0)
     """Time in which a request arrives, and again in which it is answered."""
-    window_ms: float = Field(2.0, ge=0, le=1_000)
-    """How long a query waits for others to be searched with it while the server is idle."""
     threads: int = Field(2, ge=1, le=64)
     """Batches searched at once."""
     log_share: float = Field(0.0, ge=0, le=1)
     """Share of served queries that is kept in the workspace for `monitor` to find drift in; 0 keeps none."""
     log_days: int = Field(30, ge=1)
     """Days after which kept queries are deleted."""
-    log_mb: float = Field(64.0, gt=0)
-    """Most that is kept of one day."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from embedlib.config.base import OPERATIONAL, Field, Section
+from embedlib.config.base import OPERATIONAL, Field, Section, SilenceLimit, TimeLimit, TrainingPrecision
 from embedlib.training.options import LoraOptions, LossName, TrainOptions
 
 
@@ -90,10 +90,8 @@ class Train(Section):
     """Seconds between checkpoints; a killed run goes on from the last one."""
     processes: int = Field(default=1, ge=1, le=64, json_schema_extra=OPERATIONAL)
     """Training processes on this machine (torchrun), one per GPU."""
-    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest run in seconds; null: no limit."""
-    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest silence of the training process in seconds."""
+    timeout_s: TimeLimit = None
+    stall_s: SilenceLimit = 1800
 
 
 class Adapt(Section):
@@ -111,12 +109,9 @@ class Adapt(Section):
     """Peak learning rate."""
     max_length: int = Field(default=128, ge=8, le=8192)
     """Tokens of a document that are used."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16: bf16 autocast over fp32 weights."""
-    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest run in seconds; null: no limit."""
-    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest silence of the training process in seconds."""
+    precision: TrainingPrecision = "auto"
+    timeout_s: TimeLimit = None
+    stall_s: SilenceLimit = 1800
 
 
 class Merge(Section):
@@ -151,12 +146,9 @@ class Distil(Section):
     """Weight of the teacher's ranking of a batch's texts beside the distance to its vectors."""
     learning_rate: float | None = Field(default=None, gt=0, le=1)
     """Peak learning rate; null: 3e-4, of a static student 3e-3."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16: bf16 autocast over fp32 weights."""
-    timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest run in seconds; null: no limit."""
-    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest silence of the training process in seconds."""
+    precision: TrainingPrecision = "auto"
+    timeout_s: TimeLimit = None
+    stall_s: SilenceLimit = 1800
 
     @property
     def training(self) -> Distil:
@@ -189,5 +181,4 @@ class Probe(Section):
     """An origin that loses more than this on dev is dropped, whatever its interval."""
     timeout_s: float | None = Field(default=None, gt=0, json_schema_extra=OPERATIONAL)
     """Longest training of one origin in seconds; null: no limit."""
-    stall_s: float = Field(default=1800, gt=0, json_schema_extra=OPERATIONAL)
-    """Longest silence of the training process in seconds."""
+    stall_s: SilenceLimit = 1800

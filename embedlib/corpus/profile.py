@@ -19,6 +19,8 @@ from embedlib.errors import DataError
 from embedlib.json_file import IfGiven, JsonFile, JsonPart
 from embedlib.progress import Progress, silent
 
+#: Documents whose tokens are counted.
+PROFILED = 5_000
 BINS = (0, 16, 32, 64, 128, 192, 256, 384, 512, 1024, 2048, 8192)
 
 
@@ -80,18 +82,15 @@ def sample_rows(count: int, wanted: int) -> list[int]:
     return [row * count // wanted for row in range(wanted)]
 
 
-def text_figures(
-    corpus: Corpus, counter: TokenCounter, *, documents: int, progress: Progress = silent
-) -> TextFigures:
-    """Tokens, truncation, scripts and languages of a corpus, from at most ``documents`` of its documents.
+def text_figures(corpus: Corpus, counter: TokenCounter, *, progress: Progress = silent) -> TextFigures:
+    """Tokens, truncation, scripts and languages of at most ``PROFILED`` documents, sampled evenly.
 
     Args:
         corpus: The corpus.
         counter: The model's tokenizer and limit.
-        documents: Documents looked at; larger corpora are sampled evenly.
         progress: Progress callback: documents counted.
     """
-    rows = sample_rows(len(corpus), documents)
+    rows = sample_rows(len(corpus), PROFILED)
     lengths: list[int] = []
     scripts: Counter[str] = Counter()
     languages: Counter[str] = Counter()

@@ -32,6 +32,8 @@ from embedlib.vectors import Vectors
 
 #: Documents whose mean cosine stands for the background of near-duplicates.
 BACKGROUND_SAMPLE = 4096
+#: Queries mined at once; a killed run resumes after the last finished batch.
+BATCH_QUERIES = 2048
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,9 @@ class MiningPlan:
 
     rules: Rules
     draw: Draw
-    minimum: int = 1
     cross_encoder: str | None = None
     teacher: str = "none"
     teacher_model: str | None = None
-    batch_queries: int = 2048
     seed: int = 0
 
 
@@ -79,15 +79,15 @@ def mine_examples(
         known.add(pairs.queries[int(query)], [int(row)])
     sources = make_sources(documents, vectors, plan)
     paths = []
-    for block in pairs.blocks(plan.batch_queries):
+    for block in pairs.blocks(BATCH_QUERIES):
         paths.append(work.scratch / f"block-{block.number:06d}.npz")
         if not paths[-1].is_file():
             _mine_block(block, pairs, known, sources, plan, encoder).save(paths[-1])
-        done = min((block.number + 1) * plan.batch_queries, len(pairs.queries))
+        done = min((block.number + 1) * BATCH_QUERIES, len(pairs.queries))
         progress(done, len(pairs.queries), "queries mined")
     if plan.teacher == "hybrid":
         _store_teacher(work.out / "teacher", paths, pairs, vectors, sources.bm25)
-    counts = MiningCounts(plan.minimum, plan.teacher if plan.teacher != "none" else _ranked_by(plan))
+    counts = MiningCounts(plan.teacher if plan.teacher != "none" else _ranked_by(plan))
     score = teacher_scores(plan.teacher, plan.teacher_model, documents, work)
     rows = _rows(paths, pairs, documents, score, counts, taught=plan.teacher != "none")
     write_table(work.out / "examples.parquet", rows, EXAMPLES)

@@ -16,6 +16,8 @@ from embedlib.pairs.render import positive_text
 from embedlib.retrieval.hits import NO_ROW
 
 EXCERPT = 300
+#: A pair left with fewer negatives has too few; it is kept, and reported.
+MINIMUM = 1
 #: Edges of the margin histogram; margins beyond them count in the first or last bin.
 EDGES = np.round(np.linspace(-1, 1, 41), 2)
 
@@ -71,12 +73,11 @@ class MiningCounts:
     """Sums over blocks.
 
     Args:
-        minimum: Negatives below which a pair has too few.
         estimator: Whose scores the false-negative estimate compares.
     """
 
-    def __init__(self, minimum: int, estimator: str) -> None:
-        self.minimum, self.estimator = minimum, estimator
+    def __init__(self, estimator: str) -> None:
+        self.estimator = estimator
         self.counts: dict[str, Counter[str]] = {}
         self.margins = np.zeros(len(EDGES) - 1, dtype=np.int64)
         self.pairs = self.too_few = self.negatives = self.above_positive = 0
@@ -88,7 +89,7 @@ class MiningCounts:
         margins = (block.positive_scores[:, None] - block.scores)[present]
         self.margins += np.histogram(np.clip(margins, EDGES[0], EDGES[-1]), bins=EDGES)[0]
         self.pairs += len(block.pairs)
-        self.too_few += int((present.sum(axis=1) < self.minimum).sum())
+        self.too_few += int((present.sum(axis=1) < MINIMUM).sum())
         self.negatives += int(present.sum())
         self.above_positive += int((teacher_scores >= teacher_positive[:, None])[present].sum())
 
@@ -99,7 +100,7 @@ class MiningCounts:
             negatives=self.negatives,
             negatives_per_example=round(self.negatives / max(self.pairs, 1), 3),
             too_few=TooFew(
-                fewer_than=self.minimum,
+                fewer_than=MINIMUM,
                 examples=self.too_few,
                 share=round(self.too_few / max(self.pairs, 1), 4),
             ),

@@ -61,7 +61,6 @@ def _request(config: Index) -> Request:
         demands=Demands(config.flat_limit, config.memory_mb, config.latency_ms),
         recall_k=config.recall_k,
         recall_target=config.recall_target,
-        training_sample=config.training_sample,
         threads=config.threads,
     )
 

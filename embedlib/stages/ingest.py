@@ -62,7 +62,7 @@ def run(job: Job, config: Ingest) -> Summary:
         progress=job.progress,
     )
     corpus = Corpus(job.out)
-    texts = text_figures(corpus, counter, documents=config.profile_documents, progress=job.progress)
+    texts = text_figures(corpus, counter, progress=job.progress)
     profile = CorpusProfile(
         documents=len(corpus),
         records=counts.records,

@@ -101,11 +101,9 @@ def _plan(config: Mine, teacher: Teacher, job: Job) -> MiningPlan:
     return MiningPlan(
         rules=Rules(config.miners, config.depth, config.near_duplicate, thresholds),
         draw=Draw(config.negatives, how, config.sample_from),
-        minimum=config.minimum,
         cross_encoder=config.cross_encoder,
         teacher=teacher,
         teacher_model=config.teacher_model,
-        batch_queries=config.batch_queries,
         seed=job.seed,
     )
 

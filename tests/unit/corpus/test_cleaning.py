@@ -179,9 +179,10 @@ def test_scripts_and_samples() -> None:
     assert sample_rows(1000, 3) == [0, 333, 666]
 
 
-def test_a_large_corpus_is_profiled_on_a_sample_and_says_so(jsonl, ingest) -> None:
+def test_a_large_corpus_is_profiled_on_a_sample_and_says_so(jsonl, ingest, monkeypatch) -> None:
+    monkeypatch.setattr("embedlib.corpus.profile.PROFILED", 20)
     path = jsonl(*({"_id": f"{i:03d}", "text": f"text number {i}"} for i in range(50)))
-    profile = json_of(ingest(path, profile_documents=20), "profile.json")
+    profile = json_of(ingest(path), "profile.json")
     assert (profile["documents"], profile["sampled"]) == (50, 20)
     assert sum(profile["scripts"].values()) == 20
 

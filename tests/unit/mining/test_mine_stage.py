@@ -120,8 +120,9 @@ def test_the_margin_holds_for_the_lowest_positive(store: Store, world: dict[str,
         assert again == pytest.approx(row["scores"], abs=1e-5)
 
 
-def test_the_report_adds_up(store: Store, world: dict[str, Any]) -> None:
-    ref = run(store, world, miners=("dense",), relative_margin=0.02, negatives=3, minimum=3, teacher="none")
+def test_the_report_adds_up(store: Store, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedlib.mining.report.MINIMUM", 3)
+    ref = run(store, world, miners=("dense",), relative_margin=0.02, negatives=3, teacher="none")
     report, rows = json_of(ref, "report.json"), examples(ref)
     drawn = sum(len(r["negative_ids"]) for r in rows)
     assert report["examples"] == len(rows)
@@ -201,7 +202,8 @@ def test_a_larger_encoder_teaches_and_encodes_each_document_once(
 
     toy = ToyEncoder()
     monkeypatch.setattr(scoring, "load_encoder", lambda name: toy)
-    options = {"teacher": "encoder", "teacher_model": "all-MiniLM-L6-v2", "batch_queries": 2}
+    monkeypatch.setattr("embedlib.mining.examples.BATCH_QUERIES", 2)
+    options = {"teacher": "encoder", "teacher_model": "all-MiniLM-L6-v2"}
     rows = examples(run(store, world, **options))
     texts = {d: f"{title} {text}" for d, title, text in DOCUMENTS}
     used = {d for row in rows for d in (row["positive_id"], *row["negative_ids"])}
@@ -249,7 +251,8 @@ def test_a_killed_run_mines_only_what_is_missing_and_ends_alike(
 ) -> None:
     from embedlib.mining import examples as module
 
-    options = {"batch_queries": 2, "teacher": "hybrid"}
+    monkeypatch.setattr(module, "BATCH_QUERIES", 2)
+    options = {"teacher": "hybrid"}
     mine_block, mined = module._mine_block, []
 
     def dying(block, *rest):

@@ -44,7 +44,7 @@ def test_defaults_agree_with_the_librarys() -> None:
 def test_how_it_is_asked_is_no_part_of_the_identity() -> None:
     plain, hasty = (
         Llm(model="m"),
-        Llm(model="m", retries=1, timeout_s=5, max_concurrency=2, max_wait_s=9, backoff_s=3),
+        Llm(model="m", retries=1, timeout_s=5, max_concurrency=2, max_wait_s=9),
     )
     assert plain.identity() == hasty.identity()
     assert plain.identity() != Llm(model="m", temperature=0.1).identity()
