@@ -123,8 +123,8 @@ def compare(
                 intervals[column],
                 ps[column],
                 adjusted[measure][pairs.index((system, baseline))],
-                _finite_or_none(effect_size(d, np.zeros(len(d)))),
-                _finite_or_none(detectable_difference(d, np.zeros(len(d)), level=level)),
+                _finite_or_none(effect_size(d)),
+                _finite_or_none(detectable_difference(d, level=level)),
                 int((d > 0).sum()),
                 int((d < 0).sum()),
             )

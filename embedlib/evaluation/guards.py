@@ -8,7 +8,6 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from embedlib.contracts import Corpus, content_hash
 from embedlib.corpus.docstrings import docstring_documents, package_roots
 from embedlib.corpus.records import Record
-from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.dev import DevSet
 from embedlib.evaluation.records import GeneralFigure, GuardFigure
 from embedlib.evaluation.significance import Interval, bootstrap_mean, paired_bootstrap
@@ -24,7 +22,6 @@ from embedlib.evaluation.similarity import (
     SentencePairs,
     correlations,
     cosines,
-    read_pairs,
     spearman_difference,
 )
 from embedlib.evaluation.statistics import Statistics
@@ -124,24 +121,6 @@ def general_figures(
 def _figure(guard: GuardSet, measure: str, before: float, after: float, difference: Interval) -> GuardFigure:
     passed = difference.low > -guard.margin
     return GuardFigure(guard.name, measure, before, after, difference, guard.margin, passed)
-
-
-def beir_guard(folder: Path, split: str, measure: str, margin: float) -> GuardSet:
-    """A BEIR folder as a guard.
-
-    Raises:
-        DataError: The folder or a file is missing, or holds no judged query.
-    """
-    return GuardSet(folder.name, read_beir_set(folder, split), margin, measure)
-
-
-def similarity_guard(file: Path, margin: float) -> GuardSet:
-    """A similarity file as a guard, named after it and its folder.
-
-    Raises:
-        DataError: See ``read_pairs``.
-    """
-    return GuardSet(f"{file.parent.name}/{file.stem}", read_pairs(file), margin)
 
 
 def default_guard(corpus: Corpus, margin: float) -> GuardSet | None:

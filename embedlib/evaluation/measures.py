@@ -8,10 +8,9 @@ handed on as strictly decreasing scores (and ties of float32 scores cannot chang
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from embedlib.contracts import Rows
 from embedlib.errors import ConfigError, DataError
 from embedlib.retrieval.hits import Hits
 
@@ -25,22 +24,18 @@ def hits_to_run(
     hits: Hits,
     doc_ids: Sequence[str],
     *,
-    query_texts: Sequence[str] | None = None,
-    doc_texts_of: Callable[[Rows], list[str]] | None = None,
     excluded: Mapping[str, Collection[int]] | None = None,
     depth: int | None = None,
 ) -> Run:
     """Turn hits into a run, without a query's own document.
 
-    A hit is dropped when its document has the query's id (ArguAna) or the query's text. If several
-    rows carry one id (chunks of one document), the best one stands for it.
+    A hit is dropped when its document has the query's id (ArguAna). If several rows carry one id
+    (chunks of one document), the best one stands for it.
 
     Args:
         query_ids: Id of each query, [q].
         hits: Rows and scores, [q, k], best first.
         doc_ids: Id of each row as the judgements name it, [n].
-        query_texts: Text of each query, [q]; with ``doc_texts_of`` own-text hits are dropped.
-        doc_texts_of: Texts of the given rows, in order.
         excluded: Rows never to be returned for a query, by query id (see ``own_rows``).
         depth: Maximum documents kept per query; all when None.
 
@@ -53,12 +48,7 @@ def hits_to_run(
     run: Run = {}
     for position, query_id in enumerate(query_ids):
         rows, scores = hits.rows[position], hits.scores[position]
-        dropped = set(excluded.get(query_id, ())) if excluded else set()
-        if query_texts is not None and doc_texts_of is not None:
-            own = query_texts[position].strip()
-            present = rows[rows >= 0]
-            texts = doc_texts_of(present)
-            dropped |= {int(r) for r, text in zip(present, texts, strict=True) if text.strip() == own}
+        dropped = excluded.get(query_id, ()) if excluded else ()
         found: dict[str, float] = {}
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
             if row < 0 or row in dropped or doc_ids[row] == query_id or doc_ids[row] in found:

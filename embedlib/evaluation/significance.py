@@ -150,9 +150,8 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def effect_size(a: Values, b: Values) -> float:
-    """Cohen's d_z: mean difference over the standard deviation of the differences; 0 when they are all 0."""
-    d = _differences(a, b)
+def effect_size(d: Values) -> float:
+    """Cohen's d_z: mean of the differences over their standard deviation; 0 when they are all 0."""
     spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
     if spread < 1e-12:
         return 0.0 if abs(d.mean()) < 1e-12 else math.copysign(math.inf, d.mean())
@@ -164,13 +163,12 @@ def standard_error(d: Values) -> float:
     return float(d.std(ddof=1) / math.sqrt(len(d)))
 
 
-def detectable_difference(a: Values, b: Values, *, level: float = 0.95, power: float = 0.8) -> float:
+def detectable_difference(d: Values, *, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest true difference that this test set would have shown, with probability ``power``.
 
     (z_{(1+level)/2} + z_power) · s / √n with s the standard deviation of the paired differences;
     Sakai, Laboratory Experiments in Information Retrieval (2018), chapter 6. Infinite for one query.
     """
-    d = _differences(a, b)
     if len(d) < 2:
         return math.inf
     z = NormalDist().inv_cdf

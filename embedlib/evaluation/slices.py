@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.records import SliceFigure
-from embedlib.evaluation.significance import bootstrap_means
+from embedlib.evaluation.significance import bootstrap_mean
 from embedlib.retrieval.tokens import words
 
 Values = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ def slice_figures(
     figures = []
     for (name, value), positions in slices.items():
         a, b = candidate[positions], base[positions]
-        interval = bootstrap_means((a - b)[:, None], rng=rng, draws=draws, level=level)[0]
+        interval = bootstrap_mean(a - b, rng=rng, draws=draws, level=level)
         figures.append(SliceFigure(name, value, float(b.mean()), float(a.mean()), interval))
     return figures
 

@@ -22,7 +22,7 @@ from embedlib.progress import Progress, silent
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import Excluded, Hits, without
 from embedlib.retrieval.plan import HYBRID, SearchPlan
-from embedlib.retrieval.rerank import PairScorer, rerank
+from embedlib.retrieval.rerank import PairScorer, rerank_first
 from embedlib.retrieval.sparse import SparseIndex
 
 #: Queries whose run is held as dictionaries at a time.
@@ -182,8 +182,8 @@ def _retrieved(
     yield from fused.items()
     if options.reranker is not None:
         for name, hits in {**found, **fused}.items():
-            first = Hits(hits.rows[:, : options.rerank_depth], hits.scores[:, : options.rerank_depth])
-            yield f"rerank:{name}", _reranked(corpus, judged, options.reranker, first)
+            asked = (options.reranker, judged.query_texts, hits, texts_in(corpus, judged))
+            yield f"rerank:{name}", rerank_first(*asked, options.rerank_depth, weight=None)
 
 
 def texts_in(corpus: Corpus, judged: JudgedSet) -> Callable[[Rows], list[str]]:
@@ -194,7 +194,3 @@ def texts_in(corpus: Corpus, judged: JudgedSet) -> Callable[[Rows], list[str]]:
         return [judged.withheld.get(int(r), t) for r, t in zip(rows, texts, strict=True)]
 
     return texts_of
-
-
-def _reranked(corpus: Corpus, judged: JudgedSet, scorer: PairScorer, hits: Hits) -> Hits:
-    return rerank(scorer, judged.query_texts, hits, texts_in(corpus, judged), hits.rows.shape[1])

@@ -81,6 +81,10 @@ class FirstStage:
         """The reranker's scores of the first hits, [q, d]."""
         return rerank.score_hits(score, self.judged.query_texts, self.hits.rows[:, :depth], self.texts_of)
 
+    def both_values(self, score: PairScorer, plan: TwoStagePlan) -> Values:
+        """The measure of each query where a reranker orders the hits anew, [q]."""
+        return self.values(interpolate(self.hits, self.scores(score, plan.depth), plan.weight))
+
     def seconds(self, score: PairScorer, depth: int) -> Values:
         """Time that a query's re-ranking takes, each query alone as users ask them, its documents at hand."""
         taken = []

@@ -59,17 +59,6 @@ def score_hits(
     return out
 
 
-def rerank(
-    score: PairScorer,
-    queries: Sequence[str],
-    hits: Hits,
-    texts_of: Callable[[Rows], list[str]],
-    k: int,
-) -> Hits:
-    """Order each query's hits anew by ``score``, ties by row, and keep k."""
-    return sort_hits(hits.rows, score_hits(score, queries, hits.rows, texts_of), k)
-
-
 def rerank_first(
     score: PairScorer,
     queries: Sequence[str],

@@ -9,12 +9,11 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Evaluate
 from embedlib.contracts import Corpus
 from embedlib.evaluation.choice import Alternative, Choice, ranked
-from embedlib.evaluation.compare import means
 from embedlib.evaluation.judged import JudgedSet, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.evaluation.served import served_system
-from embedlib.evaluation.significance import Interval
+from embedlib.evaluation.significance import Interval, bootstrap_mean
 from embedlib.evaluation.two_stage import FirstStage
 from embedlib.fingerprint import digest
 from embedlib.index.costs import RERANK, TWO_STAGE, Machine, ServedModel, TimedReranker, model_of
@@ -24,7 +23,7 @@ from embedlib.models.opening import open_folder
 from embedlib.models.resolve import resolve_model
 from embedlib.process import cpu_cores
 from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
-from embedlib.retrieval.rerank import interpolate, load_cross_encoder
+from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.evaluate import precision_of
@@ -135,11 +134,9 @@ def _quality(
     encoder = open_folder(model.folder, precision_of(model.vectors))
     system = DenseSystem(own.model, encoder, model.vectors)
     first = FirstStage(corpus, judged, system, own.first, config.primary, sparse)
-    hits = interpolate(first.hits, first.scores(own.timed.score, own.second.depth), own.second.weight)
-    values = {own.system: {config.primary: first.values(hits)}}
+    values = first.both_values(own.timed.score, own.second)
     rng = job.generator("two stages")
-    found = means(values, [config.primary], rng=rng, draws=config.draws, level=config.level)
-    return found[own.system][config.primary]
+    return bootstrap_mean(values, rng=rng, draws=config.draws, level=config.level)
 
 
 def _given_reranker(config: Evaluate) -> TimedReranker:

@@ -38,7 +38,6 @@ from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.served import ChosenPlan, choose_plan
 from embedlib.evaluation.statistics import Statistics
 from embedlib.evaluation.systems import Options
-from embedlib.fingerprint import tree_digest
 from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
 from embedlib.models.options import Precision
@@ -47,7 +46,7 @@ from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage, Summary
-from embedlib.stages.guards import guard_digests, guard_set
+from embedlib.stages.guards import file_digests, guard_digests, guard_set
 from embedlib.vectors import Vectors
 
 
@@ -284,12 +283,7 @@ def external(config: Evaluate) -> dict[str, str]:
         guards = {f"package {name}": package_version(name) for name in PACKAGES}
     else:
         guards = guard_digests(config.guards)
-    paths = list(config.runs)
-    missing = [str(p) for p in paths if not p.exists()]
-    if missing:
-        raise DataError(f"evaluation files that do not exist: {', '.join(missing)}")
-    runs = {str(path): tree_digest(path) for path in paths}
-    return {**guards, **runs, **model_digests(rerank=config.rerank)}
+    return {**guards, **file_digests(config.runs), **model_digests(rerank=config.rerank)}
 
 
 STAGE = Stage("evaluate", "evaluation", run, external)

@@ -26,7 +26,7 @@ from embedlib.evaluation.two_stage import (
     time_depths,
 )
 from embedlib.retrieval.plan import SearchPlan
-from embedlib.retrieval.rerank import PairScorer, interpolate, load_cross_encoder
+from embedlib.retrieval.rerank import PairScorer, load_cross_encoder
 from embedlib.retrieval.sparse import SparseIndex
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.decide import policy_of
@@ -137,7 +137,7 @@ def tested(
     first = test.values(test.hits)
     if tried is None:
         return None, (float(first.mean()), None)
-    both = test.values(interpolate(test.hits, test.scores(score, tried.plan.depth), tried.plan.weight))
+    both = test.both_values(score, tried.plan)
     values = {"two stages": {measure: both}, "first stage": {measure: first}}
     pairs = [("two stages", "first stage")]
     (comparison,) = compare(values, pairs, [measure], dataset=test.judged.name, rng=rng)

@@ -11,22 +11,22 @@ import pytest
 from evaluation_data import write_corpus
 from toys import ToyEncoder
 
+from embedlib.config.evaluation import RetrievalGuard, SimilarityGuard
 from embedlib.errors import DataError
 from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.cached import GuardCache, guard_digest
 from embedlib.evaluation.guards import (
     GuardSet,
-    beir_guard,
     default_guard,
     general_figures,
     guard_figure,
     guard_figures,
     guard_values,
-    similarity_guard,
 )
 from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.significance import Interval
 from embedlib.evaluation.statistics import Statistics
+from embedlib.stages.guards import guard_set
 
 SURE = Statistics(draws=200)
 
@@ -44,7 +44,7 @@ def beir(tmp_path):
 
 
 def test_a_beir_folder_is_read_and_scored(beir):
-    guard = beir_guard(beir, "test", "RR@10", 0.01)
+    guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
     assert guard.content.query_ids == ["q1", "q2"]
     assert guard.content.doc_texts == ["aaa x", "bbb"]
     assert guard_values(guard, ToyEncoder()).tolist() == [1.0, 0.5]
@@ -71,7 +71,7 @@ def test_a_missing_guard_is_refused(beir, tmp_path):
     with pytest.raises(DataError):
         read_beir_set(tmp_path / "nowhere")
     with pytest.raises(DataError):
-        similarity_guard(tmp_path / "nowhere.tsv", 0.01)
+        guard_set(SimilarityGuard(file=tmp_path / "nowhere.tsv", margin=0.01))
 
 
 def figure_of(guard, a, b):
@@ -83,7 +83,7 @@ def figure_of(guard, a, b):
 def test_a_guard_holds_only_if_the_whole_interval_lies_above_the_margin(beir):
     rng = np.random.default_rng(2)
     base = rng.random(300)
-    guard = beir_guard(beir, "test", "nDCG@10", 0.05)
+    guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="nDCG@10", margin=0.05))
     same = figure_of(guard, base, base)
     assert same.passed
     assert same.difference == Interval(0, 0, 0, 300)
@@ -98,7 +98,7 @@ def test_a_guard_holds_only_if_the_whole_interval_lies_above_the_margin(beir):
 def test_a_similarity_guard_compares_rank_correlations(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("sentence1\tsentence2\tscore\n" + "".join(f"a{i}\tb{i}\t{i}\n" for i in range(40)))
-    guard = similarity_guard(path, 0.01)
+    guard = guard_set(SimilarityGuard(file=path, margin=0.01))
     gold = np.arange(40.0)
     assert figure_of(guard, gold, gold).passed
     reversed_ = figure_of(guard, -gold, gold)
@@ -109,7 +109,7 @@ def test_a_similarity_guard_compares_rank_correlations(tmp_path):
 
 
 def test_without_a_candidate_a_guards_name_says_whom_it_judges(beir):
-    guard = beir_guard(beir, "test", "RR@10", 0.01)
+    guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
     (figure,) = guard_figures(
         [guard], lambda *_: np.ones(4), SURE, ("two", "one"), rng=np.random.default_rng(0)
     )
@@ -135,7 +135,7 @@ def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     encoder = ToyEncoder()
     encoders = {"base": encoder, "candidate": encoder}
     cache = GuardCache(store, encoders, {"base": "same", "candidate": "same"})
-    guard = beir_guard(beir, "test", "RR@10", 0.01)
+    guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
     first = guard_figures([guard], cache, SURE, rng=np.random.default_rng(0))
     assert encoder.calls == 2  # one model under two names: its documents and its queries, once
     again = GuardCache(store, encoders, {"base": "same", "candidate": "same"})
@@ -149,7 +149,7 @@ def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     ]
     assert encoder.calls == 2
     (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "xx"}\n{"_id": "q2", "text": "bb"}\n')
-    changed = beir_guard(beir, "test", "RR@10", 0.01)
+    changed = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
     assert guard_digest(changed) != guard_digest(guard)
     cache(changed, "base")
     assert encoder.calls == 4

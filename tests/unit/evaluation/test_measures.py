@@ -21,17 +21,9 @@ def test_own_id_is_dropped_and_missing_hits_are_skipped():
     assert run == {"a": {"b": 2.0}, "q": {"b": 2.0, "a": 1.0}}
 
 
-def test_own_text_is_dropped_by_texts_and_by_excluded_rows_alike():
-    texts, hits = ["same words", "other"], _hits([[0, 1]], [[2, 1]])
-    by_texts = hits_to_run(
-        ["q"],
-        hits,
-        ["a", "b"],
-        query_texts=[" same words"],
-        doc_texts_of=lambda rows: [texts[r] for r in rows],
-    )
-    own = own_rows(["q"], [" same words"], texts)
-    assert by_texts == hits_to_run(["q"], hits, ["a", "b"], excluded=own) == {"q": {"b": 1.0}}
+def test_own_text_is_dropped():
+    own = own_rows(["q"], [" same words"], ["same words", "other"])
+    assert hits_to_run(["q"], _hits([[0, 1]], [[2, 1]]), ["a", "b"], excluded=own) == {"q": {"b": 1.0}}
 
 
 def test_the_best_chunk_stands_for_its_document_and_depth_counts_documents():

@@ -6,7 +6,7 @@ import pytest
 from embedlib.errors import DataError, ModelError, OutOfMemory
 from embedlib.retrieval.fusion import reciprocal_rank_fusion
 from embedlib.retrieval.hits import Hits
-from embedlib.retrieval.rerank import interpolate, load_cross_encoder, rerank
+from embedlib.retrieval.rerank import interpolate, load_cross_encoder, rerank_first
 
 
 def hits(rows: list[list[int]], scores: list[list[float]]) -> Hits:
@@ -42,8 +42,8 @@ def test_rerank_orders_by_the_model_and_keeps_empty_places_last() -> None:
         return np.array([len(text) for _, text in pairs], np.float32)
 
     texts = {2: "aaa", 5: "a", 9: "aaa"}
-    out = rerank(
-        length, ["q"], hits([[5, 9, 2, -1]], [[4, 3, 2, -INF]]), lambda r: [texts[int(x)] for x in r], 4
+    out = rerank_first(
+        length, ["q"], hits([[5, 9, 2, -1]], [[4, 3, 2, -INF]]), lambda r: [texts[int(x)] for x in r], 4, None
     )
     assert out.rows.tolist() == [[2, 9, 5, -1]]
     assert out.scores.tolist() == [[3.0, 3.0, 1.0, -INF]]
@@ -52,7 +52,9 @@ def test_rerank_orders_by_the_model_and_keeps_empty_places_last() -> None:
 
 def test_rerank_refuses_scores_that_are_no_numbers() -> None:
     with pytest.raises(DataError, match="not finite"):
-        rerank(lambda p: np.full(len(p), np.nan, np.float32), ["q"], FIRST, lambda r: ["t"] * len(r), 2)
+        rerank_first(
+            lambda p: np.full(len(p), np.nan, np.float32), ["q"], FIRST, lambda r: ["t"] * len(r), 2, None
+        )
 
 
 def test_a_missing_cross_encoder_is_a_typed_error(tmp_path) -> None:
