@@ -21,7 +21,7 @@ def run(
     from embedlib.training.loop import dev_score, read_dev
     from embedlib.training.merge import choose_share, merge_weights, merged_encoder
 
-    dev = read_dev(str(corpus.path), str(queries.path), seed=job.seed)
+    dev = read_dev({"corpus": corpus.path, "queries": queries.path}, job.seed)
     figures: dict[float, float] = {}
     for number, share in enumerate(config.shares):
         if dev is not None:

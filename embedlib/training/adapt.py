@@ -16,6 +16,7 @@ from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
 from embedlib.training.damage import DamagingCollator, MaskingCollator
+from embedlib.training.data import sample_documents
 from embedlib.training.folder import save_model
 from embedlib.training.heads import Denoising, MaskedTokens
 from embedlib.training.loop import TrainingRecipe, dev_score, read_dev, train
@@ -38,7 +39,7 @@ def adapt(job: TrainingJob) -> dict[str, Any]:
         ModelError: The model has no token embeddings, or no mask token for MLM.
     """
     options = job.options
-    dev = read_dev(job.inputs["corpus"], job.inputs["queries"], seed=job.seed)
+    dev = read_dev(job.inputs, job.seed)
     if dev is None:
         return _unchanged(job, "there is no dev set to judge it by", {})
     encoder = load_encoder(job.model, device=default_device())
@@ -63,7 +64,7 @@ def _train(job: TrainingJob, encoder: LocalEncoder, bf16: bool) -> dict[str, Any
     options, module = job.options, encoder.module
     torch.manual_seed(job.seed)
     faster_on_cpu(module, bf16=bf16)
-    texts = sample_texts(Corpus(Path(job.inputs["corpus"])), options["max_documents"], job.seed)
+    _, texts = sample_documents(Corpus(Path(job.inputs["corpus"])), options["max_documents"], job.seed)
     length = module.max_seq_length
     module.max_seq_length = min(options["max_length"], length or options["max_length"])
     loss: torch.nn.Module
@@ -94,15 +95,6 @@ def _train(job: TrainingJob, encoder: LocalEncoder, bf16: bool) -> dict[str, Any
     watch = train(module, recipe, Path(job.scratch), seed=job.seed)
     module.max_seq_length = length
     return {"documents": len(texts), "steps": steps, "loss_last": watch.losses[-1]["loss"]}
-
-
-def sample_texts(corpus: Corpus, most: int, seed: int) -> list[str]:
-    """At most ``most`` random documents as an encoder sees them, in corpus order."""
-    size = len(corpus)
-    rng = np.random.default_rng([seed, *b"texts"])
-    rows = np.sort(rng.choice(size, size=min(most, size), replace=False))
-    wanted = set(rows.tolist())
-    return [text for row, text in enumerate(corpus.texts()) if row in wanted]
 
 
 def _unchanged(job: TrainingJob, reason: str, numbers: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,13 @@ class ColumnTokenizer:
         return {f"{column}_{name}": value for name, value in features.items()}
 
 
-class InBatchCollator:
+class Collator:
+    """What the library's trainer asks of a collator."""
+
+    valid_label_columns: tuple[str, ...] = ()
+
+
+class InBatchCollator(Collator):
     """A batch's queries, its distinct documents, and what each document is to each query.
 
     Args:
@@ -55,8 +61,6 @@ class InBatchCollator:
         rank: This process's number.
         world: Number of processes; each embeds its share of the queries and of the documents.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -121,7 +125,7 @@ def _identities(texts: Sequence[str]) -> Rows:
     return np.asarray([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int64)
 
 
-class TupleCollator:
+class TupleCollator(Collator):
     """Columns anchor, positive, negative_1 … negative_k, for losses that compare within an example.
 
     Args:
@@ -132,8 +136,6 @@ class TupleCollator:
         rank: This process's number.
         world: Number of processes.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -162,7 +164,7 @@ class TupleCollator:
         return batch
 
 
-class PairCollator:
+class PairCollator(Collator):
     """Columns query and document with a label: 1 for a positive, 0 for a negative.
 
     A position counts an example's positive and its negatives: ``example * (1 + k) + column``.
@@ -174,8 +176,6 @@ class PairCollator:
         rank: This process's number.
         world: Number of processes.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(
         self, data: TrainingSet, tokenizer: ColumnTokenizer, *, whole: bool, rank: int = 0, world: int = 1

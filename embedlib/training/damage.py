@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from embedlib.errors import ModelError
+from embedlib.training.collate import Collator
 from embedlib.training.heads import UNCOUNTED
 
 
@@ -57,7 +58,7 @@ def delete_words(text: str, share: float, rng: np.random.Generator) -> str:
     return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
 
 
-class MaskingCollator:
+class MaskingCollator(Collator):
     """Texts with masked tokens; what is masked depends on the text and the epoch's step alone.
 
     Args:
@@ -66,8 +67,6 @@ class MaskingCollator:
         share: Share of tokens masked.
         seed: Seed.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(
         self, texts: Sequence[str], model: SentenceTransformer, *, share: float = 0.15, seed: int
@@ -96,7 +95,7 @@ class MaskingCollator:
         return {**named, "indices": torch.tensor(indices), "label": labels}
 
 
-class DamagingCollator:
+class DamagingCollator(Collator):
     """Damaged and whole texts.
 
     Args:
@@ -105,8 +104,6 @@ class DamagingCollator:
         deletion: Share of words deleted.
         seed: Seed.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(
         self, texts: Sequence[str], model: SentenceTransformer, *, deletion: float = 0.6, seed: int

@@ -110,6 +110,14 @@ def load_training_set(
     return _assemble(corpus, records, documents, known, negatives, _whole_text if whole else positive_text)
 
 
+def sample_documents(corpus: Corpus, most: int, seed: int) -> tuple[Rows, list[str]]:
+    """At most ``most`` random documents, in corpus order: their rows, and them as an encoder sees them."""
+    rng = np.random.default_rng([seed, *b"texts"])
+    rows = np.sort(rng.choice(len(corpus), size=min(most, len(corpus)), replace=False))
+    wanted = set(rows.tolist())
+    return rows, [text for row, text in enumerate(corpus.texts()) if row in wanted]
+
+
 def labelled_share(examples: Path) -> float:
     """Share of the examples whose pair is a judgement, not derived from a document."""
     origins = [row["origin"] for row in read_rows(examples / "examples.parquet", columns=["origin"])]

@@ -24,6 +24,8 @@ from embedlib.models.encoder import unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_on_cpu
+from embedlib.training.collate import Collator
+from embedlib.training.data import sample_documents
 from embedlib.training.folder import save_model
 from embedlib.training.loop import TrainingRecipe, dev_score, dev_watch, read_dev, train
 from embedlib.training.options import TrainingJob, emit
@@ -66,7 +68,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     epochs = options["epochs"] or default_epochs(sampler.count, static=static)
     steps = count_steps(sampler.count, epochs, None)
     emit("plan", text=f"distillation: {len(texts)} texts, {steps} steps")
-    dev = read_dev(job.inputs["corpus"], job.inputs["queries"], seed=job.seed)
+    dev = read_dev(job.inputs, job.seed)
     numbers: dict[str, Any] = {"texts": len(texts), "steps": steps}
     if dev is not None:
         numbers["dev_teacher"] = dev_score(dev, teacher, bf16=bf16)[0]
@@ -219,7 +221,7 @@ def _log_ranking(vectors: Tensor, scale: float = 20.0) -> Tensor:
     return similar[others].view(b, b - 1).log_softmax(dim=1)
 
 
-class TargetCollator:
+class TargetCollator(Collator):
     """Texts with the vectors they should have.
 
     Args:
@@ -227,8 +229,6 @@ class TargetCollator:
         targets: Teacher's unit vectors, float32 [texts, d].
         student: Tokenises.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(self, texts: Sequence[str], targets: Floats, student: LocalEncoder) -> None:
         self.texts, self.targets, self.student = texts, targets, student
@@ -254,11 +254,7 @@ def _material(job: TrainingJob, teacher: LocalEncoder, student: LocalEncoder) ->
     Each text has the student's prompt, its vector is the one of the teacher's.
     """
     corpus, vectors = Corpus(Path(job.inputs["corpus"])), Vectors(Path(job.inputs["vectors"]))
-    rng = np.random.default_rng([job.seed, *b"texts"])
-    most = min(job.options["max_documents"], len(corpus))
-    rows = np.sort(rng.choice(len(corpus), size=most, replace=False))
-    wanted = set(rows.tolist())
-    documents = [text for row, text in enumerate(corpus.texts()) if row in wanted]
+    rows, documents = sample_documents(corpus, job.options["max_documents"], job.seed)
     queries = list(read_judgements(Path(job.inputs["queries"]), "train").queries.values())
     stored = unit_norm(vectors.take(rows))
     prompts = student.prompts

@@ -32,12 +32,9 @@ from embedlib.training.options import TrainingJob, TrainOptions, World, emit, tr
 from embedlib.training.plan import (
     TrainingPlan,
     count_steps,
-    default_batch_size,
     default_epochs,
     default_learning_rate,
-    default_length,
     default_negatives,
-    default_steps,
     default_tokens,
     estimated_seconds,
     training_bytes,
@@ -87,7 +84,7 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
     prepared = prepare(job, options, World.from_environment())
     plan = plan_of(prepared)
     if prepared.world.main:
-        emit("plan", text=str(plan), **plan.as_dict())
+        emit("plan", text=str(plan), **dataclasses.asdict(plan))
     dev = people_dev(job, options)
     watcher = _dev_watch(job, options, prepared, dev)
     start = {name: value.detach().clone() for name, value in prepared.encoder.module.state_dict().items()}
@@ -104,7 +101,11 @@ def fine_tune(job: TrainingJob) -> dict[str, Any]:
         if watcher is not None:
             watcher.restore_best()
         merge_adapters(prepared.encoder.module)
-        chosen = _average(options, prepared, start, dev, labelled=_labelled(Path(job.inputs["examples"])))
+        labelled = _labelled(Path(job.inputs["examples"]))
+        share, figures = average_with_start(
+            prepared.encoder, start, options.share, dev, labelled=labelled, bf16=prepared.bf16
+        )
+        chosen = {"share": share, **{f"dev_share_{tried}": round(v, 4) for tried, v in figures.items()}}
         _save(job, options, prepared, watcher, watch)
     return _summary(prepared, plan, watcher, watch, seconds) | chosen
 
@@ -114,30 +115,9 @@ def _labelled(examples: Path) -> bool:
     return labelled_share(examples) >= 0.5
 
 
-def _average(
-    options: TrainOptions,
-    prepared: Prepared,
-    start: dict[str, torch.Tensor],
-    dev: DevSet | None,
-    *,
-    labelled: bool,
-) -> dict[str, float]:
-    """Average the weights with those at the start."""
-    share, figures = average_with_start(
-        prepared.encoder, start, options.share, dev, labelled=labelled, bf16=prepared.bf16
-    )
-    return {"share": share, **{f"dev_share_{tried}": round(value, 4) for tried, value in figures.items()}}
-
-
 def people_dev(job: TrainingJob, options: TrainOptions) -> DevSet | None:
     """The dev queries, unless they were derived from documents: those chose worse weights than no choice."""
-    dev = read_dev(
-        job.inputs["corpus"],
-        job.inputs["queries"],
-        documents=options.dev_documents,
-        most_queries=options.dev_queries,
-        seed=job.seed,
-    )
+    dev = read_dev(job.inputs, job.seed, options.dev_documents, options.dev_queries)
     return None if dev is None or dev.name == "derived" else dev
 
 
@@ -184,11 +164,11 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         loss,
         data,
         encoder,
-        batch_size=options.batch_size or default_batch_size(loss),
+        batch_size=options.batch_size or LOSSES[loss].batch_size,
         seed=job.seed,
         teacher=teacher,
         per_query=options.per_query,
-        max_length=options.max_length or default_length(loss),
+        max_length=options.max_length or LOSSES[loss].max_length,
         world=world,
     )
     bf16 = resolve_precision(options.precision, device) == "bf16"
@@ -213,8 +193,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
 def _most_steps(options: TrainOptions, loss: str, batches: Batches, device: str) -> int | None:
     """Steps that neither bound exceeds; None without one."""
     tokens = options.max_tokens or default_tokens(loss, device)
-    steps = options.max_steps or default_steps(loss)
-    bounds = [steps, tokens and int(tokens / batches.mean_step_tokens)]
+    bounds = [options.max_steps or LOSSES[loss].max_steps, tokens and int(tokens / batches.mean_step_tokens)]
     return min((bound for bound in bounds if bound is not None), default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,26 +164,20 @@ def _arguments(recipe: TrainingRecipe, scratch: Path, seed: int, world: World) -
     }
 
 
-#: Documents and queries of a dev set that no option asks for otherwise.
-DEV_DOCUMENTS, DEV_QUERIES = 3000, 300
-
-
 def read_dev(
-    corpus: str, queries: str, *, documents: int = DEV_DOCUMENTS, most_queries: int = DEV_QUERIES, seed: int
+    inputs: Mapping[str, str | Path], seed: int, documents: int = 3000, most_queries: int = 300
 ) -> DevSet | None:
     """The dev set of a run: the same choice for the same seed, whatever is trained.
 
     Args:
-        corpus: Folder of the corpus artifact.
-        queries: Folder of the queries artifact.
+        inputs: Folders of the artifacts ``corpus`` and ``queries``.
+        seed: The run's seed.
         documents: Documents searched in.
         most_queries: Maximum queries.
-        seed: The run's seed.
     """
+    corpus, queries = (Path(inputs[name]) for name in ("corpus", "queries"))
     rng = np.random.default_rng([seed, *b"dev"])
-    return DevSet.read(
-        Corpus(Path(corpus)), Path(queries), size=documents, most_queries=most_queries, rng=rng
-    )
+    return DevSet.read(Corpus(corpus), queries, size=documents, most_queries=most_queries, rng=rng)
 
 
 def dev_score(dev: DevSet, encoder: LocalEncoder, *, bf16: bool) -> tuple[float, Any]:

@@ -31,6 +31,10 @@ class LossSpec:
         needs_teacher: Every text of an example needs a teacher's score.
         cached: Gradient caching: memory for time.
         most_negatives: Negatives of an example that it can use.
+        batch_size: Default examples per step.
+        max_steps: Default bound of the steps, if it has one.
+        max_tokens: Default bound of the tokens of all steps, if it has one.
+        max_length: Default tokens of a text; None is all that the model reads.
     """
 
     shape: Shape
@@ -39,13 +43,19 @@ class LossSpec:
     needs_teacher: bool = False
     cached: bool = False
     most_negatives: int = 64
+    batch_size: int = 64
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_length: int | None = None
 
 
 LOSSES: dict[str, LossSpec] = {
     "mnrl": LossSpec("in-batch", scale=20.0),
     "symmetric-mnrl": LossSpec("in-batch", scale=20.0),
     "cached-mnrl": LossSpec("in-batch", scale=20.0, cached=True),
-    "kl": LossSpec("in-batch", scale=20.0),
+    # Minutes on two cores: longer trainings by a teacher were seen to harm a base model that is good already.
+    # Each query brings its own candidates, and 128 tokens teach as much as 256.
+    "kl": LossSpec("in-batch", scale=20.0, batch_size=16, max_steps=40, max_tokens=400_000, max_length=128),
     "gist": LossSpec("tuple", scale=100.0, most_negatives=1),
     "cached-gist": LossSpec("tuple", scale=100.0, cached=True),
     "triplet": LossSpec("tuple", needs_negatives=True, most_negatives=1),

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import TypeAdapter
+
 from embedlib import errors
 from embedlib.errors import EmbedlibError, TrainingError
 
@@ -125,15 +127,8 @@ class TrainingJob:
 
 
 def train_options(values: dict[str, Any]) -> TrainOptions:
-    """TrainOptions from JSON values (lists become tuples, the LoRA section its own object)."""
-    lora = values.get("lora")
-    return TrainOptions(
-        **{
-            **values,
-            "matryoshka": tuple(values.get("matryoshka", ())),
-            "lora": LoraOptions(**lora) if lora else None,
-        }
-    )
+    """TrainOptions from JSON values."""
+    return TypeAdapter(TrainOptions).validate_python(values)
 
 
 class World(NamedTuple):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from embedlib.training.losses import LOSSES
 
@@ -15,10 +13,6 @@ FLOPS_FORWARD, FLOPS_STEP = 2, 6
 
 #: Weights of a model that counts as small.
 SMALL = 50_000_000
-
-#: A training by a teacher: steps, tokens of them all, tokens of a text. Minutes on two cores; where the
-#: base model is good already, longer ones were seen to do harm.
-TEACHER_STEPS, TEACHER_TOKENS, TEACHER_LENGTH = 40, 400_000, 128
 
 #: Tokens that a CPU trains on, at most: two cores without AMX take 1,000 to 1,300 a second.
 CPU_TOKENS = 3_000_000
@@ -57,10 +51,6 @@ class TrainingPlan:
     processes: int
     seconds: float
     memory_mb: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return dataclasses.asdict(self)
 
     def __str__(self) -> str:
         caching = ", gradient caching" if self.cached else ""
@@ -101,30 +91,13 @@ def default_negatives(loss: str, *, labelled: bool) -> int:
     return 1 if labelled or LOSSES[loss].needs_negatives else 0
 
 
-def default_batch_size(loss: str) -> int:
-    """Examples per step: 16 with a teacher, where each brings its own candidates; else 64."""
-    return 16 if loss == "kl" else 64
-
-
-def default_steps(loss: str) -> int | None:
-    """Steps of a run, at most: some dozen with a teacher, which suffice; else no bound."""
-    return TEACHER_STEPS if loss == "kl" else None
-
-
 def default_tokens(loss: str, device: str) -> int | None:
-    """Tokens of a run, at most: minutes on two cores with a teacher, three quarters of an hour without one.
+    """Tokens of a run, at most: the loss's bound, else three quarters of an hour on two cores.
 
     >>> default_tokens("mnrl", "cpu"), default_tokens("mnrl", "cuda")
     (3000000, None)
     """
-    if loss == "kl":
-        return TEACHER_TOKENS
-    return CPU_TOKENS if device == "cpu" else None
-
-
-def default_length(loss: str) -> int | None:
-    """Tokens of a text: with a teacher 128, which teach as much as 256; else all it reads."""
-    return TEACHER_LENGTH if loss == "kl" else None
+    return LOSSES[loss].max_tokens or (CPU_TOKENS if device == "cpu" else None)
 
 
 def count_steps(batches: int, epochs: float, most: int | None = None) -> int:

@@ -98,13 +98,7 @@ def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> Or
     if len(rows) < LEAST_PAIRS:
         return None
     options = train_options(job.options)
-    dev = read_dev(
-        job.inputs["corpus"],
-        job.inputs["queries"],
-        documents=options.dev_documents,
-        most_queries=options.dev_queries,
-        seed=job.seed,
-    )
+    dev = read_dev(job.inputs, job.seed, options.dev_documents, options.dev_queries)
     if dev is None:
         return None
     examples = Path(job.scratch)

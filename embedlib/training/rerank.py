@@ -25,6 +25,7 @@ from embedlib.evaluation.lineage import Provenance
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
 from embedlib.training.backbone import faster_on_cpu, set_dropout
+from embedlib.training.collate import Collator
 from embedlib.training.data import TrainingSet, load_training_set
 from embedlib.training.folder import RERANKER_CARD, describe_model
 from embedlib.training.loop import TrainingRecipe, train
@@ -210,14 +211,12 @@ def plan_steps(
     return count_steps(per_epoch, options["epochs"], most), batch, parts
 
 
-class ListCollator:
+class ListCollator(Collator):
     """Queries, the texts of their candidates, and each list's labels.
 
     Args:
         data: The lists; the teacher's scores are the labels where there are any.
     """
-
-    valid_label_columns: tuple[str, ...] = ()
 
     def __init__(self, data: TrainingSet) -> None:
         self.data = data

@@ -84,7 +84,6 @@ class SealedTrainer(BaseTrainer):  # type: ignore[misc]
     def __init__(self, *, batches: DefaultBatchSampler, names: Sequence[str], **options: Any) -> None:
         self.batches = batches
         self.names = names
-        self._indices: list[int] = []
         self._waiting: deque[tuple[int, list[int], Tensor]] = deque()
         super().__init__(**options)
 

@@ -16,6 +16,7 @@ RESOLVED = {
     ("Mine", "MiningPlan"): {"teacher"},  # auto
     ("Mine", "Thresholds"): {"relative_margin"},  # auto
     ("Evaluate", "Options"): {"runs"},  # paths are read
+    ("Train", "LossSpec"): {"batch_size"},  # null
     ("Train", "TrainingRecipe"): {"checkpoint_s"},  # a probe needs no checkpoint
 }
 #: They have their names in common by chance.
