@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import atexit
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prefect.runtime import flow_run
 
+from embedlib.config.live import with_documents
 from embedlib.config.root import Config
+from embedlib.stages.preflight import preflight
+from embedlib.store import require_workspace
 from flows.outcome import Trigger
 from flows.terminal import tell_now
 from flows.wait_for_task_runs import wait_for_task_runs
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
+
+
+def checked(config: Config, sections: Sequence[str]) -> Config:
+    """The configuration for a workspace that is there: the live release's, with what is given on top.
+
+    Raises:
+        UserError: The workspace is not there.
+        ConfigError: Something that it names is wrong.
+    """
+    require_workspace(config.workspace)
+    config = with_documents(config)
+    preflight(config, sections)
+    return config
 
 
 @contextmanager

@@ -5,17 +5,13 @@ from __future__ import annotations
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.errors import ReleaseError
-from embedlib.stages.preflight import DISTIL, preflight
-from embedlib.store import require_workspace
-from flows.context import flow_context
+from embedlib.stages.preflight import DISTIL
+from flows.context import checked, flow_context
 from flows.outcome import Trigger, as_json, run_name
-from flows.proof import Data, Encoded, indexed
 from flows.records import show_records
-from flows.reranking import PARTS as OF_MODEL
-from flows.student import distilled
+from flows.steps import OF_MODEL, Data, Encoded, distilled, indexed
 from flows.vector_store import completed, follow
 from tasks.release import emit_event, publish, register, require_live
 
@@ -31,9 +27,7 @@ def distil(config: Config, event: Trigger | None = None) -> State[str]:
     Raises:
         ReleaseError: Nothing has been published yet, or what is live is a student already.
     """
-    require_workspace(config.workspace)
-    config = with_documents(config)
-    preflight(config, DISTIL)
+    config = checked(config, DISTIL)
     with flow_context(config, "distil", event) as run:
         live = require_live(run, "to distil")
         if live["model"].manifest.stage == "distil":

@@ -17,7 +17,7 @@ from embedlib.stages.preflight import EVALUATE, preflight
 from flows.context import flow_context
 from flows.outcome import run_name
 from flows.records import show_records
-from flows.reranking import PARTS
+from flows.steps import OF_MODEL
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
@@ -128,7 +128,7 @@ def on_collection(
         decision=live.get("decision"),
         sparse=sparse_leg(run, config, live, corpus, name),
     )
-    second = {part: live.get(part) for part in PARTS}
+    second = {part: live.get(part) for part in OF_MODEL}
     choice = stages.choice(run, options, name, evaluation=found, **second)
     report = stages.report(run, config.report, name, evaluation=found, **data, choice=choice)
     return CollectionResult(found, choice, report)

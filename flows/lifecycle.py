@@ -18,11 +18,21 @@ from embedlib.stages.preflight import LIFECYCLE, preflight
 from flows.approval import Approval, approval, require_somebody
 from flows.context import flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
-from flows.proof import Data, Encoded, Proof, encoded, indexed, measure
 from flows.records import listed, prefect_record, records, show_records
-from flows.reranking import kept_reranker, proven_parts, reranked
-from flows.student import wanted_student
-from flows.tuning import lessons, tune
+from flows.steps import (
+    Data,
+    Encoded,
+    Proof,
+    encoded,
+    indexed,
+    kept_reranker,
+    lessons,
+    measure,
+    proven_parts,
+    reranked,
+    tune,
+    wanted_student,
+)
 from flows.vector_store import completed, follow
 from tasks import stages
 from tasks.context import RunContext

@@ -6,11 +6,9 @@ from typing import Any
 
 from prefect import flow
 
-from embedlib.config.live import with_documents
 from embedlib.config.root import Config
-from embedlib.stages.preflight import MONITOR, preflight
-from embedlib.store import require_workspace
-from flows.context import flow_context
+from embedlib.stages.preflight import MONITOR
+from flows.context import checked, flow_context
 from flows.outcome import run_name
 from flows.records import show_records
 from tasks import stages
@@ -25,9 +23,7 @@ def monitor(config: Config) -> dict[str, Any]:
     Args:
         config: Where it names no documents, the live release's counts, with what is given here on top.
     """
-    require_workspace(config.workspace)
-    config = with_documents(config)
-    preflight(config, MONITOR)
+    config = checked(config, MONITOR)
     with flow_context(config, "monitor") as run:
         corpus = stages.ingest(run, config.ingest) if live_release(run, optional=True) else None
         report = check_release(run, config.monitor, corpus)

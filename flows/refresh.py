@@ -5,14 +5,12 @@ from __future__ import annotations
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from embedlib.config.live import with_documents
 from embedlib.config.root import Config
-from embedlib.stages.preflight import REFRESH, preflight
-from embedlib.store import require_workspace
-from flows.context import flow_context
+from embedlib.stages.preflight import REFRESH
+from flows.context import checked, flow_context
 from flows.outcome import Trigger, as_json, run_name
-from flows.proof import Data, encoded, indexed
 from flows.records import show_records
+from flows.steps import Data, encoded, indexed
 from flows.vector_store import completed, follow
 from tasks import stages
 from tasks.monitor import note_outcome
@@ -30,9 +28,7 @@ def refresh(config: Config, event: Trigger | None = None) -> State[int]:
     Raises:
         ReleaseError: Nothing has been published yet.
     """
-    require_workspace(config.workspace)
-    config = with_documents(config)
-    preflight(config, REFRESH)
+    config = checked(config, REFRESH)
     with flow_context(config, "refresh", event) as run:
         live = require_live(run, "to refresh")
         corpus = stages.ingest(run, config.ingest)

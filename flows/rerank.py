@@ -5,16 +5,12 @@ from __future__ import annotations
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from embedlib.config.live import with_documents
 from embedlib.config.root import Config
-from embedlib.stages.preflight import RERANK, preflight
-from embedlib.store import require_workspace
-from flows.context import flow_context
+from embedlib.stages.preflight import RERANK
+from flows.context import checked, flow_context
 from flows.outcome import Trigger, as_json, run_name
-from flows.proof import Data, Encoded, encoded
 from flows.records import show_records
-from flows.reranking import proven_parts, reranked
-from flows.tuning import lessons
+from flows.steps import Data, Encoded, encoded, lessons, proven_parts, reranked
 from flows.vector_store import completed, follow
 from tasks import stages
 from tasks.release import emit_event, publish, require_live
@@ -31,9 +27,7 @@ def rerank(config: Config, event: Trigger | None = None) -> State[str]:
     Raises:
         ReleaseError: Nothing has been published yet.
     """
-    require_workspace(config.workspace)
-    config = with_documents(config)
-    preflight(config, RERANK)
+    config = checked(config, RERANK)
     with flow_context(config, "rerank", event) as run:
         live = require_live(run, "whose hits a reranker could order")
         data = Data(live["corpus"], live["queries"])
