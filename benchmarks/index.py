@@ -21,10 +21,9 @@ from embedlib.index.build import build_index
 from embedlib.index.choose import Demands
 from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
 from embedlib.index.info import SearchSettings, open_index
-from embedlib.index.plot import label
 from embedlib.index.queries import sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
-from embedlib.index.tune import recall_at_k
+from embedlib.index.tune import recall_at_k, setting_label
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.dense import exact_search
@@ -83,7 +82,7 @@ def row(made: SelectedIndex, flat: DenseIndex, vectors: Vectors, queries: Floats
         save_faiss(made.index, Path(folder) / "i.faiss")
         size = (Path(folder) / "i.faiss").stat().st_size / 2**20
     figures = f"{recall:>10.4f}{mine:>9.3f}{exact / mine:>8.1f}{size:>8.0f}{made.build_s:>9.1f}"
-    print(f"{made.factory:<14}{label(made.tuned.settings):<22}{figures}", flush=True)
+    print(f"{made.factory:<14}{setting_label(made.tuned.settings):<22}{figures}", flush=True)
     return exact / mine if recall >= TARGET else 0.0
 
 
@@ -125,7 +124,7 @@ def million(count: int, dimension: int, memory_mb: float) -> int:
         )
         recall = recall_at_k(dense.search(queries[1::2], K).rows, truth)
         print(
-            f"{label(made.tuned.settings)}: recall@{K} {recall:.4f} on held-out queries, "
+            f"{setting_label(made.tuned.settings)}: recall@{K} {recall:.4f} on held-out queries, "
             f"{made.latency_ms:.2f} ms a query"
         )
         print(f"file {size:.0f} MiB, budget {memory_mb:.0f} MiB")

@@ -34,10 +34,9 @@ def encode(
 
 
 @task(name="plan shards", task_run_name="plan shards", persist_result=False)
-def plan(run: RunContext, config: Encode, corpus: ArtifactRef, model: ArtifactRef) -> list[dict[str, Any]]:
+def plan(run: RunContext, config: Encode, corpus: ArtifactRef, model: ArtifactRef) -> list[ShardSpec]:
     """What has no vector yet, cut into shards."""
-    specs = plan_shards(run.store, corpus.path, encoding_of(config, model), config.shard_size)
-    return [spec.to_dict() for spec in specs]
+    return plan_shards(run.store, corpus.path, encoding_of(config, model), config.shard_size)
 
 
 @task(
@@ -47,14 +46,14 @@ def plan(run: RunContext, config: Encode, corpus: ArtifactRef, model: ArtifactRe
     retry_delay_seconds=5,
     persist_result=False,
 )
-def shard(run: RunContext, spec: dict[str, Any], number: int, workers: int) -> None:
+def shard(run: RunContext, spec: ShardSpec, number: int, workers: int) -> None:
     """Encode one shard into the shared store."""
     share_cores(workers)
     with slot(run.limit):
-        encode_shard(run.store, ShardSpec.from_dict(spec))
+        encode_shard(run.store, spec)
 
 
-def fan_out(run: RunContext, config: Config, specs: list[dict[str, Any]]) -> None:
+def fan_out(run: RunContext, config: Config, specs: list[ShardSpec]) -> None:
     """Encode every shard on the configured engine, and wait."""
     if not specs:
         return

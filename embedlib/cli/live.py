@@ -84,18 +84,17 @@ def releases(workspace: Workspace = Path("workspace"), as_json: AsJson = False) 
     """
     from embedlib.cli.show import releases_table
     from embedlib.evaluation.lineage import model_name
-    from embedlib.index import release
-    from embedlib.index.catalog import live_number
+    from embedlib.index import catalog
 
     root = existing(workspace)
-    live = live_number(root)
+    live = catalog.live_number(root)
     rows = [
         r.model_dump(mode="json")
         | {"live": r.number == live, "model": model_name(r.ref(root, "model")), "answers": r.answers}
-        for r in release.releases(root)
+        for r in catalog.releases(root)
     ]
     emit_json(rows) if as_json else releases_table(rows)
-    release.current(root)  # what is wrong with the live one is the last word
+    catalog.current(root)  # what is wrong with the live one is the last word
 
 
 @app.command()

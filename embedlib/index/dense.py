@@ -114,14 +114,10 @@ class DenseIndex:
         """Components of a query: those of the full vectors."""
         return self.rows.vectors.dimension
 
-    @property
-    def scored_dimension(self) -> int:
-        """Components that hits are scored by: all where they are rescored, else those of the index."""
-        return scored_dimension(self.settings, int(self.index.d), self.dimension)
-
     def in_score_space(self, vectors: Floats) -> Floats:
-        """Full vectors [n, dimension] as hits are scored, [n, scored_dimension]."""
-        return truncate(vectors, self.scored_dimension, self.normalized)
+        """Full vectors [n, dimension] as hits are scored: whole where they are rescored, else as indexed."""
+        dimension = scored_dimension(self.settings, int(self.index.d), self.dimension)
+        return truncate(vectors, dimension, self.normalized)
 
     def search(self, queries: Floats, k: int, *, complete: bool = True) -> Hits:
         """The k nearest rows of each query by inner product.

@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,17 +76,6 @@ class ShardSpec:
     corpus: Path
     encoding: Encoding
     rows: tuple[tuple[int, int], ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values, for a task's argument."""
-        encoding = {**asdict(self.encoding), "model": str(self.encoding.model)}
-        return {"corpus": str(self.corpus), "encoding": encoding, "rows": [list(r) for r in self.rows]}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ShardSpec:
-        """The inverse of ``to_dict``."""
-        encoding = Encoding(**{**values["encoding"], "model": Path(values["encoding"]["model"])})
-        return cls(Path(values["corpus"]), encoding, tuple((a, b) for a, b in values["rows"]))
 
 
 def plan_shards(store: Store, corpus: Path, encoding: Encoding, shard_size: int) -> list[ShardSpec]:

@@ -23,10 +23,10 @@ from embedlib.disk import sync
 from embedlib.errors import MismatchError, ReleaseError, UserError
 from embedlib.evaluation.records import Decision
 from embedlib.index import catalog
-from embedlib.index.catalog import PENDING, Part, Release, current, releases
+from embedlib.index.catalog import PENDING, Part, Release, releases
 from embedlib.index.history import history, now, record, user_name
 from embedlib.index.info import IndexInfo
-from embedlib.index.reconcile import publisher_lock, reconcile
+from embedlib.index.reconcile import publisher_lock
 from embedlib.index.release_lock import LOCK_FILE
 from embedlib.index.release_parts import remember, require_whole
 from embedlib.index.retention import previous
@@ -49,7 +49,6 @@ class Terms:
         search: How the release is searched unless told otherwise.
         rerank: How its reranker orders the first hits anew; None without one.
         configuration: Options that the release was made with, for later runs in this workspace.
-        who: For the audit trail; the user of this process when empty.
         why: For the audit trail.
         wait: Wait for another publisher; otherwise refuse.
     """
@@ -60,7 +59,6 @@ class Terms:
     search: SearchPlan = DENSE
     rerank: TwoStagePlan | None = None
     configuration: Mapping[str, Any] | None = None
-    who: str = ""
     why: str = ""
     wait: bool = True
 
@@ -116,7 +114,8 @@ def publish(
         _write(root, release, terms.configuration)
         catalog.swap(root, release.number)
         remember(root, checksums)
-        _record(root, "publish", live, release.number, terms.who, terms.why)
+        before = None if live is None else live.number
+        record(root, "publish", before, release.number, who=user_name(), why=terms.why or None)
     logger.info("release %d is live", release.number)
     return release
 
@@ -280,11 +279,3 @@ def _write(root: Path, release: Release, configuration: Mapping[str, Any] | None
     sync(temporary)
     temporary.replace(folder / str(release.number))
     sync(folder)
-
-
-def _record(root: Path, action: str, live: Release | None, number: int, who: str, why: str) -> None:
-    before = None if live is None else live.number
-    record(root, action, before, number, who=who or user_name(), why=why or None)
-
-
-__all__ = ["Release", "Terms", "current", "publish", "reconcile", "releases", "require_matching", "rollback"]

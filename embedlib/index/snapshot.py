@@ -97,10 +97,9 @@ class Snapshot:
         """The vectors' index."""
         return DenseIndex.open(self._index.path, Vectors(self._vectors.path))
 
-    def open_all(self) -> Snapshot:
+    def open_all(self) -> None:
         """Load model and index now, so that no search waits for them and what is damaged shows here."""
         _ = self.encoder, self.dense_index
-        return self
 
     @cached_property
     def moments(self) -> VectorMoments:

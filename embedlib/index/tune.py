@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,3 +121,32 @@ def _innermost(index: Any) -> Any:
 def _rescores(index: Any) -> tuple[int, ...]:
     """No rescoring is tried first where the index gives inner products itself."""
     return (0, *RESCORE_LADDER) if index.metric_type == 0 else RESCORE_LADDER
+
+
+def setting_label(settings: SearchSettings) -> str:
+    """A setting in a few characters: ``efSearch=64 x4`` is 64 nodes explored, 4k candidates rescored."""
+    name = "exact" if settings.parameter is None else f"{settings.parameter}={settings.value}"
+    return f"{name} x{settings.rescore}" if settings.rescore else name
+
+
+def plot_curve(curve: Sequence[Point], target: float, k: int, path: Path) -> None:
+    """Draw recall@k of every setting that was measured, in the order of measuring.
+
+    Args:
+        curve: Measured points.
+        target: Recall asked for, drawn as a line.
+        k: Of recall@k.
+        path: PNG file to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(range(len(curve)), [p.recall for p in curve], marker="o")
+    axes.axhline(target, linestyle="--", color="grey", label=f"target {target:g}")
+    axes.set_xticks(range(len(curve)), [setting_label(p.settings) for p in curve], rotation=60, fontsize=7)
+    axes.set_ylabel(f"recall@{k} against exact search")
+    axes.legend()
+    figure.savefig(path, dpi=100, metadata={"Software": None})

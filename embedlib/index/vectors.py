@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from embedlib.artifact import ArtifactRef
-from embedlib.contracts import Corpus, Floats, Rows
+from embedlib.contracts import Corpus
 from embedlib.errors import DataError, ModelError
 from embedlib.index.vector_cache import Hashes, VectorCache
+from embedlib.models.encoder import unusable
 from embedlib.vectors import VectorsInfo
 
 #: Rows an array file holds.
@@ -61,12 +62,6 @@ def write_vectors(
     )
     info.write(out)
     return info.dimension
-
-
-def unusable(vectors: Floats) -> Rows:
-    """Rows with NaN, infinite or only zero components, int64."""
-    lengths = np.einsum("nd,nd->n", vectors, vectors)
-    return np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
 
 
 def _check(block: Any, corpus: ArtifactRef, start: int) -> None:

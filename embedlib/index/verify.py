@@ -14,6 +14,7 @@ from embedlib.index.build import check_norms
 from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IDS_FILE, IndexInfo
 from embedlib.models.encoder import Encoder
+from embedlib.models.local import load_encoder
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseInfo
 from embedlib.vectors import Vectors
 
@@ -58,7 +59,7 @@ def verify_index(
     figures: dict[str, Any] = {"documents": info.count, "recall": info.recall.value}
     if not problems:
         dense = DenseIndex.open(index.path, vectors)
-        encoder = checks.encoder or _load(model)
+        encoder = checks.encoder or load_encoder(model.path)
         found, failures = _self_check(dense, vectors, corpus, encoder, checks)
         asked, missed = _ask_canaries(dense, corpus, encoder, checks)
         figures.update(found, canaries=asked)
@@ -70,12 +71,6 @@ def verify_index(
             remedy="nothing was published; mend the cause, or delete the artifact and run again",
         )
     return figures
-
-
-def _load(model: ArtifactRef) -> Encoder:
-    from embedlib.models.local import load_encoder
-
-    return load_encoder(model.path)
 
 
 def _check_ids(index: ArtifactRef, vectors: Vectors, corpus: Corpus, info: IndexInfo) -> list[str]:

@@ -37,7 +37,6 @@ class Protocol:
         max_items: Texts a request may hold.
         max_tokens: Tokens a request may hold.
         has_purpose: Whether the provider itself tells queries from documents.
-        truncates: Whether it cuts overlong texts itself instead of refusing them.
         body: JSON body of a request.
         parse: JSON answer to ([n, d], what it cost).
     """
@@ -49,7 +48,6 @@ class Protocol:
     max_items: int
     max_tokens: int
     has_purpose: bool
-    truncates: bool
     body: Callable[[Sequence[str], Ask], dict[str, Any]]
     parse: Callable[[Any, int], tuple[Floats, TokenUsage]]
 
@@ -151,7 +149,6 @@ PROTOCOLS = {
         max_items=2048,
         max_tokens=300_000,
         has_purpose=False,
-        truncates=False,
         body=openai_body,
         parse=parse_indexed,
     ),
@@ -163,7 +160,6 @@ PROTOCOLS = {
         max_items=96,
         max_tokens=96 * 512,
         has_purpose=True,
-        truncates=True,
         body=cohere_body,
         parse=parse_cohere,
     ),
@@ -175,7 +171,6 @@ PROTOCOLS = {
         max_items=128,
         max_tokens=120_000,
         has_purpose=True,
-        truncates=True,
         body=voyage_body,
         parse=parse_indexed,
     ),

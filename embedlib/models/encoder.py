@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from embedlib.contracts import Floats
+from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError, ModelError
 from embedlib.progress import Progress, silent
 
@@ -75,11 +75,10 @@ def check_vectors(vectors: Floats, texts: Sequence[str], where: str) -> None:
     Raises:
         ModelError: Naming the index and the start of the text.
     """
-    lengths = np.einsum("nd,nd->n", vectors, vectors)  # NaN and infinity survive the sum of squares
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    bad = unusable(vectors)
     if len(bad):
         index = int(bad[0])
-        found = "a vector of length zero" if lengths[index] == 0 else "NaN or infinite components"
+        found = "NaN or infinite components" if vectors[index].any() else "a vector of length zero"
         raise ModelError(
             f"the model gave an unusable vector for text {index} ({len(bad)} of {len(vectors)} are unusable)",
             where=where,
@@ -87,6 +86,12 @@ def check_vectors(vectors: Floats, texts: Sequence[str], where: str) -> None:
             found=f"{found} for {texts[index][:80]!r}",
             remedy="the weights are damaged or overflow in this precision: try fp32 or another checkpoint",
         )
+
+
+def unusable(vectors: Floats) -> Rows:
+    """Rows with NaN, infinite or only zero components, int64."""
+    lengths = np.einsum("nd,nd->n", vectors, vectors)  # NaN and infinity survive the sum of squares
+    return np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
 
 
 def unit_norm(vectors: Floats) -> Floats:

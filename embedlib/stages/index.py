@@ -13,9 +13,9 @@ from embedlib.index.artifact import write_bm25, write_index
 from embedlib.index.choose import Demands
 from embedlib.index.documents import DOCUMENTS_FILE, write_documents
 from embedlib.index.info import BM25_DIR, IDS_FILE, INDEX_FILE
-from embedlib.index.plot import plot_curve
 from embedlib.index.queries import QuerySample, sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
+from embedlib.index.tune import plot_curve
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.sparse import MATRIX_FILE, SPARSE_DIR, SparseInfo
 from embedlib.stages.base import Job, Stage, Summary

@@ -16,7 +16,8 @@ from index_workspace import Workspace, load, words
 from embedlib.errors import UserError
 from embedlib.index import catalog
 from embedlib.index.history import history
-from embedlib.index.release import Terms, publish, reconcile, rollback
+from embedlib.index.reconcile import reconcile
+from embedlib.index.release import Terms, publish, rollback
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.retention import retire
 from embedlib.index.verify import Checks

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -20,14 +20,13 @@ from embedlib.errors import DataError, ModelError, StoreError
 from embedlib.index import encode
 from embedlib.index.encode import (
     Encoding,
-    ShardSpec,
     drop_assembled_shards,
     encode_corpus,
     encode_shard,
     plan_shards,
 )
 from embedlib.index.vector_cache import cached_vectors, read_hashes
-from embedlib.index.vectors import unusable
+from embedlib.models.encoder import unusable
 from embedlib.store import Recipe
 from embedlib.vectors import Vectors
 
@@ -146,7 +145,7 @@ def test_finished_shards_are_found_by_the_next_run(store, toy, encoding):
     specs = plan_shards(store, corpus.path, encoding, 4)
     assert [spec.rows for spec in specs] == [((0, 4),), ((4, 8),), ((8, 10),)]
     for spec in specs[:2]:  # as another worker would, from plain JSON
-        encode_shard(store, ShardSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
+        encode_shard(store, pickle.loads(pickle.dumps(spec)))
     assert [spec.rows for spec in plan_shards(store, corpus.path, encoding, 4)] == [((8, 10),)]
     toy.texts.clear()
     _, summary = run(store, corpus, encoding)

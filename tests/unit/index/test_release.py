@@ -15,9 +15,11 @@ from index_workspace import Workspace, words
 from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError, UserError
 from embedlib.index import catalog
+from embedlib.index.catalog import current, releases
 from embedlib.index.cleaning import remove_unused
 from embedlib.index.history import history
-from embedlib.index.release import current, publish, reconcile, releases, rollback
+from embedlib.index.reconcile import reconcile
+from embedlib.index.release import publish, rollback
 from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.retention import protected, retire
 from embedlib.index.verify import Checks

@@ -18,8 +18,8 @@ from embedlib.index.cleaning import remove_unused
 from embedlib.index.documents import Documents, write_documents
 from embedlib.index.history import history
 from embedlib.index.info import Point, SearchSettings
-from embedlib.index.plot import label, plot_curve
 from embedlib.index.queries import sample_queries
+from embedlib.index.tune import plot_curve, setting_label
 from embedlib.stages.publish import publish_release
 
 
@@ -78,8 +78,8 @@ def test_the_curve_is_drawn_the_same_every_time(tmp_path):
     for name in ("a.png", "b.png"):
         plot_curve(curve, 0.95, 10, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert label(SearchSettings(parameter="efSearch", value=64, rescore=4)) == "efSearch=64 x4"
-    assert label(SearchSettings()) == "exact"
+    assert setting_label(SearchSettings(parameter="efSearch", value=64, rescore=4)) == "efSearch=64 x4"
+    assert setting_label(SearchSettings()) == "exact"
 
 
 def test_publishing_with_options_checks_canaries_and_retires_old_releases(workspace: Workspace):
