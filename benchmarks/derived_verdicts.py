@@ -14,14 +14,13 @@ contradict each other on a pair (better, and worse).
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.workspace import DATA, WORKSPACE, machine
+from benchmarks.workspace import DATA, WORKSPACE, arguments, machine
 from embedlib.artifact import ArtifactRef
 from embedlib.config.data import BeirLabels, BeirSource, Ingest, NoLabels, Split
 from embedlib.config.models import Encode, Model
@@ -66,9 +65,7 @@ Values = dict[str, npt.NDArray[np.float64]]
 
 def main() -> int:
     """Print both tables; 1 when the two kinds of query contradict each other somewhere."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="*", default=SETS)
     parser.add_argument("--workspace", type=Path, default=WORKSPACE)
     parser.add_argument("--tuned", nargs="*", default=[], metavar="SET=MODEL")

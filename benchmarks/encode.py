@@ -5,9 +5,9 @@ the machine does falls on all of them alike; the figures are medians over the ch
 vectors or rankings are wrong, not when they are slow.
 
     pip install openvino                        # to compare with it, too
-    python benchmarks/encode.py                 # speed, cosine, nDCG@10 on nfcorpus (about 8 minutes)
-    python benchmarks/encode.py --no-quality    # without nfcorpus
-    python benchmarks/encode.py --memory        # peak memory of the encode stage at 4k, 16k, 64k documents
+    python -m benchmarks.encode                 # speed, cosine, nDCG@10 on nfcorpus (about 8 minutes)
+    python -m benchmarks.encode --no-quality    # without nfcorpus
+    python -m benchmarks.encode --memory        # peak memory of the encode stage at 4k, 16k, 64k documents
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("EMBEDLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
+from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
+
 MODEL = "all-MiniLM-L6-v2"
 SYSTEMS = ("library fp32", "library bf16", "library bf16, batch 128", "library OpenVINO", "embedlib")
 LEAST_COSINE, MOST_NDCG_LOSS = 0.999, 0.002
@@ -36,9 +35,7 @@ LEAST_COSINE, MOST_NDCG_LOSS = 0.999, 0.002
 
 def main() -> int:
     """Run what was asked for; 1 when vectors are wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--chunks", type=int, default=6, help="turns each system gets")
     parser.add_argument("--documents", type=int, help="a random part of the documents, for a quick look")
     parser.add_argument("--no-quality", action="store_true", help="leave out nfcorpus")
@@ -47,11 +44,14 @@ def main() -> int:
     parser.add_argument("--max-length", type=int, help="--memory: word pieces a document")
     parser.add_argument("--synthetic", action="store_true", help="--memory: short made-up documents")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--stage", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if options.worker:
         return worker(options.worker)
-    print(machine())
+    if options.stage:
+        return encode_stage(options.stage)
+    print(machine("torch", "transformers", "sentence-transformers"))
     if options.memory:
         return memory(options.sizes, options.max_length, options.synthetic)
     return speed(options.chunks, options.documents, quality=not options.no_quality)
@@ -133,26 +133,26 @@ def documents() -> list[str]:
 
 def package_descriptions(count: int) -> list[str]:
     """The first descriptions of scale-debian; none without the data."""
-    from itertools import islice
-
     from embedlib.contracts import document_text
-    from embedlib.corpus.beir import read_beir
-    from embedlib.corpus.records import Record
 
     if not (DATA / "scale-debian").is_dir():
         print("scale-debian: left out, not found")
         return []
-    items = (i for i in read_beir(DATA / "scale-debian", max_bytes=4_000_000) if isinstance(i, Record))
-    return [document_text(d.title, d.text) for d in islice(items, count)]
+    return [document_text(d.get("title", ""), d["text"]) for d in debian(count)]
 
 
 class Worker:
     """A system in its own process, told by lines of JSON what to encode."""
 
     def __init__(self, name: str) -> None:
-        command = [sys.executable, __file__, "--worker", name]
+        command = [sys.executable, "-m", "benchmarks.encode", "--worker", name]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
         )
         answer = self._read()
         self.ready, self.why = bool(answer.get("ready")), str(answer.get("why", "it ended"))
@@ -284,10 +284,8 @@ def memory(sizes: list[int], max_length: int | None, synthetic: bool) -> int:
     peaks = []
     for size in sizes:
         values = {"size": size, "max_length": max_length, "synthetic": synthetic}
-        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {_RUN}"]
-        done = subprocess.run(
-            [*command, json.dumps(values)], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
-        )
+        command = [sys.executable, "-m", "benchmarks.encode", "--stage", json.dumps(values)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
         found = json.loads(done.stdout.splitlines()[-1])
         peaks.append(found["peak_mb"])
         print(
@@ -297,10 +295,7 @@ def memory(sizes: list[int], max_length: int | None, synthetic: bool) -> int:
     return 0
 
 
-_RUN = "from benchmarks.encode import encode_stage; encode_stage(sys.argv[1])"
-
-
-def encode_stage(arguments: str) -> None:
+def encode_stage(values: dict[str, Any]) -> int:
     """One size in this process; prints a line of JSON."""
     from embedlib.config.models import Encode, Model
     from embedlib.memory import peak_memory_mb, reset_peak_memory
@@ -308,7 +303,6 @@ def encode_stage(arguments: str) -> None:
     from embedlib.stages.base import run_stage
     from embedlib.store import Store
 
-    values = json.loads(arguments)
     with tempfile.TemporaryDirectory(prefix="embedlib-encode-") as folder:
         store = Store(folder)
         corpus = write_corpus(store, values["size"], values["synthetic"])
@@ -321,6 +315,7 @@ def encode_stage(arguments: str) -> None:
         seconds = time.perf_counter() - started
     found = {key: summary[key] for key in ("documents", "tokens_per_s")}
     print(json.dumps({**found, "seconds": seconds, "peak_mb": peak}))
+    return 0
 
 
 def write_corpus(store: Any, size: int, synthetic: bool) -> Any:
@@ -343,21 +338,6 @@ def write_corpus(store: Any, size: int, synthetic: bool) -> Any:
         return {"documents": write_table(work.out / "corpus.parquet", map(row, range(size)), CORPUS)}
 
     return store.build(Recipe("ingest", "corpus", "bench", {"size": size}), make).ref
-
-
-def machine() -> str:
-    """The machine and the versions, for the head of the output."""
-    import sentence_transformers
-    import torch
-    import transformers
-
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return (
-        f"{next(names, platform.machine())}, {torch.get_num_threads()} threads; torch {torch.__version__}, "
-        f"transformers {transformers.__version__}, sentence-transformers {sentence_transformers.__version__}"
-    )
 
 
 if __name__ == "__main__":

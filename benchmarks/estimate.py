@@ -8,12 +8,11 @@ tokens or seconds are off by more than 15 percent.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.workspace import DATA, machine
+from benchmarks.workspace import DATA, arguments, machine
 from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.models import Encode, Model
 from embedlib.index.encode import encode_shard, plan_shards
@@ -27,9 +26,7 @@ ALLOWED = 0.15
 
 def main() -> int:
     """Print a row a collection; 1 when an estimate is too far off."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="*", default=["nl2bash", "scale-debian"])
     options = parser.parse_args()
     print(machine())

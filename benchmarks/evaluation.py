@@ -1,6 +1,6 @@
 """Retrieval evaluation against sentence-transformers' InformationRetrievalEvaluator, same vectors.
 
-    python benchmarks/evaluation.py [--data ../shared/data] [--queries 10000] [--rounds 3]
+    python -m benchmarks.evaluation [--queries 10000] [--rounds 3]
 
 Two collections: nfcorpus (test queries, binary relevance) and 64,000 package descriptions with
 their titles as queries. Vectors are hashed bags of words: what is timed is retrieval and scoring,
@@ -13,23 +13,21 @@ summed in another order, so that near-ties may swap.
 
 from __future__ import annotations
 
-import argparse
-import gzip
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
+
 DIMENSION = 384
+MEASURES = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
 
 
 def hashed(texts):
@@ -42,20 +40,20 @@ def hashed(texts):
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-def prepare(name, data, queries, folder):
+def prepare(name, queries, folder):
     """Write one collection's texts, judgements and vectors."""
     from embedlib.contracts import CORPUS, content_hash, write_table
 
     if name == "nfcorpus":
-        documents = {d["_id"]: f"{d['title']} {d['text']}" for d in rows(data / "nfcorpus/corpus.jsonl")}
-        asked = {q["_id"]: q["text"] for q in rows(data / "nfcorpus/queries.jsonl")}
+        documents = {d["_id"]: f"{d['title']} {d['text']}" for d in rows("corpus")}
+        asked = {q["_id"]: q["text"] for q in rows("queries")}
         judged = {}
-        for line in (data / "nfcorpus/qrels/test.tsv").read_text().splitlines()[1:]:
+        for line in (DATA / "nfcorpus/qrels/test.tsv").read_text().splitlines()[1:]:
             query, document, score = line.split("\t")
             if int(score) > 0:
                 judged.setdefault(query, []).append(document)
     else:
-        found = list(rows(data / "scale-debian/corpus.jsonl.gz"))
+        found = list(debian())
         documents = {d["_id"]: d["text"] for d in found}
         chosen = [found[i] for i in np.linspace(0, len(found) - 1, queries).astype(int)]
         asked = {f"title of {d['_id']}": d["title"] for d in chosen}
@@ -73,17 +71,16 @@ def prepare(name, data, queries, folder):
     np.save(folder / "queries.npy", hashed(list(asked.values())))
 
 
-def rows(path):
-    """Rows of a JSONL file."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as stream:
-        yield from map(json.loads, stream)
+def rows(name):
+    """Rows of one of nfcorpus's files."""
+    return map(json.loads, (DATA / f"nfcorpus/{name}.jsonl").read_text().splitlines())
 
 
 def ours(folder):
     """One evaluation by embedlib; vectors stay on disk and are read in blocks."""
     from embedlib.contracts import Corpus
     from embedlib.evaluation.judged import JudgedSet
-    from embedlib.evaluation.measures import DEFAULT_MEASURES, score_run
+    from embedlib.evaluation.measures import score_run
     from embedlib.evaluation.model_on_set import DenseSystem
     from embedlib.evaluation.systems import Options, evaluate_systems
 
@@ -99,13 +96,13 @@ def ours(folder):
         def encode_queries(self, texts):
             return np.load(folder / "queries.npy")
 
-    score_run({"q": {"d": 1.0}}, {"q": {"d": 1}}, DEFAULT_MEASURES)  # what is imported late is imported
+    score_run({"q": {"d": 1.0}}, {"q": {"d": 1}}, MEASURES)  # what is imported late is imported
     asked, judged = json.loads((folder / "queries.json").read_text())
     before, start = peak_mb(), time.perf_counter()
     corpus = Corpus(folder)
     qrels = {q: dict.fromkeys(found, 1) for q, found in judged.items()}
     split = JudgedSet("human", list(asked), list(asked.values()), qrels, corpus.ids, {}, 1, {}, {})
-    options = Options(DEFAULT_MEASURES, bm25=False, hybrid=False)
+    options = Options(MEASURES, bm25=False, hybrid=False)
     result = evaluate_systems(corpus, split, [DenseSystem("base", Given(), OnDisk())], options)
     return result.mean("base", "nDCG@10"), time.perf_counter() - start, before
 
@@ -150,8 +147,8 @@ def peak_mb():
 
 def child(side, folder):
     """Run one side in a fresh process."""
-    command = [sys.executable, __file__, "--child", side, "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--child", side, "--folder", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -178,8 +175,7 @@ def compare(name, folder, rounds):
 
 def main():
     """Prepare, run, print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser = arguments(__doc__)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", default=["nfcorpus", "scale-debian"])
@@ -190,14 +186,11 @@ def main():
         value, seconds, before = (ours if options.child == "embedlib" else theirs)(options.folder)
         print(json.dumps({"value": value, "seconds": seconds, "peak": peak_mb(), "imports": before}))
         return 0
-    names = ("numpy", "torch", "sentence-transformers", "ir-measures", "pytrec-eval-terrier")
-    machine = platform.processor() or platform.machine()
-    print(f"{machine}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(", ".join(f"{n} {metadata.version(n)}" for n in names))
+    print(machine("numpy", "torch", "sentence-transformers", "ir-measures", "pytrec-eval-terrier"))
     agree = True
     for name in options.sets:
         with tempfile.TemporaryDirectory() as folder:
-            prepare(name, options.data, options.queries, Path(folder))
+            prepare(name, options.queries, Path(folder))
             agree &= compare(name, Path(folder), options.rounds)
     return 0 if agree else 1
 

@@ -6,7 +6,6 @@ python -m benchmarks.index --million  # 1,000,000 synthetic vectors within --mem
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.workspace import WORKSPACE, machine, real_vectors
+from benchmarks.workspace import WORKSPACE, arguments, machine, real_vectors
 from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index
@@ -36,9 +35,7 @@ TYPES = ("HNSW32", "HNSW32_SQ8", "IVF1024,Flat", "IVF1024,SQ8", "IVF1024,PQ96", 
 
 def main() -> int:
     """Run one of the two benchmarks; the exit code says whether what was promised holds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--million", action="store_true", help="synthetic vectors instead of real ones")
     parser.add_argument("--count", type=int, default=1_000_000, help="number of synthetic vectors")
     parser.add_argument("--dimension", type=int, default=128)

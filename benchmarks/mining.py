@@ -3,34 +3,31 @@
 Each miner runs in a process of its own on the same stored vectors; the two take turns, and the
 figures are medians. Fails when negatives or scores differ, not when something is slow.
 
-    python benchmarks/mining.py                       # made-up vectors: 20,000 queries, 64,000 documents
-    python benchmarks/mining.py --data nl2bash        # its train pairs (encodes with the base model first)
-    python benchmarks/mining.py --data scale-debian   # 20,000 titles
-    python benchmarks/mining.py --bm25                # queries a second at 50,000 documents
-    python benchmarks/mining.py --curve               # 4,000, 16,000, 64,000 documents
+    python -m benchmarks.mining                       # made-up vectors: 20,000 queries, 64,000 documents
+    python -m benchmarks.mining --data nl2bash        # its train pairs (encodes with the base model first)
+    python -m benchmarks.mining --data scale-debian   # 20,000 titles
+    python -m benchmarks.mining --bm25                # queries a second at 50,000 documents
+    python -m benchmarks.mining --curve               # 4,000, 16,000, 64,000 documents
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("EMBEDLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
+from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
+
 SYSTEMS = ("sentence-transformers", "embedlib")
 NEGATIVES, RANGE_MAX, MARGIN = 7, 100, 0.05
 #: Scores are sums of 384 products in float32: two that differ by less are a tie in either system.
@@ -39,9 +36,7 @@ TIE = 2e-6
 
 def main() -> int:
     """Run what was asked for; 1 when results are wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--data", choices=("synthetic", "nl2bash", "scale-debian"), default="synthetic")
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--documents", type=int, default=64_000)
@@ -54,19 +49,11 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if options.worker:
         return worker(options.worker, options.folder)
-    print(machine())
+    print(machine("torch", "sentence-transformers", "numpy", "bm25s", "rank-bm25"))
     if options.bm25:
         return bm25()
     sizes = [4_000, 16_000, 64_000] if options.curve else [options.documents]
     return max(compare(options.data, options.queries, size, options.turns) for size in sizes)
-
-
-def machine() -> str:
-    """Machine, threads and versions."""
-    names = ("torch", "sentence-transformers", "numpy", "bm25s", "rank-bm25")
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    threads = len(os.sched_getaffinity(0))
-    return f"{platform.machine()}, {threads} threads; Python {platform.python_version()}, {versions}"
 
 
 # --- mining -------------------------------------------------------------------------------------
@@ -76,7 +63,7 @@ def compare(data: str, queries: int, documents: int, turns: int) -> int:
     """Mine with both systems in turn; print medians, ratios and agreement."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        {"synthetic": synthetic, "nl2bash": nl2bash, "scale-debian": debian}[data](folder, queries, documents)
+        {"synthetic": synthetic, "nl2bash": nl2bash, "scale-debian": titles}[data](folder, queries, documents)
         size = [len(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("queries", "documents")]
         measured: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
         for _ in range(turns):
@@ -101,8 +88,8 @@ def compare(data: str, queries: int, documents: int, turns: int) -> int:
 
 def run_worker(system: str, folder: Path) -> dict[str, float]:
     """One system in a fresh process."""
-    command = [sys.executable, __file__, "--worker", system, "--folder", str(folder)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-m", "benchmarks.mining", "--worker", system, "--folder", str(folder)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     measured: dict[str, float] = json.loads(out.splitlines()[-1])
     return measured
 
@@ -257,8 +244,11 @@ def synthetic(folder: Path, queries: int, documents: int) -> None:
 
 def nl2bash(folder: Path, queries: int, documents: int) -> None:
     """Its 9,071 train queries with their first relevant document."""
-    texts = {row["_id"]: row["text"] for row in read(DATA / "nl2bash" / "queries.jsonl")}
-    corpus = read(DATA / "nl2bash" / "corpus.jsonl")
+    lines = {
+        name: (DATA / "nl2bash" / f"{name}.jsonl").read_text().splitlines() for name in ("queries", "corpus")
+    }
+    texts = {row["_id"]: row["text"] for row in map(json.loads, lines["queries"])}
+    corpus = [json.loads(line) for line in lines["corpus"]]
     row_of = {row["_id"]: i for i, row in enumerate(corpus)}
     first: dict[str, int] = {}
     for line in (DATA / "nl2bash" / "qrels" / "train.tsv").read_text().splitlines()[1:]:
@@ -270,9 +260,9 @@ def nl2bash(folder: Path, queries: int, documents: int) -> None:
     encode(folder, [texts[q] for q in asked], bodies, np.array([first[q] for q in asked]))
 
 
-def debian(folder: Path, queries: int, documents: int) -> None:
+def titles(folder: Path, queries: int, documents: int) -> None:
     """The first 20,000 titles as queries for their descriptions."""
-    corpus = [row for row in read(DATA / "scale-debian" / "corpus.jsonl.gz") if row["title"] and row["text"]]
+    corpus = [row for row in debian() if row["title"] and row["text"]]
     asked = corpus[:queries]
     encode(folder, [row["title"] for row in asked], [row["text"] for row in corpus], np.arange(len(asked)))
 
@@ -290,13 +280,6 @@ def store(folder: Path, queries: np.ndarray, documents: np.ndarray, positives: n
     for name, array in (("queries", queries), ("documents", documents)):
         np.save(folder / f"{name}.npy", array.astype(np.float32))
     np.save(folder / "positives.npy", positives)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file, plain or compressed."""
-    raw = path.read_bytes()
-    text = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -342,9 +325,8 @@ def bm25(documents: int = 50_000, queries: int = 500, reference_queries: int = 2
 
 def bm25_texts(documents: int, queries: int) -> tuple[list[str], list[str]]:
     """Debian's descriptions and titles, or made-up text of Zipf's law where they are absent."""
-    path = DATA / "scale-debian" / "corpus.jsonl.gz"
-    if path.is_file():
-        rows = read(path)[:documents]
+    if (DATA / "scale-debian").is_dir():
+        rows = list(debian(documents))
         return [f"{r['title']} {r['text']}" for r in rows], [r["title"] for r in rows[:queries]]
     rng = np.random.default_rng(0)
     vocabulary = np.array([f"w{i}" for i in range(50_000)])

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.workspace import machine
+from benchmarks.workspace import arguments, machine
 
 SIDES = ("functions", "flow")
 SHARE, SECONDS = 0.03, 10.0
@@ -28,9 +28,7 @@ SHARE, SECONDS = 0.03, 10.0
 
 def main() -> int:
     """Compare, or run one side (``--side``, used by the comparison itself)."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--data", help="documents; the standard library's docstrings without")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], help="dotted option, such as train.epochs=1")

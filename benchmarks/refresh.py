@@ -8,8 +8,6 @@ the release that it publishes answers with the new texts.
 
 from __future__ import annotations
 
-import argparse
-import gzip
 import itertools
 import json
 import sys
@@ -19,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workspace import DATA, machine
+from benchmarks.workspace import arguments, debian, machine
 from embedlib.artifact import ArtifactRef
 from embedlib.config.base import Section
 from embedlib.config.data import Ingest, JsonlSource
@@ -37,9 +35,7 @@ SHARE, EXTRA_S = 0.03, 5.0
 
 def main() -> int:
     """Rebuild, change, refresh, compare; exit code 1 when the refresh did more than it had to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=64_000)
     parser.add_argument("--changed", type=float, default=0.01)
     options = parser.parse_args()
@@ -95,7 +91,7 @@ def write_documents(path: Path, count: int, changed_every: int) -> int:
     """The package descriptions as JSONL, repeated when more are asked for; every n-th changed."""
     written = 0
     with path.open("w", encoding="utf-8") as out:
-        for number, document in enumerate(itertools.islice(documents(count), count)):
+        for number, document in enumerate(itertools.islice(documents(), count)):
             if changed_every and number % changed_every == 0:
                 document["text"] += " Marsupial zeppelin revision."
             out.write(json.dumps(document) + "\n")
@@ -103,18 +99,12 @@ def write_documents(path: Path, count: int, changed_every: int) -> int:
     return written
 
 
-def documents(count: int) -> Iterator[dict[str, str]]:
+def documents() -> Iterator[dict[str, str]]:
     """Documents of ``scale-debian``, again with another number after the last one."""
     for turn in itertools.count():
-        with gzip.open(DATA / "scale-debian" / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
-            for line in lines:
-                document = json.loads(line)
-                again = f" (copy {turn})" if turn else ""
-                yield {
-                    "_id": f"{document['_id']}-{turn}",
-                    "title": document.get("title", "") + again,
-                    "text": document["text"],
-                }
+        for document in debian():
+            title = document.get("title", "") + (f" (copy {turn})" if turn else "")
+            yield {"_id": f"{document['_id']}-{turn}", "title": title, "text": document["text"]}
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ the one that both full rankings give.
 from __future__ import annotations
 
 import argparse
-import gzip
-import itertools
 import json
 import sys
 import tempfile
@@ -21,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.workspace import DATA, machine
+from benchmarks.workspace import arguments, debian, encoded, machine
 from embedlib.config.data import Ingest, JsonlSource
 from embedlib.config.index import Index, Publish
-from embedlib.config.models import Encode, Model
+from embedlib.config.models import Model
 from embedlib.contracts import Corpus
 from embedlib.index import Searcher
 from embedlib.index.queries import sample_queries
@@ -33,7 +31,7 @@ from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.fusion import fused_scores
 from embedlib.retrieval.moments import Moments
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback
-from embedlib.stages import encode, index, ingest, pin
+from embedlib.stages import index
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Store
@@ -50,9 +48,7 @@ K = 10
 
 def main() -> int:
     """Publish, search in turns, print; 1 when a fused answer is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=20_000)
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--factory", default="auto", help="FAISS factory string of the index")
@@ -72,19 +68,13 @@ def main() -> int:
 
 def publish(root: Path, options: argparse.Namespace) -> None:
     """The first documents as a release."""
-    with (
-        gzip.open(DATA / "scale-debian" / "corpus.jsonl.gz", "rt", encoding="utf-8") as source,
-        (root / "documents.jsonl").open("w", encoding="utf-8") as out,
-    ):
-        for line in itertools.islice(source, options.documents):
-            record = json.loads(line)
+    with (root / "documents.jsonl").open("w", encoding="utf-8") as out:
+        for record in debian(options.documents):
             fields = {"id": record["_id"], "title": record.get("title", ""), "text": record["text"]}
             out.write(json.dumps(fields) + "\n")
     store = Store(root / "workspace")
-    corpus = run_stage(store, ingest.STAGE, Ingest(source=JsonlSource(path=root / "documents.jsonl"))).ref
-    model = run_stage(store, pin.STAGE, Model(max_length=options.max_length)).ref
-    vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
-    parts = {"corpus": corpus, "model": model, "vectors": vectors}
+    documents = Ingest(source=JsonlSource(path=root / "documents.jsonl"))
+    parts = encoded(store, documents, Model(max_length=options.max_length))
     parts["index"] = run_stage(store, index.STAGE, Index(factory=options.factory), **parts).ref
     publish_release(store.root, Publish(), parts)
 

@@ -31,7 +31,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from benchmarks.serve_clients import Load, apart, check, exchange, joined
-from benchmarks.workspace import DATA, WORKSPACE, machine
+from benchmarks.workspace import DATA, WORKSPACE, arguments, machine
 from embedlib.artifact import ArtifactRef
 from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.index import Index
@@ -60,9 +60,7 @@ WAITING = 32
 
 def main() -> int:
     """Exit code 1 when an answer is wrong, mixed or an error, or the overload is not refused and over."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=64_000)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0)

@@ -8,7 +8,6 @@ search's hits differ from those of a searcher in this process.
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import statistics
@@ -16,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.workspace import machine
+from benchmarks.workspace import arguments, machine
 from embedlib.index import Searcher
 
 QUERY = "wait for several threads to reach the same point"
@@ -24,9 +23,7 @@ QUERY = "wait for several threads to reach the same point"
 
 def main() -> int:
     """Measure help and the three modes by turns."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("workspace")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

@@ -11,8 +11,6 @@ The exit code is 1 when a store that searches exactly does not give FAISS's own 
 
 from __future__ import annotations
 
-import argparse
-import gzip
 import itertools
 import json
 import multiprocessing
@@ -28,10 +26,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.workspace import DATA, machine
+from benchmarks.workspace import arguments, debian, encoded, machine
 from embedlib.config.data import Ingest, JsonlSource
 from embedlib.config.index import Index, Publish
-from embedlib.config.models import Encode, Model
+from embedlib.config.models import Model
 from embedlib.contracts import Corpus, Floats
 from embedlib.errors import VerificationError
 from embedlib.index import Searcher
@@ -39,7 +37,7 @@ from embedlib.index.queries import sample_queries
 from embedlib.index.verify import Checks
 from embedlib.memory import peak_memory_mb
 from embedlib.models.local import load_encoder
-from embedlib.stages import encode, index, ingest, pin
+from embedlib.stages import index, pin
 from embedlib.stages.base import run_stage
 from embedlib.stages.publish import publish_release
 from embedlib.store import Store
@@ -68,9 +66,7 @@ class Measured(NamedTuple):
 
 def main() -> int:
     """Measure, print, compare; 1 where an exact store finds other documents than FAISS."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=20_000)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--stores", nargs="*", default=list(CLIENTS), choices=list(CLIENTS))
@@ -113,9 +109,8 @@ def alone(measure: Any, *given: Any) -> Measured:
 def publish_three(root: Path, documents: int) -> None:
     """Releases 1 to 3 of one model; each has some documents of its own."""
     store = Store(root / "workspace")
-    model = run_stage(store, pin.STAGE, Model(name=str(static_model(root)))).ref
-    with gzip.open(DATA / "scale-debian" / "corpus.jsonl.gz", "rt", encoding="utf-8") as source:
-        records = [json.loads(line) for line in itertools.islice(source, documents)]
+    model = Model(name=str(static_model(root)))
+    records = list(debian(documents))
     for number in (1, 2, 3):
         path = root / "documents.jsonl"  # its name is part of every row
         rows = [
@@ -123,9 +118,7 @@ def publish_three(root: Path, documents: int) -> None:
             for place, r in enumerate(records)
         ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        corpus = run_stage(store, ingest.STAGE, Ingest(source=JsonlSource(path=path))).ref
-        vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
-        parts = {"corpus": corpus, "model": model, "vectors": vectors}
+        parts = encoded(store, Ingest(source=JsonlSource(path=path)), model)
         parts["index"] = run_stage(store, index.STAGE, Index(factory="Flat", bm25=False), **parts).ref
         publish_release(store.root, Publish(replace_documents=True), parts)
 

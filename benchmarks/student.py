@@ -12,7 +12,6 @@ every default. Quality is nDCG@10 by vectors alone; documents a second are measu
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from itertools import islice
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.workspace import machine
+from benchmarks.workspace import arguments, machine
 from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Encode, Model
 from embedlib.config.training import Distil
@@ -44,9 +43,7 @@ MEASURE, DEPTH, TIMED = "nDCG@10", 100, 4096
 
 def main() -> int:
     """Print a row a model; 1 where the static student is worse than model2vec's."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("workspace", type=Path)
     store = Store(parser.parse_args().workspace)
     parts = live_parts(store)

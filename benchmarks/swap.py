@@ -9,7 +9,6 @@ publisher in a process of its own at a lower priority, as a scheduled publish sh
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workspace import WORKSPACE, machine
+from benchmarks.workspace import WORKSPACE, arguments, machine
 from embedlib.artifact import ArtifactRef
 from embedlib.config.data import DocstringsSource, Ingest
 from embedlib.config.index import Index
@@ -45,9 +44,7 @@ THREADS = 4
 
 def main() -> int:
     """Measure quiet and swapping by turns; exit code 1 when an answer is wrong or p99 more than doubles."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--searches", type=int, default=1000)
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2)

@@ -10,9 +10,7 @@ on a CPU with bf16 in hardware.
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -34,6 +32,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from transformers import PrinterCallback
 
+from benchmarks.workspace import arguments, machine
 from embedlib.corpus.docstrings import docstring_documents, standard_library
 from embedlib.corpus.records import Record
 from embedlib.memory import peak_memory_mb, reset_peak_memory
@@ -63,15 +62,14 @@ class Turn(NamedTuple):
 
 def main() -> int:
     """Let both sides take turns and compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=6, help="optimiser steps a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--batch", type=int, default=64, help="pairs a step")
     options = parser.parse_args()
     data = docstring_pairs(options.steps * options.batch)
-    print(machine(), f"bf16 in hardware: {resolve_precision('auto') == 'bf16'}", sep="\n")
+    versions = machine("torch", "sentence-transformers", "transformers")
+    print(versions, f"bf16 in hardware: {resolve_precision('auto') == 'bf16'}", sep="\n")
     turns: dict[str, list[Turn]] = {"defaults": [], "embedlib": []}
     for _ in range(options.rounds):
         turns["defaults"].append(take_turn(theirs, data, options.steps, options.batch))
@@ -178,18 +176,6 @@ def report(turns: dict[str, list[Turn]], pairs: int) -> int:
 def _difference(turns: dict[str, list[Turn]], at: int) -> float:
     theirs, ours = (turns[name][0].losses[at] for name in ("defaults", "embedlib"))
     return abs(ours - theirs) / theirs
-
-
-def machine() -> str:
-    """The machine and the versions."""
-    import sentence_transformers
-    import transformers
-
-    hardware = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    return (
-        f"{hardware}; torch {torch.__version__}, "
-        f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}"
-    )
 
 
 if __name__ == "__main__":
