@@ -13,8 +13,8 @@ from embedlib.errors import DataError, MismatchError, VerificationError
 from embedlib.index.build import check_norms
 from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IDS_FILE, IndexInfo
+from embedlib.models import local
 from embedlib.models.encoder import Encoder
-from embedlib.models.local import load_encoder
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseInfo
 from embedlib.vectors import Vectors
 
@@ -59,7 +59,7 @@ def verify_index(
     figures: dict[str, Any] = {"documents": info.count, "recall": info.recall.value}
     if not problems:
         dense = DenseIndex.open(index.path, vectors)
-        encoder = checks.encoder or load_encoder(model.path)
+        encoder = checks.encoder or local.load_encoder(model.path)
         found, failures = _self_check(dense, vectors, corpus, encoder, checks)
         asked, missed = _ask_canaries(dense, corpus, encoder, checks)
         figures.update(found, canaries=asked)

@@ -12,8 +12,8 @@ from embedlib.errors import EmbedlibError, VerificationError
 from embedlib.index.queries import sample_queries
 from embedlib.index.tune import recall_at_k
 from embedlib.index.verify import Checks
+from embedlib.models import local
 from embedlib.models.encoder import truncate
-from embedlib.models.local import load_encoder
 from embedlib.redact import redact
 from embedlib.retrieval.dense import exact_search
 from embedlib.stores.base import CollectionInfo, Found, VectorStore
@@ -33,7 +33,7 @@ def verify_collection(
     """
     problems = _check_rows(store, name, rows)
     if not problems:
-        encoder = checks.encoder or load_encoder(rows.release.ref(root, "model").path)
+        encoder = checks.encoder or local.load_encoder(rows.release.ref(root, "model").path)
         sample = sample_queries(_queries(root, rows), rows.corpus, QUERIES, rng=np.random.default_rng(0))
         texts = [*sample.texts, *(query for query, _ in checks.canaries)]
         queries = truncate(encoder.encode_queries(texts), rows.dimension, rows.normalized)
