@@ -53,7 +53,7 @@ class Seen:
         self.names: set[tuple[int, str]] = set()
         self.processes: set[psutil.Process] = set()
 
-    def check_release(self, root: psutil.Process) -> None:
+    def look(self, root: psutil.Process) -> None:
         """Note what runs now; a process may end meanwhile."""
         for process in [root, *root.children(recursive=True)]:
             with suppress(psutil.Error):
