@@ -15,7 +15,7 @@ from embedlib.corpus.profile import CorpusProfile
 from embedlib.corpus.rejects import left_out_lines
 from embedlib.corpus.splits import SplitReport
 from embedlib.evaluation.choice import Choice
-from embedlib.evaluation.markdown import choice_table, evaluation_markdown
+from embedlib.evaluation.markdown import choice_table, evaluation_markdown, table
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.histogram import histogram_png
 from embedlib.json_file import SAMPLES, JsonFile, read_list
@@ -27,28 +27,23 @@ from tasks.progress import artifact_key
 def show(name: str, ref: ArtifactRef) -> list[Path]:
     """Publish an artifact's report in the Prefect UI; returns the files that MLflow keeps."""
     render = RENDER.get(ref.kind)
-    text = render(ref) if render else table(ref.manifest.summary)
+    text = render(ref) if render else figures(ref.manifest.summary)
     create_markdown_artifact(
         f"{text}\n\n`{ref.kind}/{ref.fingerprint}`", key=artifact_key(name), description=f"{name}: {ref.kind}"
     )
     return [ref.file(n) for n in KEPT.get(ref.kind, ()) if ref.file(n).is_file()]
 
 
-def table(values: dict[str, Any], names: tuple[str, str] = ("figure", "value")) -> str:
+def figures(values: dict[str, Any]) -> str:
     """A two-column Markdown table; nested values are flattened with dots."""
-    lines = [f"| {names[0]} | {names[1]} |", "| --- | --- |"]
-    lines += [f"| {_cell(key)} | {_cell(value)} |" for key, value in _flat(values)]
-    return "\n".join(lines)
+    return table(("figure", "value"), "ll", [(_cell(key), _cell(value)) for key, value in _flat(values)])
 
 
-def samples(rows: list[dict[str, Any]], limit: int = 10) -> str:
-    """Rows as a Markdown table that a person can read."""
-    if not rows:
-        return ""
-    names = list(rows[0])
-    lines = ["| " + " | ".join(map(_cell, names)) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(_cell(row.get(n)) for n in names) + " |" for row in rows[:limit]]
-    return "\n".join(lines)
+def samples(rows: list[dict[str, Any]]) -> str:
+    """The first rows as a Markdown table that a person can read."""
+    names = list(rows[0]) if rows else []
+    cells = [[_cell(row.get(name)) for name in names] for row in rows[:10]]
+    return table([_cell(name) for name in names], "l" * len(names), cells) if rows else ""
 
 
 def _decision(ref: ArtifactRef) -> str:
@@ -57,17 +52,9 @@ def _decision(ref: ArtifactRef) -> str:
     return f"## {decision.verdict}\n\n" + "\n".join(f"- {escape.markdown(line)}" for line in lines)
 
 
-def _evaluation(ref: ArtifactRef) -> str:
-    return evaluation_markdown(EvaluationRecord.read(ref.path))
-
-
-def _choice(ref: ArtifactRef) -> str:
-    return choice_table(Choice.read(ref.path))
-
-
 def _with_samples(report: type[JsonFile]) -> Callable[[ArtifactRef], str]:
     def render(ref: ArtifactRef) -> str:
-        return f"{table(report.read(ref.path).model_dump())}\n\n{samples(_rows(ref))}"
+        return f"{figures(report.read(ref.path).model_dump())}\n\n{samples(_rows(ref))}"
 
     return render
 
@@ -77,8 +64,8 @@ def _corpus(ref: ArtifactRef) -> str:
     left_out = "\n".join(f"- {escape.markdown(line)}" for line in left_out_lines(profile.left_out))
     histogram = profile.tokens.histogram
     shown = picture(list(histogram), list(histogram.values()), "tokens a document")
-    figures = profile.model_dump(exclude={"left_out": True, "tokens": {"histogram"}})
-    return "\n\n".join(filter(None, [left_out, table(figures), shown, samples(_rows(ref))]))
+    counts = profile.model_dump(exclude={"left_out": True, "tokens": {"histogram"}})
+    return "\n\n".join(filter(None, [left_out, figures(counts), shown, samples(_rows(ref))]))
 
 
 def _examples(ref: ArtifactRef) -> str:
@@ -95,7 +82,7 @@ def _examples(ref: ArtifactRef) -> str:
         for row in _rows(ref)
     ]
     shown = picture(labels, margins.counts, "positive's score above the negative's")
-    return "\n\n".join([table(report.model_dump(exclude={"margins"})), shown, samples(rows)])
+    return "\n\n".join([figures(report.model_dump(exclude={"margins"})), shown, samples(rows)])
 
 
 def _rows(ref: ArtifactRef) -> list[dict[str, Any]]:
@@ -130,8 +117,8 @@ RENDER: dict[str, Callable[[ArtifactRef], str]] = {
     "queries": _with_samples(SplitReport),
     "pairs": _with_samples(PairsReport),
     "examples": _examples,
-    "evaluation": _evaluation,
-    "choice": _choice,
+    "evaluation": lambda ref: evaluation_markdown(EvaluationRecord.read(ref.path)),
+    "choice": lambda ref: choice_table(Choice.read(ref.path)),
     "decision": _decision,
     "report": _report,
 }

@@ -21,7 +21,7 @@ from embedlib.index.release_parts import live_parts
 from embedlib.progress import LogProgress, began, ended, watched
 from embedlib.stages import push
 from embedlib.stages.publish import publish_release, require_same_collection
-from tasks.artifacts import table
+from tasks.artifacts import figures
 from tasks.context import RunContext
 from tasks.stage import may_retry
 
@@ -94,7 +94,7 @@ def publish(
         "search": release.answers,
         **release.figures.get("verification", {}),
     }
-    create_markdown_artifact(table(shown), key="release", description=f"release {release.number} {how}")
+    create_markdown_artifact(figures(shown), key="release", description=f"release {release.number} {how}")
     run.tracker.figures("publish", {"release": release.number})
     run.tracker.describe(tags={"release": str(release.number), "live model": model_name(parts["model"])})
     return release
@@ -132,7 +132,7 @@ def _push_index(run: RunContext, config: Config) -> None:
         "%s answers with release %d, %d rows sent", done.collection, done.release, done.sent
     )
     create_markdown_artifact(
-        table(done._asdict()), key="store", description=f"the vector store has release {done.release}"
+        figures(done._asdict()), key="store", description=f"the vector store has release {done.release}"
     )
     run.tracker.figures("push index", {"release": done.release, "sent": done.sent, "deleted": done.deleted})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from embedlib.escape import markdown
 from embedlib.evaluation.choice import COST_COLUMNS, Choice
@@ -12,65 +12,63 @@ from embedlib.evaluation.records import Decision, EvaluationRecord, GeneralFigur
 from embedlib.evaluation.significance import Interval
 
 
+def table(heads: Sequence[str], align: str, rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; ``align`` has an l or an r for each column."""
+    first, *others = (f"| {' | '.join(line)} |" for line in [heads, *rows])
+    return "\n".join([first, "|" + "".join({"l": "---|", "r": "---:|"}[a] for a in align), *others])
+
+
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
     """One row per comparison: difference with interval, p, and queries better and worse."""
-    lines = [
-        "| system | against | measure | difference | 95% interval | p (Holm) | better / worse / n |",
-        "|---|---|---|---:|---:|---:|---:|",
-    ]
+    heads = ("system", "against", "measure", "difference", "95% interval", "p (Holm)", "better / worse / n")
+    rows = []
     for c in comparisons:
-        d = c.difference
-        lines.append(
-            f"| {markdown(c.system)} | {markdown(c.baseline)} | {c.measure} | {d.mean:+.4f} | "
-            f"{d.low:+.4f} to {d.high:+.4f} | {c.p_holm:.4f} | {c.better} / {c.worse} / {d.n} |"
-        )
-    return "\n".join(lines)
+        names = (markdown(c.system), markdown(c.baseline), c.measure)
+        counts = f"{c.better} / {c.worse} / {c.difference.n}"
+        rows.append((*names, *_difference(c.difference), f"{c.p_holm:.4f}", counts))
+    return table(heads, "lllrrrr", rows)
 
 
 def systems_table(systems: Mapping[str, Mapping[str, Interval]], measures: Sequence[str]) -> str:
     """One row per system, one column per measure, each mean with its interval."""
-    lines = ["| system | " + " | ".join(measures) + " |", "|---|" + "---:|" * len(measures)]
-    for name, row in systems.items():
-        cells = [f"{row[m].mean:.4f} ({row[m].low:.4f}–{row[m].high:.4f})" for m in measures]
-        lines.append(f"| {markdown(name)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [(markdown(name), *(_mean(row[m]) for m in measures)) for name, row in systems.items()]
+    return table(("system", *measures), "l" + "r" * len(measures), rows)
 
 
 def guards_table(guards: Sequence[GuardFigure]) -> str:
     """One row per guard: both values, the difference with its interval, the margin, held or not."""
-    lines = [
-        "| guard | measure | base | candidate | difference | interval | margin | |",
-        "|---|---|---:|---:|---:|---:|---:|---|",
-    ]
+    heads = ("guard", "measure", "base", "candidate", "difference", "interval", "margin", "")
+    rows = []
     for g in guards:
-        d = g.difference
-        lines.append(
-            f"| {markdown(g.name)} | {g.measure} | {g.base:.4f} | {g.candidate:.4f} | {d.mean:+.4f} | "
-            f"{d.low:+.4f} to {d.high:+.4f} | {g.margin:g} | {'holds' if g.passed else 'fails'} |"
-        )
-    return "\n".join(lines)
+        values = (f"{g.base:.4f}", f"{g.candidate:.4f}", *_difference(g.difference), f"{g.margin:g}")
+        rows.append((markdown(g.name), g.measure, *values, "holds" if g.passed else "fails"))
+    return table(heads, "llrrrrrl", rows)
 
 
-def general_table(rows: Sequence[GeneralFigure]) -> str:
+def general_table(figures: Sequence[GeneralFigure]) -> str:
     """One row a general set, system and measure, each mean with its interval."""
-    lines = ["| set | system | measure | mean | interval | n |", "|---|---|---|---:|---:|---:|"]
-    for r in rows:
-        names = " | ".join(map(markdown, (r.set, r.system, r.measure)))
-        lines.append(f"| {names} | {r.mean:.4f} | {r.low:.4f} to {r.high:.4f} | {r.n} |")
-    return "\n".join(lines)
+    rows = []
+    for f in figures:
+        names = map(markdown, (f.set, f.system, f.measure))
+        rows.append((*names, f"{f.mean:.4f}", f"{f.low:.4f} to {f.high:.4f}", str(f.n)))
+    return table(("set", "system", "measure", "mean", "interval", "n"), "lllrrr", rows)
 
 
 def choice_table(choice: Choice) -> str:
     """One row per system, best first: quality with its interval, costs, and what dominates it."""
-    lines = [f"| system | {choice.primary} | " + " | ".join(COST_COLUMNS) + " | |"]
-    lines.append("|---|" + "---:|" * (1 + len(COST_COLUMNS)) + "---|")
+    rows = []
     for row in choice.alternatives:
-        q, worse = row.quality, f"dominated by {markdown(row.dominated_by)}" if row.dominated_by else ""
-        cells = " | ".join(row.costs())
-        lines.append(
-            f"| {markdown(row.system)} | {q.mean:.4f} ({q.low:.4f}–{q.high:.4f}) | {cells} | {worse} |"
-        )
-    return "\n".join(lines)
+        worse = f"dominated by {markdown(row.dominated_by)}" if row.dominated_by else ""
+        rows.append((markdown(row.system), _mean(row.quality), *row.costs(), worse))
+    return table(("system", choice.primary, *COST_COLUMNS, ""), f"l{'r' * (1 + len(COST_COLUMNS))}l", rows)
+
+
+def _difference(d: Interval) -> tuple[str, str]:
+    return f"{d.mean:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}"
+
+
+def _mean(i: Interval) -> str:
+    return f"{i.mean:.4f} ({i.low:.4f}–{i.high:.4f})"
 
 
 def evaluation_markdown(record: EvaluationRecord) -> str:

@@ -13,7 +13,7 @@ from embedlib.cli import console, show
 from embedlib.cli.app import emit_json
 from embedlib.errors import DataError
 from embedlib.escape import markdown, terminal
-from tasks.artifacts import samples, table
+from tasks.artifacts import figures, samples
 
 HOSTILE = [
     "![b](http://elsewhere/x.png)",
@@ -37,8 +37,8 @@ def rendered(text: str) -> str:
 @pytest.mark.parametrize("place", ["cell", "key", "sample", "column", "line"])
 def test_markdown_of_a_page_holds_no_image_link_or_html(text, place):
     page = {
-        "cell": table({"title": text}),
-        "key": table({text: 1}),
+        "cell": figures({"title": text}),
+        "key": figures({text: 1}),
         "sample": samples([{"query": text}]),
         "column": samples([{text: "a"}]),
         "line": f"- {markdown(text)}",
