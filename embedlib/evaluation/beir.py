@@ -36,18 +36,10 @@ def read_beir_set(folder: Path, split: str = "test") -> DevSet:
     for j in judgements:
         _require_known(j, queries.keys(), texts.keys())
         qrels.setdefault(j.query_id, {})[j.doc_id] = j.relevance
-    answerable = sorted(q for q, documents in qrels.items() if any(r > 0 for r in documents.values()))
-    if not answerable:
+    found = DevSet.whole(folder.name, texts, {q: query.text for q, query in queries.items()}, qrels)
+    if found is None:
         raise DataError("no judged query has a relevant document", where=str(files[split]))
-    ids = sorted(texts)
-    return DevSet(
-        query_ids=answerable,
-        query_texts=[queries[q].text for q in answerable],
-        doc_ids=ids,
-        doc_texts=[texts[i] for i in ids],
-        qrels={q: qrels[q] for q in answerable},
-        name=folder.name,
-    )
+    return found
 
 
 def _documents(folder: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,22 @@ class DevSet:
         return (
             None if chosen is None else cls.of(chosen.sample(most_queries, rng), corpus, size=size, rng=rng)
         )
+
+    @classmethod
+    def whole(
+        cls,
+        name: str,
+        documents: Mapping[str, str],
+        queries: Mapping[str, str],
+        qrels: dict[str, dict[str, int]],
+    ) -> DevSet | None:
+        """A set with a corpus of its own: texts by id; None where no judged query has a relevant document."""
+        answerable = sorted(q for q, judged in qrels.items() if any(r > 0 for r in judged.values()))
+        if not answerable:
+            return None
+        ids = sorted(documents)
+        texts = [queries[q] for q in answerable], [documents[i] for i in ids]
+        return cls(answerable, texts[0], ids, texts[1], {q: qrels[q] for q in answerable}, name)
 
     @classmethod
     def of(cls, judged: JudgedSet, corpus: Corpus, *, size: int, rng: np.random.Generator) -> DevSet:

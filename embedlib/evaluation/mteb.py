@@ -79,18 +79,10 @@ def _retrieval(name: str, data: Mapping[str, Any]) -> DevSet:
     qrels = {
         q: {d: int(r) for d, r in found.items()} for q, found in data["relevant_docs"].items() if q in queries
     }
-    answerable = sorted(q for q, found in qrels.items() if any(r > 0 for r in found.values()))
-    if not answerable:
+    found = DevSet.whole(name, documents, queries, qrels)
+    if found is None:
         raise DataError(f"the MTEB task {name!r} has no query with a relevant document")
-    ids = sorted(documents)
-    return DevSet(
-        query_ids=answerable,
-        query_texts=[queries[q] for q in answerable],
-        doc_ids=ids,
-        doc_texts=[documents[i] for i in ids],
-        qrels={q: qrels[q] for q in answerable},
-        name=name,
-    )
+    return found
 
 
 def _texts(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
