@@ -23,7 +23,7 @@ from embedlib.config.base import Section
 from embedlib.config.data import Ingest, JsonlSource
 from embedlib.config.index import Index, Publish
 from embedlib.config.models import Encode, Model
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 from embedlib.memory import peak_memory_mb
 from embedlib.stages import encode, index, ingest, pin
 from embedlib.stages.base import Stage, run_stage

@@ -24,8 +24,8 @@ from embedlib.config.data import Ingest, JsonlSource
 from embedlib.config.index import Index, Publish
 from embedlib.config.models import Model
 from embedlib.contracts import Corpus
-from embedlib.index import Searcher
 from embedlib.index.queries import sample_queries
+from embedlib.index.search import Searcher
 from embedlib.memory import peak_memory_mb
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.fusion import fused_scores

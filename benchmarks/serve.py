@@ -37,8 +37,8 @@ from embedlib.config.data import BeirSource, Ingest
 from embedlib.config.index import Index
 from embedlib.config.models import Model
 from embedlib.contracts import CORPUS, Corpus, Floats, write_table
-from embedlib.index import Searcher
 from embedlib.index.release import Terms, publish, rollback
+from embedlib.index.search import Searcher
 from embedlib.index.verify import Checks
 from embedlib.models.local import load_encoder
 from embedlib.serving.server import listen

@@ -16,7 +16,7 @@ import sys
 import time
 
 from benchmarks.workspace import arguments, machine
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 
 QUERY = "wait for several threads to reach the same point"
 

@@ -32,8 +32,8 @@ from embedlib.config.index import Index, Publish
 from embedlib.config.models import Model
 from embedlib.contracts import Corpus, Floats
 from embedlib.errors import VerificationError
-from embedlib.index import Searcher
 from embedlib.index.queries import sample_queries
+from embedlib.index.search import Searcher
 from embedlib.index.verify import Checks
 from embedlib.memory import peak_memory_mb
 from embedlib.models.local import load_encoder

@@ -27,8 +27,8 @@ from embedlib.config.data import DocstringsSource, Ingest
 from embedlib.config.index import Index
 from embedlib.config.models import Encode, Model
 from embedlib.contracts import CORPUS, Corpus, write_table
-from embedlib.index import Searcher
 from embedlib.index.release import Terms, publish, rollback
+from embedlib.index.search import Searcher
 from embedlib.index.verify import Checks
 from embedlib.models.local import load_encoder
 from embedlib.stages import encode, index, ingest, pin

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from index_workspace import load
 
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 from embedlib.serving.access import BearerKey, HostNames
 from embedlib.serving.app import create_app
 from embedlib.serving.limits import RequestLimits

@@ -20,11 +20,12 @@ import index_workspace
 from index_workspace import Workspace, load, words
 
 import embedlib.models.local
-from embedlib.index import Searcher, catalog
+from embedlib.index import catalog
 from embedlib.index.history import history
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release import Terms, publish, rollback
 from embedlib.index.retention import retire
+from embedlib.index.search import Searcher
 from embedlib.index.verify import Checks
 from embedlib.stages import index as index_stage
 

@@ -129,7 +129,7 @@ def verify(workspace: Workspace = Path("workspace"), as_json: AsJson = False) ->
 
     Example: embedlib verify --workspace ws
     """
-    from embedlib.index.workspace_check import check_workspace
+    from embedlib.index.release_parts import check_workspace
 
     found = check_workspace(existing(workspace))
     if as_json:

@@ -20,7 +20,7 @@ from embedlib.index.build import build_index
 from embedlib.index.dense import DenseIndex, VectorRows
 from embedlib.index.info import SearchSettings
 from embedlib.models.api import ApiEncoder
-from embedlib.models.api_batches import estimate_tokens
+from embedlib.models.api_protocols import estimate_tokens
 from embedlib.models.efficiency import compare_costs, folder_mb, weights_mb
 from embedlib.models.local import LocalEncoder
 from embedlib.models.opening import open_folder

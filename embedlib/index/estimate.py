@@ -10,7 +10,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.contracts import Corpus, document_text
 from embedlib.index.encode import Encoding, encode_shard, pending_rows, shard_of
 from embedlib.models.api import ApiEncoder
-from embedlib.models.api_batches import estimate_tokens
+from embedlib.models.api_protocols import estimate_tokens
 from embedlib.models.opening import open_folder
 from embedlib.store import Store
 

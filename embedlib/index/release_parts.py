@@ -7,12 +7,15 @@ are remembered beside the releases, each under what the operating system says of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from embedlib.artifact import ArtifactRef
-from embedlib.errors import CorruptArtifact, MismatchError, ReleaseError
-from embedlib.index.catalog import Release, current, releases_dir
+from embedlib.errors import CorruptArtifact, EmbedlibError, MismatchError, ReleaseError
+from embedlib.index.catalog import Release, current, numbers, read_configuration, read_release, releases_dir
+from embedlib.index.history import garbled_lines, read_history
 from embedlib.integrity import SEEN_HERE, Checksums
 from embedlib.store import Store
 
@@ -110,3 +113,55 @@ def _require_part(root: Path, release: Release, name: str, checksums: Checksums 
             found=found,
             remedy=_REMEDY,
         )
+
+
+class WorkspaceCheck(NamedTuple):
+    """How many artifacts and releases there are, and what is wrong with them, a message each."""
+
+    artifacts: int
+    releases: int
+    damaged: list[str]
+    unusable: list[str]
+
+
+def check_workspace(root: Path) -> WorkspaceCheck:
+    """Compare every byte of every artifact with its checksum, and every release with its artifacts.
+
+    Args:
+        root: The workspace; nothing is written to it.
+    """
+    checksums = Checksums()  # of this check alone: each file is read once, and every one is
+    refs = list(_folders(root / "artifacts"))
+    damaged = [m for ref in refs for m in _message(partial(ref.require_intact, checksums))]
+    return WorkspaceCheck(len(refs), len(numbers(root)), damaged, _unusable(root, checksums))
+
+
+def _folders(artifacts: Path) -> Iterator[ArtifactRef]:
+    """Every folder that stands where an artifact should, with a record or without."""
+    for folder in sorted(artifacts.glob("*/[!.]*")):
+        yield ArtifactRef(kind=folder.parent.name, fingerprint=folder.name, path=folder)
+
+
+def _unusable(root: Path, checksums: Checksums) -> list[str]:
+    said: list[str] = []
+    for number in numbers(root):
+        said += _message(partial(read_configuration, root, number))
+        try:
+            release = read_release(root, number)
+        except EmbedlibError as error:
+            said.append(str(error))
+            continue
+        for name in release.parts:
+            said += _message(partial(require_whole, root, release, [name], checksums))
+    said += [message for message in _message(partial(current, root)) if message not in said]
+    if garbled := read_history(root)[1]:
+        said.append(garbled_lines(root, garbled))
+    return said
+
+
+def _message(check: Callable[[], object]) -> Iterator[str]:
+    """What a check raises, as text."""
+    try:
+        check()
+    except EmbedlibError as error:
+        yield str(error)

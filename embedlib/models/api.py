@@ -18,8 +18,16 @@ from embedlib.http.client import ApiClient
 from embedlib.http.ledger import Ledger
 from embedlib.http.request import ApiRequest, ApiSettings, RequestRejected
 from embedlib.http.usage import Price, TokenUsage
-from embedlib.models.api_batches import batch_texts, estimate_tokens, pack, unpack
-from embedlib.models.api_protocols import ApiSpec, Ask, Purpose, parse_api_spec
+from embedlib.models.api_protocols import (
+    ApiSpec,
+    Ask,
+    Purpose,
+    batch_texts,
+    estimate_tokens,
+    pack,
+    parse_api_spec,
+    unpack,
+)
 from embedlib.models.encoder import check_texts, unit_norm
 from embedlib.models.prompts import Prompts, known_prompts
 from embedlib.progress import Progress, silent

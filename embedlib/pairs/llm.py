@@ -12,7 +12,7 @@ from embedlib.http.client import ApiClient
 from embedlib.http.ledger import Ledger
 from embedlib.http.request import ApiRequest, ApiSettings, Malformed
 from embedlib.http.usage import TokenUsage
-from embedlib.models.api_batches import estimate_tokens
+from embedlib.models.api_protocols import estimate_tokens
 from embedlib.pairs.llm_answers import parse_queries
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import Evaluate
 from embedlib.contracts import Corpus, read_rows
 from embedlib.errors import DataError
-from embedlib.evaluation.cached import GuardCache
 from embedlib.evaluation.guards import (
     PACKAGES,
+    GuardCache,
     GuardSet,
     default_guard,
     general_figures,

@@ -8,8 +8,7 @@ from typing import Any
 from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import General
 from embedlib.contracts import SCORES, write_table
-from embedlib.evaluation.cached import GuardCache
-from embedlib.evaluation.guards import GuardSet, ValuesOf, general_figures, guard_figures
+from embedlib.evaluation.guards import GuardCache, GuardSet, ValuesOf, general_figures, guard_figures
 from embedlib.evaluation.records import GENERAL_FILE, GUARDS_FILE
 from embedlib.evaluation.similarity import SentencePairs
 from embedlib.evaluation.statistics import Statistics

@@ -12,9 +12,8 @@ from embedlib.contracts import Corpus, Document
 from embedlib.errors import UserError
 from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
-from embedlib.index.cleaning import remove_unused
 from embedlib.index.release import Terms, publish
-from embedlib.index.retention import retire
+from embedlib.index.retention import remove_unused, retire
 from embedlib.index.verify import Checks
 from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
 from embedlib.store import Store

@@ -18,7 +18,6 @@ from embedlib.evaluation.records import TrainingCurve
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
-from embedlib.training.averaging import average_with_start
 from embedlib.training.backbone import faster_on_cpu, set_dropout
 from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import DistillationTeacher
@@ -28,6 +27,7 @@ from embedlib.training.folder import save_model
 from embedlib.training.loop import TrainingRecipe, dev_watch, read_dev, train
 from embedlib.training.lora import add_adapters, merge_adapters
 from embedlib.training.losses import LOSSES, build_loss, choose_loss, fit_data
+from embedlib.training.merge import average_with_start
 from embedlib.training.options import TrainingJob, TrainOptions, World, emit, train_options
 from embedlib.training.plan import (
     TrainingPlan,

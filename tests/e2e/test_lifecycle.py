@@ -179,7 +179,7 @@ def test_one_long_document_is_searchable_and_leaves_nothing_to_train_on(
 
 
 def test_the_live_release_answers(world: dict[str, Any]) -> None:
-    from embedlib.index import Searcher
+    from embedlib.index.search import Searcher
 
     hits = Searcher(world["config"].workspace).search("where does the heron live", k=5, mode="hybrid")
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]

@@ -8,9 +8,9 @@ import index_workspace
 import pytest
 from index_workspace import Workspace, load, words
 
-from embedlib.index import Searcher
 from embedlib.index.release import rollback
 from embedlib.index.retention import retire
+from embedlib.index.search import Searcher
 
 SWAPS, THREADS = 20, 4
 

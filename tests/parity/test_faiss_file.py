@@ -15,7 +15,7 @@ from index_workspace import Workspace, words
 from records import json_of
 
 from embedlib.contracts import Corpus
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 
 
 class WordEncoder:

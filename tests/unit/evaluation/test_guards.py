@@ -14,11 +14,12 @@ from toys import ToyEncoder
 from embedlib.config.evaluation import RetrievalGuard, SimilarityGuard
 from embedlib.errors import DataError
 from embedlib.evaluation.beir import read_beir_set
-from embedlib.evaluation.cached import GuardCache, guard_digest
 from embedlib.evaluation.guards import (
+    GuardCache,
     GuardSet,
     default_guard,
     general_figures,
+    guard_digest,
     guard_figure,
     guard_figures,
     guard_values,

@@ -10,7 +10,7 @@ from index_workspace import Workspace, load, words
 from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 from embedlib.mining.teacher import HybridTeacher, TeacherDocuments, TeacherQueries, term_counts
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.lexical import lexical_scores

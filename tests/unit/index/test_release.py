@@ -16,12 +16,11 @@ from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError, UserError
 from embedlib.index import catalog
 from embedlib.index.catalog import current, releases
-from embedlib.index.cleaning import remove_unused
 from embedlib.index.history import history
 from embedlib.index.reconcile import reconcile
 from embedlib.index.release import publish, rollback
 from embedlib.index.release_lock import ReleaseLock, lock_current
-from embedlib.index.retention import protected, retire
+from embedlib.index.retention import protected, remove_unused, retire
 from embedlib.index.verify import Checks
 
 

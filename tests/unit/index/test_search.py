@@ -16,11 +16,11 @@ from records import edit_record
 from embedlib import integrity
 from embedlib.errors import CorruptArtifact, DataError, MismatchError, ReleaseError, UserError
 from embedlib.fingerprint import digest, file_sha256
-from embedlib.index import Searcher
 from embedlib.index.answer import snippet
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release import rollback
 from embedlib.index.retention import retire
+from embedlib.index.search import Searcher
 from embedlib.models.encoder import check_texts
 from embedlib.retrieval.plan import Feedback, SearchPlan
 

@@ -13,12 +13,13 @@ from embedlib.config.index import CanaryQuery, Index, Publish
 from embedlib.contracts import Corpus
 from embedlib.disk import file_lock
 from embedlib.errors import CorruptArtifact, VerificationError
-from embedlib.index import Searcher, catalog, documents
-from embedlib.index.cleaning import remove_unused
+from embedlib.index import catalog, documents
 from embedlib.index.documents import Documents, write_documents
 from embedlib.index.history import history
 from embedlib.index.info import Point, SearchSettings
 from embedlib.index.queries import sample_queries
+from embedlib.index.retention import remove_unused
+from embedlib.index.search import Searcher
 from embedlib.index.tune import plot_curve, setting_label
 from embedlib.stages.publish import publish_release
 

@@ -11,8 +11,8 @@ from index_workspace import Workspace, load
 from embedlib.errors import CorruptArtifact, MismatchError, UserError
 from embedlib.index.catalog import current
 from embedlib.index.release import rollback
+from embedlib.index.release_parts import check_workspace
 from embedlib.index.search import Searcher
-from embedlib.index.workspace_check import check_workspace
 from embedlib.retrieval.plan import TwoStagePlan
 from embedlib.stages.publish import proven_reranking
 

@@ -8,7 +8,7 @@ import index_workspace
 import pytest
 from index_workspace import Workspace
 
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 
 
 @pytest.fixture

@@ -15,8 +15,15 @@ from embedlib.errors import BudgetExhausted, DataError, ModelError, ProviderErro
 from embedlib.http.request import ApiSettings
 from embedlib.http.usage import Price, TokenUsage
 from embedlib.models.api import ApiEncoder, load_api_encoder
-from embedlib.models.api_batches import batch_texts, estimate_tokens, pack, unpack
-from embedlib.models.api_protocols import PROTOCOLS, is_api_spec, parse_api_spec
+from embedlib.models.api_protocols import (
+    PROTOCOLS,
+    batch_texts,
+    estimate_tokens,
+    is_api_spec,
+    pack,
+    parse_api_spec,
+    unpack,
+)
 from embedlib.models.opening import open_encoder
 from embedlib.models.prompts import Prompts
 from embedlib.models.resolve import resolve_model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from live_server import LiveServer
 
-from embedlib.index import Searcher
+from embedlib.index.search import Searcher
 
 
 def ids(response, i=0):

@@ -8,7 +8,7 @@ import torch
 
 from embedlib.models.local import load_encoder
 from embedlib.training import averaging
-from embedlib.training.averaging import JUDGED, UNJUDGED, average_with_start
+from embedlib.training.merge import JUDGED, UNJUDGED, average_with_start
 
 
 @pytest.fixture
