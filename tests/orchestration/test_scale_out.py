@@ -86,6 +86,7 @@ def refresh(folder: Path, material: Path, documents: Path, **run: Any) -> Refres
         "ingest": {"source": {"type": "auto", "path": str(documents)}},
         "model": {"name": str(material / "model")},
         "encode": {"precision": "fp32", "shard_size": SHARD_SIZE},
+        "publish": {"replace_documents": True},
         "run": {"workers": 2, **run},
     }
     (folder / "embedlib.yaml").write_text(yaml.safe_dump(config))
