@@ -22,17 +22,10 @@ def task_runner(config: Run) -> TaskRunner[Any]:
     Raises:
         UserError: The engine's package is not installed.
     """
-    return {"threads": _threads, "processes": _processes, "dask": _dask, "ray": _ray}[config.task_runner](
-        config
-    )
-
-
-def _threads(config: Run) -> TaskRunner[Any]:
-    return ThreadPoolTaskRunner(max_workers=config.workers)
-
-
-def _processes(config: Run) -> TaskRunner[Any]:
-    return ProcessPoolTaskRunner(max_workers=config.workers)
+    if config.task_runner in ("dask", "ray"):
+        return _dask(config) if config.task_runner == "dask" else _ray(config)
+    pool = ThreadPoolTaskRunner if config.task_runner == "threads" else ProcessPoolTaskRunner
+    return pool(max_workers=config.workers)
 
 
 def _dask(config: Run) -> TaskRunner[Any]:

@@ -69,7 +69,9 @@ def task_content(name: str, task: Any) -> DevSet | SentencePairs:
             task.convert_v1_dataset_format_to_v2()
         return _retrieval(name, task.dataset["default"][split])
     if kind == "STS":
-        return _similarity(task.dataset[split], task.column_names)
+        rows, (first, second) = task.dataset[split], task.column_names
+        scores = np.asarray(rows["score"], dtype=np.float64)
+        return SentencePairs(list(rows[first]), list(rows[second]), scores)
     raise DataError(f"the MTEB task {name!r} is of type {kind}", expected="Retrieval or STS")
 
 
@@ -88,9 +90,3 @@ def _retrieval(name: str, data: Mapping[str, Any]) -> DevSet:
 def _texts(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     texts = {str(r["id"]): document_text(r.get("title") or "", r.get("text") or "") for r in rows}
     return {i: text for i, text in texts.items() if text}
-
-
-def _similarity(rows: Any, columns: tuple[str, str]) -> SentencePairs:
-    return SentencePairs(
-        list(rows[columns[0]]), list(rows[columns[1]]), np.asarray(rows["score"], dtype=np.float64)
-    )

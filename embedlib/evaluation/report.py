@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from embedlib.artifact import Manifest
 from embedlib.evaluation.choice import COST_COLUMNS, Alternative, Choice
-from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_sentences import KINDS
 from embedlib.evaluation.markdown import served_rows
 from embedlib.evaluation.plots import Forest, Line, Scatter, forest, line, pareto
@@ -88,6 +87,7 @@ def context(findings: Findings) -> dict[str, Any]:
     """What the template shows, as plain values."""
     record, decision, gains = findings.record, findings.decision, findings.examples
     alternatives = findings.choice.alternatives if findings.choice else []
+    passed = {g.name: "good" if g.passed else "bad" for g in findings.guards}
     return {
         "title": findings.title,
         "decision": decision,
@@ -102,9 +102,9 @@ def context(findings: Findings) -> dict[str, Any]:
         "costs": COST_COLUMNS,
         "choice_plot": _choice_plot(alternatives),
         "guards": findings.guards,
-        "guard_plot": _guard_plot(findings.guards),
+        "guard_plot": _signed([(g.name, g.difference) for g in findings.guards], passed),
         "slices": findings.slices,
-        "slice_plot": _slice_plot(findings.slices),
+        "slice_plot": _signed([(f"{s.name}: {s.value}", s.difference) for s in findings.slices]),
         "examples": {"gained": gains.gained[: findings.shown], "lost": gains.lost[: findings.shown]},
         "gain_plot": _gain_plot(gains),
         "dimension_plot": _dimension_plot(record),
@@ -135,13 +135,13 @@ def _dataset(name: str, dataset: JudgedFigures, record: EvaluationRecord) -> dic
         "systems": systems,
         "means": forest([(s, row[primary]) for s, row in systems.items()], tones={"candidate": "main"}),
         "comparisons": mine,
-        "differences": _difference_plot(mine),
+        "differences": _signed([(f"{c.system}|{c.baseline}", c.difference) for c in mine]),
     }
 
 
-def _difference_plot(comparisons: Sequence[Comparison]) -> Forest | None:
-    rows = [(f"{c.system}|{c.baseline}", c.difference) for c in comparisons]
-    return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
+def _signed(rows: Sequence[tuple[str, Interval]], tones: Mapping[str, str] | None = None) -> Forest | None:
+    """Differences on one scale with zero, by default in the tone of their sign; None without any."""
+    return forest(rows, tones=tones or {label: _tone(i) for label, i in rows}, signed=True) if rows else None
 
 
 def _choice_plot(alternatives: Sequence[Alternative]) -> Scatter | None:
@@ -153,16 +153,6 @@ def _choice_plot(alternatives: Sequence[Alternative]) -> Scatter | None:
             if a.p50_ms
         ]
     )
-
-
-def _guard_plot(guards: Sequence[GuardFigure]) -> Forest | None:
-    tones = {g.name: "good" if g.passed else "bad" for g in guards}
-    return forest([(g.name, g.difference) for g in guards], tones=tones, signed=True) if guards else None
-
-
-def _slice_plot(slices: Sequence[SliceFigure]) -> Forest | None:
-    rows = [(f"{s.name}: {s.value}", s.difference) for s in slices]
-    return forest(rows, tones={label: _tone(i) for label, i in rows}, signed=True) if rows else None
 
 
 def _gain_plot(gains: Gains) -> Line | None:

@@ -79,7 +79,8 @@ def build_index(
     index = create_index(factory, dimension)
     if not index.is_trained:
         size = min(training_sample, training_need(factory, len(vectors)), len(vectors))
-        _train(index, factory, truncate(_sample(vectors, size, rng), dimension, normalized))
+        sample = vectors.take(np.sort(rng.choice(len(vectors), size=size, replace=False)))
+        _train(index, factory, truncate(sample, dimension, normalized))
     for start, block in checked_blocks(vectors):
         index.add(truncate(block, dimension, normalized))
         progress(start + len(block), len(vectors), "index")
@@ -124,10 +125,6 @@ def check_norms(block: Floats, start: int, vectors: Vectors) -> None:
             found=f"{norms[first]:g}; {int(bad.sum())} such vector(s) in this block",
             remedy="encode the corpus again; check the model's weights and precision",
         )
-
-
-def _sample(vectors: Vectors, size: int, rng: np.random.Generator) -> Floats:
-    return vectors.take(np.sort(rng.choice(len(vectors), size=size, replace=False)))
 
 
 def _train(index: Any, factory: str, sample: Floats) -> None:

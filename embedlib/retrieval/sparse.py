@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: The folder of an index artifact that holds the files of ``save``.
 SPARSE_DIR = "sparse"
 MATRIX_FILE = "matrix.npz"
+_encoder = lru_cache(maxsize=2)(load_sparse_encoder)
 
 
 class SparseInfo(JsonFile):
@@ -142,8 +143,3 @@ def open_sparse(index_folder: Path) -> SparseIndex:
             remedy="search without sparse_weight, or name a sparse encoder in sparse.model and run again",
         )
     return SparseIndex.load(folder)
-
-
-@lru_cache(maxsize=2)
-def _encoder(name: str) -> SparseTexts:
-    return load_sparse_encoder(name)

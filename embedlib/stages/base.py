@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -48,10 +48,6 @@ class Job:
         return np.random.default_rng([self.seed, *stage.encode()])
 
 
-def _nothing(config: Any) -> Mapping[str, str]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Stage(Generic[Options, Inputs]):
     """One row of the design's table.
@@ -68,7 +64,7 @@ class Stage(Generic[Options, Inputs]):
     name: str
     kind: str
     run: Callable[Concatenate[Job, Options, Inputs], Summary]
-    external: Callable[[Any], Mapping[str, str]] = field(default=_nothing)
+    external: Callable[[Any], Mapping[str, str]] = lambda config: {}
     accelerated: bool = False
 
     def recipe(self, config: Section, inputs: Mapping[str, ArtifactRef], seed: int) -> Recipe:

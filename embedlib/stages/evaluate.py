@@ -71,7 +71,8 @@ def run(
     parse_measures(config.measures)
     documents = Corpus(corpus.path)
     dimensions = sorted({*config.dimensions, *trained_dimensions(models)})
-    systems = dense_systems(_baseline_first(models, config.baseline), documents, dimensions)
+    ordered = {name: models[name] for name in sorted(models, key=lambda name: name != config.baseline)}
+    systems = dense_systems(ordered, documents, dimensions)
     sets = read_judged(documents, queries.path, config.split)
     if not sets and config.baseline:
         raise DataError(
@@ -171,10 +172,6 @@ def trained_dimensions(models: Mapping[str, ArtifactRef]) -> set[int]:
     """The shorter vectors (Matryoshka) that any of the models was trained to give."""
     line = (ref for model in models.values() if model.kind == "model" for ref in model_line(model))
     return {d for ref in line for d in ref.manifest.config.get("matryoshka", ())}
-
-
-def _baseline_first(models: Mapping[str, ArtifactRef], baseline: str) -> dict[str, ArtifactRef]:
-    return {name: models[name] for name in sorted(models, key=lambda name: name != baseline)}
 
 
 def merged(models: Mapping[str, ArtifactRef]) -> bool:

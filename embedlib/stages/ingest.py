@@ -80,7 +80,9 @@ def run(job: Job, config: Ingest) -> Summary:
     )
     _check(config, profile, source.origin)
     profile.write(job.out)
-    write_json(job.out / SAMPLES, _samples(corpus))
+    shown = corpus.take(sample_rows(len(corpus), SHOWN))
+    rows = [{"doc_id": d.doc_id, "title": d.title, "text": d.text[:500]} for d in shown]
+    write_json(job.out / SAMPLES, rows)
     return _summary(profile, source)
 
 
@@ -116,11 +118,6 @@ def _check(config: Ingest, profile: CorpusProfile, where: str) -> None:
         ],
         where,
     )
-
-
-def _samples(corpus: Corpus) -> list[dict[str, str]]:
-    documents = corpus.take(sample_rows(len(corpus), SHOWN))
-    return [{"doc_id": d.doc_id, "title": d.title, "text": d.text[:500]} for d in documents]
 
 
 def _summary(profile: CorpusProfile, source: Opened) -> Summary:

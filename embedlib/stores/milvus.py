@@ -60,14 +60,15 @@ class MilvusStore:
 
     def collections(self) -> dict[str, CollectionInfo]:
         """What is in the properties of the target's collections."""
-        return collection_infos(self.target, self._names(), self._kept)
+
+        def kept(name: str) -> str:
+            found = self._client.describe_collection(name, timeout=self._wait_s)
+            return str(found["properties"]["embedlib"])
+
+        return collection_infos(self.target, self._names(), kept)
 
     def _names(self) -> list[str]:
         return list(self._client.list_collections(timeout=self._wait_s))
-
-    def _kept(self, name: str) -> str:
-        found = self._client.describe_collection(name, timeout=self._wait_s)
-        return str(found["properties"]["embedlib"])
 
     def live(self) -> str | None:
         """The collection that has the target's name as an alias."""
@@ -75,10 +76,8 @@ class MilvusStore:
         if self.target in names:
             raise taken(self.target, self.address, "a collection")
         mine = [name for name in names if number_of(self.target, name) is not None]
-        return next((name for name in mine if self.target in self._aliases(name)), None)
-
-    def _aliases(self, name: str) -> list[str]:
-        return list(self._client.list_aliases(name, timeout=self._wait_s)["aliases"])
+        aliases = {n: self._client.list_aliases(n, timeout=self._wait_s)["aliases"] for n in mine}
+        return next((name for name in mine if self.target in aliases[name]), None)
 
     def create(self, name: str, info: CollectionInfo, copy_of: str | None = None) -> None:
         """A collection with its index, loaded; inner products."""

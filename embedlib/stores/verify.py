@@ -72,7 +72,11 @@ def _check_rows(store: VectorStore, name: str, rows: ReleaseRows) -> list[str]:
 
 def _check_recall(rows: ReleaseRows, queries: Floats, answers: list[list[Found]]) -> list[str]:
     k = min(rows.recall_k, len(rows))
-    truth = exact_search(queries, lambda: _blocks(rows), k).rows
+
+    def blocks() -> Iterator[tuple[int, Floats]]:
+        return ((s, truncate(b, rows.dimension, rows.normalized)) for s, b in rows.vectors.blocks())
+
+    truth = exact_search(queries, blocks, k).rows
     recall = recall_at_k(found_rows(answers, rows.corpus.row_of, k), truth)
     if recall >= rows.recall_target:
         return []
@@ -93,11 +97,6 @@ def found_rows(answers: list[list[Found]], row_of: dict[str, int], k: int) -> Ro
     for i, found in enumerate(answers):
         rows[i, : min(len(found), k)] = [row_of[hit.doc_id] for hit in found[:k]]
     return rows
-
-
-def _blocks(rows: ReleaseRows) -> Iterator[tuple[int, Floats]]:
-    for start, block in rows.vectors.blocks():
-        yield start, truncate(block, rows.dimension, rows.normalized)
 
 
 def _queries(root: Path, rows: ReleaseRows) -> Path | None:

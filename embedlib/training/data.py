@@ -105,9 +105,11 @@ def load_training_set(
             found="0",
             remedy="see the pairs and examples reports: which filter removed them?",
         )
-    documents = _read_documents(corpus, _rows_of(corpus, records, negatives, examples))
+    rows = _rows_of(corpus, records, negatives, examples)
+    documents = dict(zip(rows, corpus.take(rows), strict=True))
     known = _known_positives(corpus, records, queries)
-    return _assemble(corpus, records, documents, known, negatives, _whole_text if whole else positive_text)
+    text_of = (lambda d, *_: document_text(d.title, d.text)) if whole else positive_text
+    return _assemble(corpus, records, documents, known, negatives, text_of)
 
 
 def sample_documents(corpus: Corpus, most: int, seed: int) -> tuple[Rows, list[str]]:
@@ -138,10 +140,6 @@ def _rows_of(corpus: Corpus, records: Sequence[Record], negatives: int, where: P
                 )
             rows.add(row)
     return sorted(rows)
-
-
-def _read_documents(corpus: Corpus, rows: Sequence[int]) -> dict[int, Document]:
-    return dict(zip(rows, corpus.take(rows), strict=True))
 
 
 def _known_positives(corpus: Corpus, records: Sequence[Record], queries: Path) -> KnownPositives:
@@ -184,10 +182,6 @@ def _assemble(
         numbers=np.arange(n),
         teacher=None if np.isnan(teacher).all() else teacher,
     )
-
-
-def _whole_text(document: Document, query: str, origin: str) -> str:
-    return document_text(document.title, document.text)
 
 
 def _teacher_scores(record: Record) -> list[float]:

@@ -137,12 +137,6 @@ def _dev_watch(
     )
 
 
-def _negatives(options: TrainOptions, loss: str, examples: Path) -> int:
-    if options.negatives is not None:
-        return options.negatives
-    return default_negatives(loss, labelled=_labelled(examples))
-
-
 def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     """Load the model and the examples, check that they fit, and size the steps."""
     device = f"cuda:{world.local_rank}" if default_device() == "cuda" else "cpu"
@@ -152,11 +146,14 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
     examples = Path(job.inputs["examples"])
     teacher = load_teacher(examples)
     loss = choose_loss(options.loss, teacher=teacher is not None)
+    negatives = options.negatives
+    if negatives is None:
+        negatives = default_negatives(loss, labelled=_labelled(examples))
     data = load_training_set(
         Corpus(Path(job.inputs["corpus"])),
         examples,
         Path(job.inputs["queries"]),
-        negatives=_negatives(options, loss, examples),
+        negatives=negatives,
         whole=loss == "kl",
     )
     data = fit_data(loss, data, teacher=teacher is not None)

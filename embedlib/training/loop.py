@@ -94,7 +94,9 @@ def train(
     Raises:
         NonFiniteLoss: The loss became NaN or infinite.
     """
-    watch = Watch(report_progress, _tell_loss if world.main else lambda *_: None)
+    watch = Watch(
+        report_progress, lambda step, loss: emit("loss", step=step, value=loss) if world.main else None
+    )
     callbacks = [watch, *([dev] if dev else [])]
     if recipe.checkpoint_s is not None:
         callbacks.append(Checkpoints(recipe.checkpoint_s))
@@ -103,10 +105,6 @@ def train(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.look_at_losses()
     return watch
-
-
-def _tell_loss(step: int, loss: float) -> None:
-    emit("loss", step=step, value=loss)
 
 
 def build_trainer(
