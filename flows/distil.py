@@ -27,7 +27,7 @@ def distil(config: Config, event: Trigger | None = None) -> State[str]:
     Raises:
         ReleaseError: Nothing has been published yet, or what is live is a student already.
     """
-    config = checked(config, DISTIL)
+    config = checked(config, DISTIL, event)
     with flow_context(config, "distil", event) as run:
         live = require_live(run, "to distil")
         if live["model"].manifest.stage == "distil":

@@ -11,12 +11,11 @@ from prefect.client.schemas.objects import State
 
 from embedlib import escape
 from embedlib.artifact import ArtifactRef
-from embedlib.config.live import with_documents
 from embedlib.config.root import Config
 from embedlib.corpus.marks import MARKS
-from embedlib.stages.preflight import LIFECYCLE, preflight
+from embedlib.stages.preflight import LIFECYCLE
 from flows.approval import Approval, approval, require_somebody
-from flows.context import flow_context
+from flows.context import checked_config, flow_context
 from flows.outcome import DEFAULTS, RunOutcome, Trigger, as_json, run_name
 from flows.records import listed, prefect_record, records, show_records
 from flows.steps import (
@@ -78,8 +77,7 @@ def lifecycle(
         config: Every other option; the live release's count where no documents are named.
         event: What triggered this run.
     """
-    config = with_documents(config.of(documents, labels, workspace))
-    preflight(config, LIFECYCLE)
+    config = checked_config(config.of(documents, labels, workspace), LIFECYCLE, event)
     require_somebody(config)
     with flow_context(config, "lifecycle", event) as run:
         data, base, live = prepare(run, config, event)
@@ -174,7 +172,7 @@ def conclude(run: RunContext, event: Trigger | None, outcome: RunOutcome, consen
     detail = outcome.verdict
     if consent is not None and not consent.approve:
         detail += f", declined by {consent.by}: {consent.note}"
-    note_outcome(run, as_json(event), state, detail=detail)
+    note_outcome(run.workspace, as_json(event), state, detail=detail)
 
 
 def prove(

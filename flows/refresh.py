@@ -28,7 +28,7 @@ def refresh(config: Config, event: Trigger | None = None) -> State[int]:
     Raises:
         ReleaseError: Nothing has been published yet.
     """
-    config = checked(config, REFRESH)
+    config = checked(config, REFRESH, event)
     with flow_context(config, "refresh", event) as run:
         live = require_live(run, "to refresh")
         corpus = stages.ingest(run, config.ingest)
@@ -39,6 +39,6 @@ def refresh(config: Config, event: Trigger | None = None) -> State[int]:
         release = publish(run, config, parts, event=as_json(event))
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         show_records(run)
-        note_outcome(run, as_json(event), "published", detail=f"release {release.number}")
+        note_outcome(run.workspace, as_json(event), "published", detail=f"release {release.number}")
         left = follow(run, config)
     return completed(release.number, left)

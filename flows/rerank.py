@@ -27,7 +27,7 @@ def rerank(config: Config, event: Trigger | None = None) -> State[str]:
     Raises:
         ReleaseError: Nothing has been published yet.
     """
-    config = checked(config, RERANK)
+    config = checked(config, RERANK, event)
     with flow_context(config, "rerank", event) as run:
         live = require_live(run, "whose hits a reranker could order")
         data = Data(live["corpus"], live["queries"])

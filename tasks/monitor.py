@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -39,8 +40,8 @@ def emit_alerts(report: MonitorReport) -> None:
         emit_event(event=event.name, resource=resource, payload=event.payload())
 
 
-def note_outcome(run: RunContext, event: dict[str, Any] | None, state: str, detail: str = "") -> None:
+def note_outcome(workspace: Path, event: dict[str, Any] | None, state: str, detail: str = "") -> None:
     """Record in the monitor's history what became of the event that started a run."""
     event_id = (event or {}).get("evidence", {}).get("id")
     if event_id:
-        acknowledge(run.workspace, event_id, state, now=datetime.now(UTC), detail=detail)
+        acknowledge(workspace.expanduser(), event_id, state, now=datetime.now(UTC), detail=detail)

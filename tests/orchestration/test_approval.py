@@ -67,11 +67,11 @@ def lease(office: Orchestra, run_id: str) -> str:
     return str(found.pop())
 
 
-def tags(root: Path, run_id: str) -> dict[str, str]:
+def recorded(root: Path, run_id: str) -> dict[str, str]:
     """What the tracking run keeps of the answer."""
     client = MlflowClient(default_uri(root))
     run = client.get_run((root / "tracking" / run_id / "run_id").read_text())
-    return {k.partition(".")[2]: v for k, v in run.data.tags.items() if k.startswith("approval.")}
+    return {k.partition(".")[2]: v for k, v in run.data.params.items() if k.startswith("approval.")}
 
 
 def told(office: Orchestra, root: Path) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def test_a_no_keeps_what_was_there_and_is_recorded(office, root):
         last = wait_for(lambda: told(office, root)[times - 1 :], 30, "the outcome's event")[0]  # noqa: B023
         assert last["event"] == "embedlib.release.kept"
         assert last["payload"]["approval"] == word
-        assert tags(root, run_id) == {"approve": "False", "by": "bob", "note": word["note"]}
+        assert recorded(root, run_id) == {"approve": "False", "by": "bob", "note": word["note"]}
     assert current(root).approval is None
 
 

@@ -69,7 +69,9 @@ def test_a_failed_retraining_is_noted_so_that_the_event_is_not_lost(orchestra, s
     orchestra.emit(event.name, event.resource, event.payload())
     (run,) = wait_for(lambda: orchestra.triggered("lifecycle"), 60, "a triggered lifecycle")
     assert orchestra.wait(run["id"], timeout_s=120)["type"] == "FAILED"
-    assert [o.state for o in History(released).read().outcomes] == ["started", "failed"]
+    (noted,) = History(released).read().outcomes
+    assert (noted.event_id, noted.state) == (event.id, "failed")
+    assert "/nowhere" in noted.detail
 
 
 def test_a_planted_secret_is_found_nowhere(tmp_path, settings, material):

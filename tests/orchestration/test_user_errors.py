@@ -11,12 +11,27 @@ from uuid import uuid4
 
 import pytest
 
-from embedlib.errors import DataError, StoreError, UserError
+from embedlib.config.root import Config
+from embedlib.errors import ConfigError, DataError, StoreError, UserError
+from embedlib.monitoring.history import History
+from embedlib.stages.preflight import LIFECYCLE
 from flows import terminal
+from flows.context import checked_config
+from flows.outcome import Trigger
 from flows.terminal import PlainErrors, at_terminal, tell_now
 from flows.wait_for_task_runs import _final
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def test_a_triggered_run_that_cannot_start_answers_its_event(tmp_path):
+    config = Config(workspace=tmp_path).of(tmp_path / "nowhere.jsonl")
+    event = Trigger(event="embedlib.quality.degraded", evidence={"id": "event-1"})
+    with pytest.raises(ConfigError, match="nowhere"):
+        checked_config(config, LIFECYCLE, event)
+    (noted,) = History(tmp_path).read().outcomes
+    assert (noted.event_id, noted.state) == ("event-1", "failed")
+    assert "nowhere.jsonl" in noted.detail
 
 
 @pytest.mark.timeout(400)
