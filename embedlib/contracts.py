@@ -212,7 +212,7 @@ class Corpus:
         for row in read_rows(self.path, columns=["title", "text"], batch=batch):
             yield document_text(row["title"], row["text"])
 
-    def take(self, rows: Sequence[int] | Rows, batch: int = 8192) -> list[Document]:
+    def take(self, rows: Sequence[int] | Rows) -> list[Document]:
         """The documents at ``rows``, in the order given, reading only the row groups they lie in."""
         wanted = np.asarray(rows, dtype=np.int64)
         found: dict[int, Document] = {}

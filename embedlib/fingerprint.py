@@ -27,13 +27,10 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def file_sha256(path: Path, block: int = 1 << 20) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits, read in blocks of ``block`` bytes."""
-    sha = hashlib.sha256()
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits, read in blocks."""
     with path.open("rb") as stream:
-        while chunk := stream.read(block):
-            sha.update(chunk)
-    return sha.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def tree_digest(path: Path, names: Iterable[str] | None = None) -> str:

@@ -30,7 +30,30 @@ def serve_live(config: Config, *, store: bool = False) -> None:
         ServiceError: The port is taken, or the store cannot be reached.
     """
     with searcher_of(config, store) as searcher:
-        _serve(config, searcher)
+        options = config.serve
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        key = read_key(options.host, options.key_env)
+        limits = RequestLimits(
+            body_bytes=int(options.max_body_mb * (1 << 20)),
+            head_s=options.timeout_s,
+            body_s=options.timeout_s,
+            answer_s=options.timeout_s,
+            queries=options.max_queries,
+            query_chars=options.max_query_chars,
+            texts=options.max_texts,
+            k=options.max_k,
+            hits=max(options.max_k, RequestLimits.hits),
+            waiting=options.waiting,
+            threads=options.threads,
+        )
+        opened = listen(options.host, options.port)
+        log = QueryLog(searcher.root, share=options.log_share, days=options.log_days)
+        reranker = load_reranker(options.rerank) if options.rerank else None
+        service = Service(searcher, limits, reranker, log)
+        app = create_app(service, key=key, names=HostNames([options.host, *options.allowed_hosts]))
+        address = f"[{options.host}]" if ":" in options.host else options.host
+        url = f"http://{address}:{opened.getsockname()[1]}"
+        serve(app, opened, limits, lambda: typer.echo(f"release {service.searcher.release.number} at {url}"))
 
 
 @contextmanager
@@ -45,30 +68,3 @@ def searcher_of(config: Config, store: bool) -> Iterator[Searcher]:
     # a search, a new connection and the search again end before the client is told that it takes too long
     with open_target(require_target(config.publish), config.serve.timeout_s / 3) as opened:
         yield StoreSearcher(config.workspace, opened)
-
-
-def _serve(config: Config, searcher: Searcher) -> None:
-    options = config.serve
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    key = read_key(options.host, options.key_env)
-    limits = RequestLimits(
-        body_bytes=int(options.max_body_mb * (1 << 20)),
-        head_s=options.timeout_s,
-        body_s=options.timeout_s,
-        answer_s=options.timeout_s,
-        queries=options.max_queries,
-        query_chars=options.max_query_chars,
-        texts=options.max_texts,
-        k=options.max_k,
-        hits=max(options.max_k, RequestLimits.hits),
-        waiting=options.waiting,
-        threads=options.threads,
-    )
-    opened = listen(options.host, options.port)
-    log = QueryLog(searcher.root, share=options.log_share, days=options.log_days)
-    reranker = load_reranker(options.rerank) if options.rerank else None
-    service = Service(searcher, limits, reranker, log)
-    app = create_app(service, key=key, names=HostNames([options.host, *options.allowed_hosts]))
-    address = f"[{options.host}]" if ":" in options.host else options.host
-    url = f"http://{address}:{opened.getsockname()[1]}"
-    serve(app, opened, limits, lambda: typer.echo(f"release {service.searcher.release.number} at {url}"))

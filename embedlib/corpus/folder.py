@@ -10,11 +10,11 @@ from pathlib import Path
 
 from embedlib.corpus.clean import id_fault
 from embedlib.corpus.readers.apart import ReadingProcesses
-from embedlib.corpus.readers.file import Bounds, File
+from embedlib.corpus.readers.file import Bounds
 from embedlib.corpus.readers.formats import FORMATS, why_unread
-from embedlib.corpus.readers.read import read_file
+from embedlib.corpus.readers.read import read_path
 from embedlib.corpus.records import Item, Rejected
-from embedlib.corpus.textfiles import read_bytes, require_folder
+from embedlib.corpus.textfiles import require_folder
 
 
 def folder_files(root: Path, suffixes: Sequence[str]) -> Iterator[Path | Rejected]:
@@ -104,7 +104,7 @@ def _reading(
     form = FORMATS.get(path.suffix.lower())
     if form is not None and (form.apart or form.large < _size(path) <= max_bytes):
         return processes.submit(path, name).result
-    return partial(_read_here, path, name, encoding, max_bytes, bounds)
+    return partial(read_path, path, name, encoding, bounds, max_bytes)
 
 
 def _size(path: Path) -> int:
@@ -112,11 +112,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:  # told when it is read
         return 0
-
-
-def _read_here(path: Path, name: str, encoding: str, max_bytes: int, bounds: Bounds) -> Iterator[Item]:
-    data = read_bytes(path, name, max_bytes=max_bytes)
-    if isinstance(data, Rejected):
-        yield data
-    else:
-        yield from read_file(File(name, data, encoding, bounds, read_file))

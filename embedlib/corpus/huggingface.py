@@ -58,21 +58,20 @@ def open_dataset(
     return found
 
 
-def read_huggingface(dataset: Any, names: FieldNames, origin: str, batch: int = 1000) -> Iterator[Item]:
+def read_huggingface(dataset: Any, names: FieldNames, origin: str) -> Iterator[Item]:
     """Documents of a data set, read in blocks.
 
     Args:
         dataset: From ``open_dataset``.
         names: Which column holds what.
         origin: What to call the data set in messages.
-        batch: Rows in memory at a time.
 
     Raises:
         DataError: A column is missing.
     """
     mapped = names.resolve(dataset.column_names, origin)
     number = 0
-    for block in dataset.select_columns(mapped.columns).iter(batch_size=batch):
+    for block in dataset.select_columns(mapped.columns).iter(batch_size=1000):
         for values in zip(*block.values(), strict=True):
             number += 1
             yield to_record(dict(zip(block, values, strict=True)), mapped, f"{origin}:row {number}")

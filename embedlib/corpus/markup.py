@@ -154,19 +154,6 @@ def _inline(token: Any) -> str:
     return " ".join("".join(parts).split())
 
 
-def html_text(source: bytes) -> tuple[str, str]:
-    """Title and readable text of an HTML document; navigation, scripts and forms are left out.
-
-    Raises:
-        Unreadable: See ``parse_html``.
-    """
-    root = parse_html(source)
-    if root is None:
-        return "", ""
-    title = " ".join((root.findtext(".//title") or "").split())
-    return with_heading(title, html_lines(root))
-
-
 def parse_html(source: bytes, *, declared: str | None = None) -> Any:
     """The root element; None of an empty document.
 

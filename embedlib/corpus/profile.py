@@ -125,15 +125,15 @@ def _script(character: str) -> str:
     return name.split(" ")[0].split("-")[0].capitalize() if name else "Unknown"
 
 
-def main_script(text: str, letters: int = 200) -> str:
-    """The script of most of a text's first letters, by the first word of their Unicode names.
+def main_script(text: str) -> str:
+    """The script of most of a text's first 200 letters, by the first word of their Unicode names.
 
     >>> main_script("Быстрый brown лис"), main_script("漢字 kanji 漢字漢字漢字"), main_script("1 + 1")
     ('Cyrillic', 'Cjk', 'None')
     """
     if text.isascii():
         return "Latin" if any(map(str.isalpha, text)) else "None"
-    found = Counter(_script(c) for c in [c for c in text if c.isalpha()][:letters])
+    found = Counter(_script(c) for c in [c for c in text if c.isalpha()][:200])
     return found.most_common(1)[0][0] if found else "None"
 
 

@@ -87,13 +87,12 @@ def _sqlite_reads(action: int, _: str | None, value: str | None, *__: object) ->
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, Any]]:
-    """The query's rows by column, ``batch`` in memory at a time (a server-side cursor where there is one).
+def sql_rows(url: str, query: str) -> Iterator[Mapping[str, Any]]:
+    """The query's rows by column, a thousand in memory at a time (a server-side cursor where there is one).
 
     Args:
         url: Database URL.
         query: One SELECT statement; it runs on a connection that refuses to write.
-        batch: Rows fetched at once.
 
     Raises:
         ServiceError: The database cannot be reached.
@@ -104,12 +103,8 @@ def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, A
     try:
         engine = create_engine(url)
     except (NoSuchModuleError, ImportError, ArgumentError) as error:
-        raise UserError(
-            "no driver for this database",
-            where=shown,
-            found=str(error),
-            remedy="install the driver's package",
-        ) from None
+        remedy = "install the driver's package"
+        raise UserError("no driver for this database", where=shown, found=str(error), remedy=remedy) from None
     try:
         try:
             connection = engine.connect()
@@ -123,7 +118,7 @@ def sql_rows(url: str, query: str, batch: int = 1000) -> Iterator[Mapping[str, A
         with connection:
             try:
                 reading = _read_only(connection)
-                streamed = reading.execution_options(stream_results=True, yield_per=batch)
+                streamed = reading.execution_options(stream_results=True, yield_per=1000)
                 result = streamed.execute(text(query))
                 if not result.returns_rows:
                     raise DataError(

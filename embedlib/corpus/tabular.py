@@ -97,8 +97,10 @@ def csv_rows(
         refused.clear()
         if row is None:
             return
-        if row:
-            yield where, _by_column(header, row, where)
+        if row and len(row) != len(header):
+            yield where, Rejected(where, f"{len(row)} values in a row for {len(header)} columns")
+        elif row:
+            yield where, dict(zip(header, row, strict=True))
 
 
 def _usable_lines(path: Path, encoding: str, max_bytes: int, refused: list[Rejected]) -> Iterator[str]:
@@ -134,14 +136,8 @@ def _header(path: Path, line: str, delimiter: str) -> list[str]:
     return names
 
 
-def _by_column(header: list[str], row: list[str], where: str) -> dict[str, str] | Rejected:
-    if len(row) != len(header):
-        return Rejected(where, f"{len(row)} values in a row for {len(header)} columns")
-    return dict(zip(header, row, strict=True))
-
-
-def read_parquet(path: Path, names: FieldNames, batch: int = 4096) -> Iterator[Item]:
-    """Documents of a Parquet file, ``batch`` rows in memory at a time.
+def read_parquet(path: Path, names: FieldNames) -> Iterator[Item]:
+    """Documents of a Parquet file, a few thousand rows in memory at a time.
 
     Raises:
         DataError: The file is not there or not Parquet, or a column is missing or of a wrong type.
@@ -161,7 +157,7 @@ def read_parquet(path: Path, names: FieldNames, batch: int = 4096) -> Iterator[I
                 )
         number = 0
         try:
-            for block in file.iter_batches(batch_size=batch, columns=mapped.columns):
+            for block in file.iter_batches(batch_size=4096, columns=mapped.columns):
                 for row in block.to_pylist():
                     number += 1
                     yield to_record(row, mapped, f"{path.name}:row {number}")

@@ -226,15 +226,3 @@ def decode(data: bytes, *, encoding: str) -> str:
         return data.decode("utf-8-sig" if found == "utf-8" else found)
     except UnicodeDecodeError as error:
         raise Unreadable(_undecodable(error, found)) from error
-
-
-def read_bytes(path: Path, name: str, *, max_bytes: int) -> bytes | Rejected:
-    """A whole file's bytes, or why they cannot be had."""
-    try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            limit = f"ingest.max_document_mb is {max_bytes / 1e6:g}"
-            return Rejected(name, f"too large: a file of {size / 1e6:.1f} MB ({limit})")
-        return path.read_bytes()
-    except OSError as error:
-        return Rejected(name, f"cannot be read: {error.strerror or error}")

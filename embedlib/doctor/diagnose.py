@@ -28,12 +28,11 @@ _HEAVY = ("vectors", "index", "model")
 STORE_WAIT_S = 10.0
 
 
-def diagnose(root: Path, *, seed: int = 0, try_alternatives: bool = True) -> list[Finding]:
+def diagnose(root: Path, *, try_alternatives: bool = True) -> list[Finding]:
     """Examine the installation, the workspace and the live release.
 
     Args:
         root: The workspace; it need not exist yet.
-        seed: Seed of samples and intervals.
         try_alternatives: Also try other prompts, poolings and metrics on judged queries (encodes a
             few hundred documents several times).
 
@@ -48,7 +47,7 @@ def diagnose(root: Path, *, seed: int = 0, try_alternatives: bool = True) -> lis
         *_workspace(root, release),
         *_machine(root),
         *findings,
-        *(_released(root, release, seed, try_alternatives) if release else ()),
+        *(_released(root, release, try_alternatives) if release else ()),
     ]
 
 
@@ -101,10 +100,10 @@ def _machine(root: Path) -> Iterator[Finding]:
             yield machine.check_training_log(log, machine.available_mb(device))
 
 
-def _released(root: Path, release: Release, seed: int, try_alternatives: bool) -> Iterator[Finding]:
+def _released(root: Path, release: Release, try_alternatives: bool) -> Iterator[Finding]:
     from embedlib.doctor.released import ReleaseDoctor
 
-    doctor = ReleaseDoctor(root, release, np.random.default_rng([seed, *b"doctor"]))
+    doctor = ReleaseDoctor(root, release, np.random.default_rng([0, *b"doctor"]))
     for subject in (doctor.files, doctor.geometry, doctor.model, doctor.language, doctor.proof):
         yield from _guarded(subject.__name__, subject)
     if try_alternatives:

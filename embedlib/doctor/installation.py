@@ -82,19 +82,18 @@ def _profile_url(environment: Mapping[str, str]) -> str:
     return str(profile.get("PREFECT_API_URL", ""))
 
 
-def check_service(name: str, url: str, timeout_s: float = 5.0) -> Finding:
+def check_service(name: str, url: str) -> Finding:
     """Does a configured service answer on its ``/health``?
 
     Args:
         name: What it is called.
         url: Its address; credentials in it are not shown.
-        timeout_s: How long to wait.
     """
     import httpx
 
     shown = redact(url)
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=timeout_s)
+        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=5.0)
         answer.raise_for_status()
     except httpx.HTTPError as error:
         return failure(

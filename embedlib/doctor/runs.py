@@ -12,12 +12,11 @@ from embedlib.doctor.findings import Finding, fine, warning
 LONG_HOURS = 48.0
 
 
-def running_runs(api_url: str, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+def running_runs(api_url: str) -> list[dict[str, Any]]:
     """Flow runs in the state Running, as the Prefect API has them (at most 200).
 
     Args:
         api_url: Such as ``http://127.0.0.1:4200/api``.
-        timeout_s: How long to wait.
 
     Raises:
         httpx.HTTPError: The API does not answer, or refuses.
@@ -25,7 +24,7 @@ def running_runs(api_url: str, timeout_s: float = 10.0) -> list[dict[str, Any]]:
     import httpx
 
     body = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "limit": 200}
-    answer = httpx.post(f"{api_url.rstrip('/')}/flow_runs/filter", json=body, timeout=timeout_s)
+    answer = httpx.post(f"{api_url.rstrip('/')}/flow_runs/filter", json=body, timeout=10.0)
     answer.raise_for_status()
     return list(answer.json())
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -121,12 +119,6 @@ def draw_block(
             "drawn": _by_origin(miners),
         },
     )
-
-
-def add_counts(total: dict[str, Counter[str]], counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Add a block's counts to the sum over blocks."""
-    for name, by_origin in counts.items():
-        total.setdefault(name, Counter()).update(by_origin)
 
 
 def _at(table: Any, places: Rows) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedlib.contracts import CandidatePair, Corpus, Rows, document_text
 from embedlib.json_file import JsonFile, JsonPart
-from embedlib.mining.blocks import Block, add_counts
+from embedlib.mining.blocks import Block
 from embedlib.mining.miner import ORIGINS
 from embedlib.pairs.render import positive_text
 from embedlib.retrieval.hits import NO_ROW
@@ -84,7 +84,8 @@ class MiningCounts:
 
     def add(self, block: Block, teacher_positive: Any, teacher_scores: Any) -> None:
         """Count a block; teacher scores are float32 [n] and [n, k]."""
-        add_counts(self.counts, block.counts)
+        for name, by_origin in block.counts.items():
+            self.counts.setdefault(name, Counter()).update(by_origin)
         present = block.negatives != NO_ROW
         margins = (block.positive_scores[:, None] - block.scores)[present]
         self.margins += np.histogram(np.clip(margins, EDGES[0], EDGES[-1]), bins=EDGES)[0]
@@ -116,18 +117,17 @@ class MiningCounts:
 
 
 def example_samples(
-    block: Block, pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus, count: int = 10
+    block: Block, pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus
 ) -> list[dict[str, Any]]:
-    """Examples as a person reads them, spread evenly over a block.
+    """Ten examples as a person reads them, spread evenly over a block.
 
     Args:
         block: The block.
         pairs: All pairs.
         rows: int64, each pair's document.
         documents: The corpus.
-        count: Maximum examples.
     """
-    places = range(0, len(block.pairs), max(1, len(block.pairs) // count))[:count]
+    places = range(0, len(block.pairs), max(1, len(block.pairs) // 10))[:10]
     return [_sample(block, i, pairs, rows, documents) for i in places]
 
 

@@ -58,24 +58,16 @@ class TeacherDocuments(NamedTuple):
 
 
 class HybridTeacher:
-    """z(dense) + weight * z(BM25), as search ranks (``embedlib.retrieval.fusion``).
+    """z(dense) + DEFAULT_WEIGHT * z(BM25), as search ranks (``embedlib.retrieval.fusion``).
 
     Args:
         query_of_example: int64 [examples].
         queries: Its queries.
         documents: Its documents.
-        weight: BM25's weight.
     """
 
-    def __init__(
-        self,
-        query_of_example: Rows,
-        queries: TeacherQueries,
-        documents: TeacherDocuments,
-        weight: float = DEFAULT_WEIGHT,
-    ) -> None:
+    def __init__(self, query_of_example: Rows, queries: TeacherQueries, documents: TeacherDocuments) -> None:
         self.query_of_example, self.queries, self.documents = query_of_example, queries, documents
-        self.weight = weight
 
     def scores(self, query_rows: Rows, doc_rows: Rows) -> Floats:
         """Score every query of a batch against every document of it.
@@ -117,7 +109,7 @@ class HybridTeacher:
 
     def _fused(self, q: Rows, dense: Floats, lexical: Floats) -> Floats:
         moments = self.queries.dense.of_rows(q), self.queries.lexical.of_rows(q)
-        return fused_scores(dense, lexical, *moments, self.weight)
+        return fused_scores(dense, lexical, *moments, DEFAULT_WEIGHT)
 
     def targets(self, query_rows: Rows, doc_rows: Rows) -> Floats:
         """Scores in the unit of the model's own similarities, which a student of the same scale learns.

@@ -29,7 +29,7 @@ class FoundDocument(NamedTuple):
 #: ``search(queries, k)`` gives, for each query, its answers, best first.
 Search = Callable[[Sequence[str], int], list[list[FoundDocument]]]
 
-MEASURE = "nDCG@10"
+MEASURE, DEPTH = "nDCG@10", 10
 
 
 class Canary(BaseModel):
@@ -113,7 +113,7 @@ def compare_canaries(baseline: Baseline, now: Sequence[bool], known_ids: set[str
 
 
 def score_labels(
-    search: Search, labels: Sequence[Label], known_ids: set[str], rng: np.random.Generator, depth: int = 10
+    search: Search, labels: Sequence[Label], known_ids: set[str], rng: np.random.Generator
 ) -> Interval | None:
     """nDCG@10 of the live release on fresh labels, with its bootstrap interval over queries.
 
@@ -128,8 +128,8 @@ def score_labels(
     queries = [q for q, judged in qrels.items() if any(r > 0 for r in judged.values())]
     if not queries:
         return None
-    answers = search(queries, depth)
-    run = {q: _run(hits[:depth], qrels[q]) for q, hits in zip(queries, answers, strict=True)}
+    answers = search(queries, DEPTH)
+    run = {q: _run(hits[:DEPTH], qrels[q]) for q, hits in zip(queries, answers, strict=True)}
     values = score_run(run, {q: qrels[q] for q in queries}, [MEASURE])[MEASURE]
     return bootstrap_mean(np.array([values[q] for q in queries]), rng=rng)
 

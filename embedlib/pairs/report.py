@@ -62,10 +62,10 @@ def origin_counts(selection: Selection, mixed: Sequence[CandidatePair]) -> dict[
 
 
 def pair_samples(
-    pairs: Sequence[CandidatePair], documents: Corpus, rng: np.random.Generator, count: int = 10
+    pairs: Sequence[CandidatePair], documents: Corpus, rng: np.random.Generator
 ) -> list[dict[str, str]]:
-    """``count`` random pairs as a person reads them: origin, query, and the positive as trained on."""
-    chosen = [pairs[i] for i in sorted(rng.permutation(len(pairs))[:count].tolist())]
+    """Ten random pairs as a person reads them: origin, query, and the positive as trained on."""
+    chosen = [pairs[i] for i in sorted(rng.permutation(len(pairs))[:10].tolist())]
     found = documents.take([documents.row_of[pair.doc_id] for pair in chosen])
     return [
         {

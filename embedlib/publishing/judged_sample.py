@@ -18,6 +18,7 @@ from embedlib.publishing.facts import evaluation_of, system_of
 
 MEASURE = "nDCG@10"
 DEPTH = 10
+MOST = 100
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,12 @@ class JudgedSample:
     qrels: Mapping[str, Mapping[str, int]]
 
 
-def judged_sample(root: Path, release: Release, *, most: int = 100, seed: int = 0) -> JudgedSample | None:
-    """At most ``most`` of the test queries that the release was decided on; None where there are none left.
+def judged_sample(root: Path, release: Release) -> JudgedSample | None:
+    """At most a hundred of the test queries that the release was decided on; None where there are none left.
 
     Args:
         root: The workspace.
         release: Which release.
-        most: Maximum queries.
-        seed: Of the draw.
     """
     evaluation = evaluation_of(root, release)
     system = system_of(release.ref(root, "model"), evaluation)
@@ -55,7 +54,7 @@ def judged_sample(root: Path, release: Release, *, most: int = 100, seed: int = 
     judged = primary_set(read_judged(corpus, parents["queries"].path, "test"))
     if judged is None:
         return None
-    judged = judged.sample(most, np.random.default_rng(seed))
+    judged = judged.sample(MOST, np.random.default_rng(0))
     try:
         run = read_run(evaluation.file(f"runs/{judged.name}.{system}.trec"))
     except EmbedlibError:

@@ -45,18 +45,6 @@ class ReadingProcess:
 
     def read(self, path: Path, name: str) -> Iterator[Item]:
         """The documents of a file, or why there are none."""
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            yield Rejected(name, f"cannot be read: {error.strerror or error}")
-            return
-        if size > self.bounds.max_bytes:
-            limit = f"ingest.files.max_mb is {self.bounds.max_mb:g}"
-            yield Rejected(name, f"too large: a file of {size / 1e6:.1f} MB ({limit})")
-            return
-        yield from self._answer(path, name)
-
-    def _answer(self, path: Path, name: str) -> Iterator[Item]:
         child = self._started()
         request = {"path": str(path.absolute()), "name": name, "encoding": self.encoding}
         try:

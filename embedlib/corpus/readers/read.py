@@ -11,9 +11,26 @@ from embedlib.corpus.readers.formats import FORMATS, INSTALL, missing, why_unrea
 from embedlib.corpus.records import Item, Record, Rejected, Unreadable
 
 
-def read_path(path: Path, name: str, encoding: str, bounds: Bounds) -> Iterator[Item]:
-    """The documents of a file on disk."""
+def read_path(
+    path: Path, name: str, encoding: str, bounds: Bounds, max_bytes: int | None = None
+) -> Iterator[Item]:
+    """The documents of a file on disk.
+
+    Args:
+        path: The file.
+        name: What it is called.
+        encoding: Of text without a byte-order mark.
+        bounds: How much is read.
+        max_bytes: Largest text or Markdown file; None: as ``bounds`` say, as for any other.
+    """
+    limit = f"ingest.files.max_mb is {bounds.max_mb:g}"
+    if max_bytes is not None:
+        limit = f"ingest.max_document_mb is {max_bytes / 1e6:g}"
     try:
+        size = path.stat().st_size
+        if size > (bounds.max_bytes if max_bytes is None else max_bytes):
+            yield Rejected(name, f"too large: a file of {size / 1e6:.1f} MB ({limit})")
+            return
         data = path.read_bytes()
     except OSError as error:
         yield Rejected(name, f"cannot be read: {error.strerror or error}")
