@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -207,10 +207,8 @@ class Store:
         shutil.rmtree(scratch, ignore_errors=True)
         return ref
 
-    @contextmanager
-    def _lock(self, name: str, wait: bool = True) -> Iterator[bool]:
-        with file_lock(self.locks_dir / f"{name}.lock", wait=wait) as held:
-            yield held
+    def _lock(self, name: str, wait: bool = True) -> AbstractContextManager[bool]:
+        return file_lock(self.locks_dir / f"{name}.lock", wait=wait)
 
 
 def _manifest(

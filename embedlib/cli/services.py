@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -129,17 +130,15 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: 
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        try:
+        with suppress(httpx.HTTPError):
             if httpx.get(url, timeout=2).is_success:
                 return
-        except httpx.HTTPError:
-            time.sleep(0.3)
+        time.sleep(0.3)
+    code = process.poll()
     raise ServiceError(
         "a service did not come up",
         where=url,
-        found=f"exit code {process.poll()}"
-        if process.poll() is not None
-        else f"no answer in {timeout_s:.0f} s",
+        found=f"no answer in {timeout_s:.0f} s" if code is None else f"exit code {code}",
         remedy=f"read {log}; is the port taken? choose another with --prefect-port or --mlflow-port",
     )
 

@@ -34,9 +34,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
 
 def hits_table(hits: Sequence[SearchHit]) -> None:
     """Search hits, best first."""
-    rows = [(h.rank, h.score, h.doc_id, _title(h), h.snippet) for h in hits]
-    columns = ("rank", _score(hits), "document", "title", "text")
-    print_table(columns, [(*r[:4], r[4][:160]) for r in rows])
+    rows = [(h.rank, h.score, h.doc_id, _title(h), h.snippet[:160]) for h in hits]
+    print_table(("rank", _score(hits), "document", "title", "text"), rows)
 
 
 def answers(workspace: Path, queries: Sequence[str], k: int = 3) -> None:
@@ -131,8 +130,7 @@ def first_release_line(workspace: Path, started: datetime) -> None:
     first = min(releases(workspace), key=lambda release: release.number)
     seconds = (datetime.fromisoformat(first.created_at) - started).total_seconds()
     if first.parents == [] and seconds > -1:
-        line = f"release {first.number} could be searched after {seconds:.0f} s, as {first.search}"
-        say(line)
+        say(f"release {first.number} could be searched after {seconds:.0f} s, as {first.search}")
 
 
 def left_out(corpus: ArtifactRef) -> None:

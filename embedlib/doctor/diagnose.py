@@ -44,8 +44,8 @@ def diagnose(root: Path, *, try_alternatives: bool = True) -> list[Finding]:
     return [
         *installation.check_versions(installation.own_requirements()),
         *_services(),
-        *_workspace(root, release),
-        *_machine(root),
+        *_guarded("workspace", partial(_workspace, root, release)),
+        *_guarded("training", partial(_machine, root)),
         *findings,
         *(_released(root, release, try_alternatives) if release else ()),
     ]

@@ -15,6 +15,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,7 +82,7 @@ class Ledger:
         lines: list[tuple[str | None, bytes]] = []
         records: list[tuple[str | None, Any]] = [*entries] or [(None, None)]
         for index, (key, value) in enumerate(records):
-            spent = usage.as_dict() if index == 0 else None
+            spent = asdict(usage) if index == 0 else None
             record = {"key": key, "value": value, "usage": spent}
             lines.append((key, json.dumps(record, allow_nan=False).encode() + b"\n"))
         with self._lock, _file_lock(self._appender.fileno()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from embedlib.errors import BudgetExhausted, ConfigError
 
@@ -31,10 +31,6 @@ class TokenUsage:
     def tokens(self) -> int:
         """Tokens in and out."""
         return self.input_tokens + self.output_tokens
-
-    def as_dict(self) -> dict[str, int]:
-        """Plain numbers, for the ledger and for reports."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

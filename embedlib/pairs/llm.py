@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ class Writer:
 class LlmReport:
     """What became of the requests; filled while ``generate_queries`` is iterated.
 
+    Tokens and dollars count earlier runs with the same ledger too.
+
     ``malformed`` answers held no query and were asked once more; documents that then still had
     none are ``failed``. ``salvaged`` answers were broken, but held whole queries.
     """
@@ -87,10 +90,6 @@ class LlmReport:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
-
-    def as_dict(self) -> dict[str, float]:
-        """Plain numbers; tokens and dollars count earlier runs with the same ledger too."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -136,12 +135,8 @@ def generate_queries(
     """
     report = report if report is not None else LlmReport()
     with ApiClient(settings, ledger=Ledger(ledger)) as client:
-
-        def write(document: tuple[str, str]) -> _Written:
-            return _write(client, writer, document, n)
-
         try:
-            for written in client.map(write, documents):
+            for written in client.map(partial(_write, client, writer, n), documents):
                 _count(report, written)
                 for query in written.queries:
                     yield written.doc_id, query
@@ -150,10 +145,10 @@ def generate_queries(
             spent = client.budget.spent
             report.input_tokens, report.output_tokens = spent.input_tokens, spent.output_tokens
             report.cost = client.cost
-            logger.info("queries by %s: %s", writer.model, report.as_dict())
+            logger.info("queries by %s: %s", writer.model, asdict(report))
 
 
-def _write(client: ApiClient, writer: Writer, document: tuple[str, str], n: int) -> _Written:
+def _write(client: ApiClient, writer: Writer, n: int, document: tuple[str, str]) -> _Written:
     """Ask for one document's queries, and once more when the answer held none."""
     doc_id, text = document
     truncated = malformed = 0

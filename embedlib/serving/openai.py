@@ -57,7 +57,8 @@ def model_routes(service: Service) -> APIRouter:
             raise Refused(404, f"model: {reranker.name!r} reranks here, not {request.model!r}")
         texts = [d if isinstance(d, str) else d["text"] for d in request.documents]
         _check_texts(texts, service.limits, "documents")
-        _check_query(request.query, service.limits)
+        if (found := len(request.query)) > (most := service.limits.query_chars):
+            raise Refused(422, f"query: at most {most} characters; found {found}")
         scores = await service.rerank(request.query, texts)
         order = np.argsort(-scores, kind="stable")[: request.top_n]
         results = [
@@ -95,11 +96,6 @@ def _check_texts(texts: list[str], limits: RequestLimits, name: str) -> None:
     longest = max(map(len, texts))
     if longest > limits.text_chars:
         raise Refused(422, f"{name}: at most {limits.text_chars} characters a text; found {longest}")
-
-
-def _check_query(query: str, limits: RequestLimits) -> None:
-    if len(query) > limits.query_chars:
-        raise Refused(422, f"query: at most {limits.query_chars} characters; found {len(query)}")
 
 
 def _encoded(vectors: Floats, encoding: str) -> list[object]:

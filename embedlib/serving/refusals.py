@@ -15,15 +15,12 @@ from embedlib.errors import EmbedlibError, ReleaseError, ServiceError, UserError
 
 logger = logging.getLogger(__name__)
 
+#: Types of errors that are neither an invalid request nor the server's failure.
 KINDS = {
-    400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     408: "timeout_error",
-    413: "invalid_request_error",
-    415: "invalid_request_error",
-    422: "invalid_request_error",
     429: "rate_limit_error",
     501: "not_configured_error",
 }
@@ -57,7 +54,8 @@ def error_response(
     status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
 ) -> JSONResponse:
     """An error in OpenAI's shape, which its clients can read."""
-    error = {"message": message, "type": KINDS.get(status, "server_error"), "param": param, "code": status}
+    kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    error = {"message": message, "type": kind, "param": param, "code": status}
     return JSONResponse({"error": error}, status, headers)
 
 

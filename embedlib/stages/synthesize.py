@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ class _Making:
                 raise
             logger.warning("%s; going on with the %d queries bought", error, count)
             self.notes["llm_budget_exhausted"] = True
-        counts = report.as_dict()
+        counts = asdict(report)
         self.spent.update({f"llm_{name}": counts.pop(name) for name in _MEASURED})
         self.notes["llm"] = counts
 

@@ -164,6 +164,17 @@ def test_what_stops_an_examination_is_a_finding_under_its_subject(released, monk
     assert "fell over" in found.evidence["error"]
 
 
+def test_a_torn_job_of_a_training_is_a_finding_and_no_traceback(tmp_path):
+    scratch = tmp_path / "scratch" / "abc"
+    scratch.mkdir(parents=True)
+    plan = {"event": "plan", "mini_batch_tokens": 1, "memory_mb": 1}
+    (scratch / "training.log").write_text(json.dumps(plan) + "\n")
+    (scratch / "job.json").write_text("{")
+    found = by_subject(diagnose(tmp_path))["training"]
+    assert found.severity == Severity.ERROR
+    assert "JSONDecodeError" in found.evidence["error"]
+
+
 def test_commands_that_findings_name_have_the_options_that_they_name():
     commands = get_command(app).commands
     named = []
