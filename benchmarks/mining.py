@@ -124,8 +124,8 @@ def load(folder: Path, warm_up: bool = False) -> dict[str, Any]:
 
 def mine_ours(inputs: dict[str, Any]) -> np.ndarray:
     """The miner and sampler of embedlib over blocks of queries."""
-    from embedlib.mining.filters import Thresholds
-    from embedlib.mining.miner import Rules, Sources, mine
+    from embedlib.mining.miner import Sources, mine
+    from embedlib.mining.options import Rules, Thresholds
     from embedlib.mining.sampling import sample
 
     vectors = inputs["documents"]

@@ -14,10 +14,10 @@ from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison, compare, means
 from embedlib.evaluation.measures import hits_to_run, score_run
 from embedlib.evaluation.significance import Interval
-from embedlib.mining.filters import Thresholds
 from embedlib.mining.known_positives import KnownPositives
-from embedlib.mining.miner import Rules, Sources
+from embedlib.mining.miner import Sources
 from embedlib.mining.miner import mine as mine_block
+from embedlib.mining.options import Rules, Thresholds
 from embedlib.models.encoder import Encoder
 from embedlib.models.opening import open_encoder
 from embedlib.pairs.filters import mean_cosine

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from embedlib.config.base import ENV_NAME, OPERATIONAL, Field, Section
+from embedlib.corpus.records import FieldNames
 
 # Paths do not count in fingerprints: the content read from them does (``Stage.external``).
 _Path = Annotated[Path, Field(json_schema_extra=OPERATIONAL)]
@@ -17,15 +18,15 @@ _OptionalPath = Annotated[Path | None, Field(json_schema_extra=OPERATIONAL)]
 class Fields(Section):
     """Which column or JSON key holds what; empty means: found by its usual name."""
 
-    doc_id: str = ""
+    doc_id: str = FieldNames.doc_id
     """Identifier (usual names: _id, id, doc_id, docid, document_id); without one, ids are content hashes."""
-    title: str = ""
+    title: str = FieldNames.title
     """Title (usual names: title, name, subject)."""
-    text: str = ""
+    text: str = FieldNames.text
     """Text (usual names: text, body, content, contents, document, passage, description)."""
-    group_id: str = ""
+    group_id: str = FieldNames.group_id
     """What belongs together and must not be split apart; default: the document itself."""
-    metadata: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = FieldNames.metadata
     """Columns to keep as metadata."""
 
 

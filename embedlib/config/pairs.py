@@ -10,6 +10,7 @@ from pydantic import model_validator
 from embedlib.config.base import ENV_NAME, OPERATIONAL, Field, Section
 from embedlib.http.request import ApiSettings
 from embedlib.http.usage import Price
+from embedlib.mining.options import Draw, Miner, MiningPlan, Rules, Thresholds
 
 Origin = Literal[
     "label", "title", "heading", "sentence", "crop", "adjacent", "same_document", "keywords", "seq2seq", "llm"
@@ -139,38 +140,38 @@ Teacher = Literal["auto", "none", "hybrid", "cross-encoder", "encoder"]
 class Mine(Section):
     """Hard negatives: candidates from several miners, false ones filtered out, and a teacher's scores."""
 
-    miners: tuple[Literal["dense", "bm25"], ...] = Field(("dense", "bm25"), min_length=1)
+    miners: tuple[Miner, ...] = Field(Rules.miners, min_length=1)
     """Who proposes candidates; their proposals are united."""
-    depth: int = Field(100, ge=1, le=2000)
+    depth: int = Field(Rules.depth, ge=1, le=2000)
     """Candidates of each miner per query."""
-    negatives: int = Field(7, ge=1, le=1000)
+    negatives: int = Field(Draw.negatives, ge=1, le=1000)
     """Maximum negatives per pair."""
-    skip_ranks: int = Field(0, ge=0)
+    skip_ranks: int = Field(Thresholds.skip_ranks, ge=0)
     """First ranks of each miner that are never negatives."""
-    absolute_margin: float | None = Field(None, ge=0)
+    absolute_margin: float | None = Field(Thresholds.absolute_margin, ge=0)
     """A negative must score at least this much below the lowest positive; null = no such filter."""
     relative_margin: float | Literal["auto"] | None = "auto"
     """A negative must score below the lowest positive by this share of its magnitude; ``auto`` is 0.05
     without a teacher, and none with one, whose scores say how relevant each candidate is."""
-    max_score: float | None = None
+    max_score: float | None = Thresholds.max_score
     """Candidates that score above this are no negatives."""
-    min_score: float | None = None
+    min_score: float | None = Thresholds.min_score
     """Candidates that score below this are too easy."""
-    near_duplicate: float = Field(0.97, gt=0, le=1)
+    near_duplicate: float = Field(Rules.near_duplicate, gt=0, le=1)
     """Cosine with a positive above which a candidate counts as the same text (from the mean cosine of
     unrelated documents upwards)."""
     sampling: Literal["auto", "top", "random", "score"] = "auto"
     """``top``: the best ranks; ``random``: any of the first ``sample_from``; ``score``: likelier the higher
     they score; ``auto``: top without a teacher, random with one."""
-    sample_from: int = Field(40, ge=1)
+    sample_from: int = Field(Draw.sample_from, ge=1)
     """Ranks that random and score sampling draw from."""
-    cross_encoder: str | None = None
+    cross_encoder: str | None = MiningPlan.cross_encoder
     """Name or folder of a CrossEncoder that scores every candidate again before the filters."""
     teacher: Teacher = "auto"
     """Whose scores are stored for distillation: the hybrid of BM25 and the base model, a cross-encoder or
     a larger encoder; ``auto``: the hybrid where less than half of the pairs are labelled and people's dev
     queries do not rank it below the model, else none."""
-    teacher_model: str | None = None
+    teacher_model: str | None = MiningPlan.teacher_model
     """Name or folder of the cross-encoder or encoder that teaches."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from embedlib.corpus.clean import id_fault
@@ -78,7 +78,7 @@ class FieldNames:
     title: str = ""
     text: str = ""
     group_id: str = ""
-    metadata: tuple[str, ...] = field(default=())
+    metadata: tuple[str, ...] = ()
 
     def resolve(self, columns: Sequence[str], where: str) -> Mapped:
         """Match the names with the columns there are.

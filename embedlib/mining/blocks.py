@@ -12,23 +12,9 @@ import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.mining.miner import ORIGINS, Mined
-from embedlib.mining.sampling import Sampling, sample
+from embedlib.mining.options import Draw
+from embedlib.mining.sampling import sample
 from embedlib.retrieval.hits import NO_ROW, Bits
-
-
-@dataclass(frozen=True)
-class Draw:
-    """How negatives are drawn.
-
-    Args:
-        negatives: Maximum negatives per pair.
-        how: See ``sampling.sample``.
-        sample_from: Ranks drawn from.
-    """
-
-    negatives: int = 7
-    how: Sampling = "top"
-    sample_from: int = 40
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy as np
 from embedlib.contracts import EXAMPLES, Corpus, Rows, document_text, write_table
 from embedlib.errors import DataError
 from embedlib.json_file import SAMPLES, write_json
-from embedlib.mining.blocks import Block, Draw, draw_block
+from embedlib.mining.blocks import Block, draw_block
 from embedlib.mining.known_positives import KnownPositives, text_classes
-from embedlib.mining.miner import ORIGINS, Rules, Sources, mine
+from embedlib.mining.miner import ORIGINS, Sources, mine
+from embedlib.mining.options import MiningPlan
 from embedlib.mining.pairs import MiningPairs, QueryBlock
 from embedlib.mining.report import MiningCounts, example_samples
 from embedlib.mining.scoring import BlockScores, teacher_scores
@@ -34,18 +34,6 @@ from embedlib.vectors import Vectors
 BACKGROUND_SAMPLE = 4096
 #: Queries mined at once; a killed run resumes after the last finished batch.
 BATCH_QUERIES = 2048
-
-
-@dataclass(frozen=True)
-class MiningPlan:
-    """How examples are made; the fields are the configuration's, with ``auto`` resolved."""
-
-    rules: Rules
-    draw: Draw
-    cross_encoder: str | None = None
-    teacher: str = "none"
-    teacher_model: str | None = None
-    seed: int = 0
 
 
 def mine_examples(

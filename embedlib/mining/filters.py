@@ -6,32 +6,13 @@ Letters: q queries, c candidates of a query, p known positives of a query.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
+from embedlib.mining.options import Thresholds
 from embedlib.models.encoder import unit_norm
 from embedlib.retrieval.hits import NO_ROW, Mask
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Limits on scores; None means: no such limit.
-
-    Args:
-        absolute_margin: A negative scores at least this much below the lowest positive.
-        relative_margin: ... below it by this share of its magnitude.
-        max_score: Highest score of a negative.
-        min_score: Lowest score of a negative.
-        skip_ranks: First candidates, in ranking order, that are left out of those that remain.
-    """
-
-    absolute_margin: float | None = None
-    relative_margin: float | None = None
-    max_score: float | None = None
-    min_score: float | None = None
-    skip_ranks: int = 0
 
 
 def same_row_or_text(rows: Rows, positives: Rows, classes: Rows) -> tuple[Mask, Mask]:

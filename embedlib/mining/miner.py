@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
 from embedlib.mining.filters import (
-    Thresholds,
     first_ranks,
     lowest_scores,
     near_duplicates,
     same_row_or_text,
     score_limits,
 )
+from embedlib.mining.options import Rules
 from embedlib.pairs.filters import above_background
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import Blocks, dense_scores, exact_search
@@ -84,24 +84,6 @@ class Sources:
     cross_encoder: PairScorer | None = None
     texts_of: Callable[[Rows], list[str]] = list
     background: float = 0.0
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How many candidates are proposed, and which are taken out.
-
-    Args:
-        miners: Some of ``dense`` and ``bm25``.
-        depth: Candidates of each miner.
-        near_duplicate: Cosine with a positive from which a candidate is the same text, as a share of
-            the way from the background to 1.
-        thresholds: Limits on scores.
-    """
-
-    miners: Sequence[str] = ("dense", "bm25")
-    depth: int = 100
-    near_duplicate: float = 0.97
-    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 class QueryMoments(NamedTuple):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
 from embedlib.contracts import Floats, Rows
 from embedlib.mining.filters import first_ranks
+from embedlib.mining.options import Sampling
 from embedlib.retrieval.hits import Mask
-
-Sampling = Literal["top", "random", "score"]
 
 
 def sample(

@@ -10,11 +10,9 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.pairs import Mine, Teacher
 from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
-from embedlib.mining.blocks import Draw
-from embedlib.mining.examples import MiningPlan, mine_examples
-from embedlib.mining.filters import Thresholds
+from embedlib.mining.examples import mine_examples
 from embedlib.mining.known_positives import KnownPositives
-from embedlib.mining.miner import Rules
+from embedlib.mining.options import Draw, MiningPlan, Rules, Thresholds
 from embedlib.mining.pairs import MiningPairs, read_pairs
 from embedlib.mining.teacher_check import TeacherCheck, check_teacher
 from embedlib.models.encoder import Encoder

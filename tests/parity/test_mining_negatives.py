@@ -14,8 +14,8 @@ import pytest
 from datasets import Dataset
 from sentence_transformers.util import mine_hard_negatives
 
-from embedlib.mining.filters import Thresholds
-from embedlib.mining.miner import Rules, Sources, mine
+from embedlib.mining.miner import Sources, mine
+from embedlib.mining.options import Rules, Thresholds
 from embedlib.mining.sampling import sample
 
 QUERIES, DOCUMENTS, RANGE_MAX = 60, 400, 40

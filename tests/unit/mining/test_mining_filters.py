@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from embedlib.mining.filters import (
-    Thresholds,
     first_ranks,
     lowest_scores,
     near_duplicates,
@@ -12,6 +11,7 @@ from embedlib.mining.filters import (
     score_limits,
 )
 from embedlib.mining.miner import MINERS
+from embedlib.mining.options import Thresholds
 from embedlib.mining.sampling import sample
 from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import Hits, unite

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from embedlib.contracts import content_hash
-from embedlib.mining.filters import Thresholds
 from embedlib.mining.known_positives import KnownPositives, text_classes
-from embedlib.mining.miner import Rules, Sources, mine
+from embedlib.mining.miner import Sources, mine
+from embedlib.mining.options import Rules, Thresholds
 from embedlib.retrieval.tokens import words
 
 
