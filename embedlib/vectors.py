@@ -72,13 +72,17 @@ class Vectors:
 
     def blocks(self, rows: int = 16384) -> Iterator[tuple[int, Floats]]:
         """(first row, float32 [<=rows, dimension]) in row order, one block in memory at a time."""
+        for first, shard in self._shards():
+            for offset in range(0, len(shard), rows):
+                yield first + offset, np.asarray(shard[offset : offset + rows], dtype=np.float32)
+
+    def _shards(self) -> Iterator[tuple[int, Floats]]:
+        """(first row, its vectors on disk) of each shard."""
         start = 0
         for name in self.info.shards:
             shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-            for offset in range(0, len(shard), rows):
-                block = np.asarray(shard[offset : offset + rows], dtype=np.float32)
-                yield start, block
-                start += len(block)
+            yield start, shard
+            start += len(shard)
 
     def load(self) -> Floats:
         """All vectors, float32 [count, dimension]."""
@@ -91,12 +95,9 @@ class Vectors:
         """The vectors at ``rows``, float32 [len(rows), dimension], in the order given."""
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.empty((len(wanted), self.dimension), dtype=np.float32)
-        start = 0
-        for name in self.info.shards:
-            shard = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-            inside = (wanted >= start) & (wanted < start + len(shard))
-            out[inside] = shard[wanted[inside] - start]
-            start += len(shard)
+        for first, shard in self._shards():
+            inside = (wanted >= first) & (wanted < first + len(shard))
+            out[inside] = shard[wanted[inside] - first]
         return out
 
     def require_model(self, model_digest: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 #: The options that people set first; a section's name stands for all that is in it.
 FIRST = (
@@ -67,14 +68,5 @@ def _limits(metadata: Sequence[Any]) -> str:
 
 
 def _scalar(value: Any) -> str:
-    return yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000).replace("\n...", "").strip()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, tuple | list | set | frozenset):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return value if isinstance(value, int | float | str | bool | None) else str(value)
+    plain = to_jsonable_python(value)
+    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).replace("\n...", "").strip()

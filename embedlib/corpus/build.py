@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from embedlib.contracts import CHUNKS, CHUNKS_FILE, CORPUS, content_hash, read_rows, write_table
 from embedlib.corpus.clean import clean, clean_title
-from embedlib.corpus.identity import Claim, Claims, Settled
+from embedlib.corpus.identity import CLAIMS, Claim, Settled, settle
 from embedlib.corpus.markup import unmarked
 from embedlib.corpus.records import Item, Record, Rejected
 from embedlib.corpus.rejects import Rejects
@@ -97,20 +97,20 @@ def build_corpus(
         DataError: A bad row, where bad rows end the run.
     """
     counts = ReadCounts()
-    rows, claims = ExternalSorter(scratch / "rows", _ROWS), Claims(scratch)
+    rows, claims = ExternalSorter(scratch / "rows", _ROWS), ExternalSorter(scratch / "ids", CLAIMS, 16)
     for row, wanted in _prepared(_of_length(items, max_characters), rejects, cut, counts, progress):
         rows.add(row)
         for claim in wanted:
             claims.add(claim)
-    settled = claims.settle(rejects, drop_duplicates=drop_duplicates)
+    settled = settle(claims, scratch / "contents", rejects, drop_duplicates=drop_duplicates)
     counts.duplicates, counts.dropped = settled.duplicates, len(settled.dropped)
     chunks = ExternalSorter(scratch / "chunks", CHUNKS)
     kept = _reported(_kept(map(_Row._make, rows), settled, chunks), counts, progress)
     counts.documents = write_table(folder / "corpus.parquet", kept, CORPUS)
     write_chunks(folder, chunks)
     write_aliases(folder, dict.fromkeys(counts.empty_ids, "") | settled.dropped)
-    rows.close()
-    chunks.close()
+    for sorter in (rows, claims, chunks):
+        sorter.close()
     return counts
 
 

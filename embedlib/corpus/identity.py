@@ -14,7 +14,7 @@ from embedlib.corpus.records import Rejected
 from embedlib.corpus.rejects import Rejects
 from embedlib.corpus.sorting import ExternalSorter
 
-_CLAIMS = pa.schema(
+CLAIMS = pa.schema(
     [("doc_id", pa.string()), ("record", pa.int64()), ("where", pa.string()), ("content", pa.string())]
 )
 _CONTENTS = pa.schema([("content", pa.string()), ("doc_id", pa.string())])
@@ -50,60 +50,48 @@ class Settled(NamedTuple):
     duplicates: int
 
 
-class Claims:
-    """The ids that records want, sorted on disk.
+def settle(claims: ExternalSorter, scratch: Path, rejects: Rejects, *, drop_duplicates: bool) -> Settled:
+    """Refuse every record that wants an id already taken, then find equal contents among the others.
 
     Ids are settled before contents are compared: a row that is refused can be no reason to leave out another.
 
     Args:
+        claims: Every ``Claim``, by ``CLAIMS``.
         scratch: Where sorted runs are spilled.
+        rejects: Callback for each refused record, unless the id was made from the very same content.
+        drop_duplicates: Keep the first id only of documents with equal content.
+
+    Raises:
+        DataError: An id stands twice, where bad rows end the run.
     """
+    refused: set[int] = set()
+    repeated = 0
+    for first, claim in _taken_ids(claims):
+        if claim.record in refused:
+            continue
+        refused.add(claim.record)
+        if claim.content and claim.content == first.content and claim.doc_id == claim.content[:16]:
+            repeated += 1
+        else:
+            reason = f"duplicate id {claim.doc_id!r} (first at {first.where})"
+            rejects.add(Rejected(claim.where, reason))
+    contents = ExternalSorter(scratch, _CONTENTS, 16)
+    for claim in map(Claim._make, claims):
+        if claim.content and claim.record not in refused:
+            contents.add((claim.content, claim.doc_id))
+    dropped, alike = _equal_contents(contents, drop_duplicates)
+    contents.close()
+    return Settled(refused, dropped, repeated + alike)
 
-    def __init__(self, scratch: Path) -> None:
-        self._ids = ExternalSorter(scratch / "ids", _CLAIMS, 16)
-        self._contents = ExternalSorter(scratch / "contents", _CONTENTS, 16)
 
-    def add(self, claim: Claim) -> None:
-        """Take one claim."""
-        self._ids.add(claim)
-
-    def settle(self, rejects: Rejects, *, drop_duplicates: bool) -> Settled:
-        """Refuse every record that wants an id already taken, then find equal contents among the others.
-
-        Args:
-            rejects: Callback for each refused record, unless the id was made from the very same content.
-            drop_duplicates: Keep the first id only of documents with equal content.
-
-        Raises:
-            DataError: An id stands twice, where bad rows end the run.
-        """
-        refused: set[int] = set()
-        repeated = 0
-        for first, claim in self._taken_ids():
-            if claim.record in refused:
-                continue
-            refused.add(claim.record)
-            if claim.content and claim.content == first.content and claim.doc_id == claim.content[:16]:
-                repeated += 1
-            else:
-                reason = f"duplicate id {claim.doc_id!r} (first at {first.where})"
-                rejects.add(Rejected(claim.where, reason))
-        for claim in map(Claim._make, self._ids):
-            if claim.content and claim.record not in refused:
-                self._contents.add((claim.content, claim.doc_id))
-        dropped, alike = _equal_contents(self._contents, drop_duplicates)
-        self._ids.close()
-        self._contents.close()
-        return Settled(refused, dropped, repeated + alike)
-
-    def _taken_ids(self) -> Iterator[tuple[Claim, Claim]]:
-        """(first claim, later claim) of the same id by another record."""
-        first = Claim("", 0, "")
-        for claim in map(Claim._make, self._ids):
-            if claim.doc_id != first.doc_id:
-                first = claim
-            elif claim.record != first.record:
-                yield first, claim
+def _taken_ids(claims: ExternalSorter) -> Iterator[tuple[Claim, Claim]]:
+    """(first claim, later claim) of the same id by another record."""
+    first = Claim("", 0, "")
+    for claim in map(Claim._make, claims):
+        if claim.doc_id != first.doc_id:
+            first = claim
+        elif claim.record != first.record:
+            yield first, claim
 
 
 def _equal_contents(contents: Iterable[tuple[str, str]], drop: bool) -> tuple[dict[str, str], int]:

@@ -19,9 +19,8 @@ from embedlib.errors import ProviderError
 from embedlib.fingerprint import digest
 from embedlib.http.key import ApiKey
 from embedlib.http.ledger import Ledger
-from embedlib.http.limits import RateGate, exhausted_s, retry_after_s
+from embedlib.http.limits import Backoff, RateGate, StopRetrying, Transient, exhausted_s, retry_after_s
 from embedlib.http.request import ApiRequest, ApiSettings, Malformed, RequestCounts, RequestRejected
-from embedlib.http.retrying import Backoff, StopRetrying, Transient
 from embedlib.http.usage import Budget, TokenUsage
 from embedlib.loopback import is_loopback
 

@@ -1,4 +1,4 @@
-"""Providers' rate limits: reading their headers, and pausing every thread together."""
+"""Waiting for a provider: its rate limits, pauses of every thread together, and when to try again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+import tenacity
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -84,3 +86,58 @@ class RateGate:
     def _left(self) -> float:
         with self._lock:
             return self._opens_at - self._clock()
+
+
+class Transient(Exception):
+    """A failure that a later attempt may not meet.
+
+    Args:
+        problem: What happened.
+        wait_s: Seconds that the provider asked to wait.
+        rate_limit: Whether it was a rate limit.
+    """
+
+    def __init__(self, problem: str, wait_s: float | None = None, *, rate_limit: bool = False) -> None:
+        self.problem, self.wait_s, self.rate_limit = problem, wait_s, rate_limit
+        super().__init__(problem)
+
+
+class StopRetrying:
+    """Stops one request's attempts: after so many faults, or after so long under a rate limit.
+
+    A rate limit is no fault: with many requests in flight some are refused many times over.
+
+    Args:
+        retries: Faults that are forgiven.
+        max_wait_s: Longest wait at a time; ten times as long is spent under a rate limit in all.
+    """
+
+    def __init__(self, retries: int, max_wait_s: float) -> None:
+        self.retries, self.patience_s, self.faults = retries, 10 * max_wait_s, 0
+
+    def __call__(self, state: tenacity.RetryCallState) -> bool:
+        """Whether to stop (tenacity's ``stop``)."""
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Transient) and error.rate_limit:
+            return (state.seconds_since_start or 0.0) > self.patience_s
+        self.faults += 1
+        return self.faults > self.retries
+
+
+class Backoff:
+    """How long to wait before the next attempt: what the provider asks for, else ever longer; with jitter.
+
+    Args:
+        first_s: First wait, and most jitter, in seconds.
+        most_s: Longest wait.
+    """
+
+    def __init__(self, first_s: float, most_s: float) -> None:
+        self._growing = tenacity.wait_exponential(multiplier=first_s, max=most_s)
+        self._jitter = tenacity.wait_random(0, first_s)
+
+    def __call__(self, state: tenacity.RetryCallState) -> float:
+        """Seconds to wait (tenacity's ``wait``)."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_s if isinstance(error, Transient) else None
+        return (self._growing(state) if asked is None else asked) + self._jitter(state)

@@ -21,7 +21,11 @@ def search_routes(service: Service) -> APIRouter:
     async def search(request: SearchRequest) -> JSONResponse:
         """Documents for a query, or for each of several, from the live release."""
         queries = check_search(request, service)
-        answer = await service.search(queries, _kind(request))
+        filters = frozen(request.filters)
+        kind = SearchKind(
+            request.k, request.mode, filters, request.rerank, request.one_per_group, request.release
+        )
+        answer = await service.search(queries, kind)
         if request.release is None:
             service.note_served(queries, answer)
         return JSONResponse(as_json(queries, answer, full=request.text == "full"))
@@ -91,17 +95,6 @@ def _hit(hit: SearchHit, full: bool) -> dict[str, object]:
         "group_id": hit.group_id,
         "metadata": hit.metadata,
     }
-
-
-def _kind(request: SearchRequest) -> SearchKind:
-    return SearchKind(
-        request.k,
-        request.mode,
-        frozen(request.filters),
-        request.rerank,
-        request.one_per_group,
-        request.release,
-    )
 
 
 def _filterable(value: object) -> bool:
