@@ -10,7 +10,7 @@ from prefect import flow
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.evaluation import General
-from embedlib.config.given import short_name, sort_given
+from embedlib.config.evaluation_inputs import evaluation_inputs, short_name
 from embedlib.config.models import Sparse
 from embedlib.config.root import Config
 from embedlib.stages.preflight import EVALUATE, preflight
@@ -63,7 +63,7 @@ def evaluate(
         mteb: MTEB tasks by name; they need the optional package.
         runs: TREC run files by the name of the collection that they are of.
     """
-    given = sort_given(config, data or (), mteb or (), runs)
+    given = evaluation_inputs(config, data or (), mteb or (), runs)
     for options in given.collections.values() or [config]:
         preflight(options, EVALUATE, models=models or [])
     with flow_context(config, "evaluate") as run:

@@ -162,7 +162,7 @@ def export(
     Example: embedlib export vectors/ --workspace ws --format parquet
     """
     if fmt in MODEL_FORMATS:
-        from embedlib.cli.giving import verdict, write_model
+        from embedlib.cli.model_export import verdict, write_model
 
         result = write_model(existing(workspace), out, name or out.resolve().name, fmt)
         emit_json(result) if as_json else typer.echo(verdict(result, out))
@@ -213,7 +213,7 @@ def push_model(
 
     Example: embedlib push-model acme/support-search --workspace ws --dry-run
     """
-    from embedlib.cli.giving import push_live
+    from embedlib.cli.model_export import push_live
 
     push_live(existing(workspace), name, private=not public, dry_run=dry_run)
 

@@ -90,7 +90,7 @@ def evaluate(
 
     Example: embedlib evaluate --data docs/ --model all-MiniLM-L6-v2 --model openai:text-embedding-3-small
     """
-    from embedlib.config.given import sort_given
+    from embedlib.config.evaluation_inputs import evaluation_inputs
     from embedlib.evaluation.mteb import require_mteb
     from embedlib.stages.preflight import EVALUATE, preflight
 
@@ -102,7 +102,7 @@ def evaluate(
     chosen = [f"evaluate.split={split}", "encode.precision=fp32", "encode.dtype=float32"]
     plain, named = _runs(run or [])
     options = settings(config, None, workspace, [*chosen, *(overrides or [])]).with_runs(plain)
-    given = sort_given(options, data or (), tasks, named)
+    given = evaluation_inputs(options, data or (), tasks, named)
     for each in given.collections.values() or [options]:
         preflight(each, EVALUATE, models=model or [])
     asked: dict[str, Any] = {"models": model or [], "data": data or [], "mteb": tasks, "runs": named}

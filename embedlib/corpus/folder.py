@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from embedlib.corpus.clean import id_fault
-from embedlib.corpus.readers.apart import ReadingProcesses
 from embedlib.corpus.readers.file import Bounds
 from embedlib.corpus.readers.formats import FORMATS, why_unread
+from embedlib.corpus.readers.processes import ReadingProcesses
 from embedlib.corpus.readers.read import read_path
 from embedlib.corpus.records import Item, Rejected
 from embedlib.corpus.textfiles import require_folder

@@ -14,8 +14,8 @@ from embedlib.contracts import Corpus, Document
 from embedlib.corpus.folder import read_folder
 from embedlib.corpus.markup import unmarked
 from embedlib.corpus.readers import apart, formats
-from embedlib.corpus.readers.apart import ReadingProcess
 from embedlib.corpus.readers.file import Bounds, File
+from embedlib.corpus.readers.processes import ReadingProcess
 from embedlib.corpus.readers.read import read_file
 from embedlib.corpus.records import Record, Rejected
 from embedlib.errors import DataError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedlib.cli.giving import verdict
+from embedlib.cli.model_export import verdict
 from embedlib.errors import UserError, VerificationError
 from embedlib.publishing import convert as converting
 from embedlib.publishing.folder import export_model

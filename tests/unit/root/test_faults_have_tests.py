@@ -23,7 +23,7 @@ FAULTS = {
         "unit/root/test_live_config.py::test_a_mistyped_workspace_is_an_error_and_no_new_folder"
     ),
     "an evaluation without documents ran on docstrings": (
-        "unit/root/test_given.py::"
+        "unit/root/test_evaluation_inputs.py::"
         "test_configured_documents_are_measured_unless_only_general_sets_are_asked_for"
     ),
     "deployments ran on docstrings": (

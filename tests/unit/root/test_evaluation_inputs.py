@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedlib.config.given import sort_given
+from embedlib.config.evaluation_inputs import evaluation_inputs
 from embedlib.config.root import Config, load_config
 from embedlib.errors import UserError
 
@@ -20,7 +20,7 @@ def pairs(tmp_path):
 
 
 def test_collections_and_general_sets_are_told_apart(pairs):
-    given = sort_given(Config(), [Path("a/docs"), pairs, Path("b/docs")], ["SciFact"])
+    given = evaluation_inputs(Config(), [Path("a/docs"), pairs, Path("b/docs")], ["SciFact"])
     assert list(given.collections) == ["docs", "docs-2"]
     for config, path in zip(given.collections.values(), ("a/docs", "b/docs"), strict=True):
         assert config.ingest.source.path == config.split.labels.path == Path(path)
@@ -30,16 +30,18 @@ def test_collections_and_general_sets_are_told_apart(pairs):
 
 def test_configured_documents_are_measured_unless_only_general_sets_are_asked_for(pairs):
     docstrings = load_config(values={"ingest": {"source": {"type": "docstrings"}}})
-    assert list(sort_given(docstrings).collections) == ["docstrings"]
+    assert list(evaluation_inputs(docstrings).collections) == ["docstrings"]
     with pytest.raises(UserError, match="no workspace"):
-        sort_given(Config(workspace=pairs.parent))
-    assert list(sort_given(Config(), [pairs]).collections) == []
-    assert list(sort_given(Config(), (), ["SciFact"]).collections) == []
+        evaluation_inputs(Config(workspace=pairs.parent))
+    assert list(evaluation_inputs(Config(), [pairs]).collections) == []
+    assert list(evaluation_inputs(Config(), (), ["SciFact"]).collections) == []
     chosen = load_config(values={"ingest": {"source": {"type": "auto", "path": "x/mine"}}})
-    assert sort_given(chosen, (), ["SciFact"]).collections == {"mine": chosen}
+    assert evaluation_inputs(chosen, (), ["SciFact"]).collections == {"mine": chosen}
     guarded = load_config(values={"evaluate": {"guards": [{"type": "mteb", "task": "SciFact"}]}})
-    assert sort_given(guarded).collections == {}
-    assert sort_given(load_config(values={"model": {"name": "mine"}}), (), ["SciFact"]).collections == {}
+    assert evaluation_inputs(guarded).collections == {}
+    assert (
+        evaluation_inputs(load_config(values={"model": {"name": "mine"}}), (), ["SciFact"]).collections == {}
+    )
 
 
 def test_labels_of_ones_own_stay_on_other_documents():
@@ -52,7 +54,7 @@ def test_labels_of_ones_own_stay_on_other_documents():
 
 
 def test_a_run_goes_to_the_collection_that_is_named():
-    given = sort_given(Config(), [Path("a"), Path("b")], (), {"b": [Path("x.trec")]})
+    given = evaluation_inputs(Config(), [Path("a"), Path("b")], (), {"b": [Path("x.trec")]})
     assert {n: c.evaluate.runs for n, c in given.collections.items()} == {"a": (), "b": (Path("x.trec"),)}
     with pytest.raises(UserError, match="one of a"):
-        sort_given(Config(), [Path("a")], (), {"c": [Path("x.trec")]})
+        evaluation_inputs(Config(), [Path("a")], (), {"c": [Path("x.trec")]})

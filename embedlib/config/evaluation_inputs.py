@@ -13,19 +13,19 @@ from embedlib.errors import UserError
 from embedlib.evaluation.similarity import similarity_file
 
 
-class Given(NamedTuple):
+class EvaluationInputs(NamedTuple):
     """A configuration for each labelled collection by its name, and the general sets."""
 
     collections: dict[str, Config]
     sets: tuple[Guard, ...]
 
 
-def sort_given(
+def evaluation_inputs(
     config: Config,
     data: Sequence[Path] = (),
     mteb: Sequence[str] = (),
     runs: Mapping[str, Sequence[Path]] | None = None,
-) -> Given:
+) -> EvaluationInputs:
     """Tell collections from similarity sets, and give each run file to its collection.
 
     Without ``data`` the configured documents are the one collection; where none are configured, and
@@ -54,7 +54,7 @@ def sort_given(
             known = ", ".join(collections) or "none"
             raise UserError("a run of a collection that is not given", expected=f"one of {known}", found=name)
         collections[name] = collections[name].with_runs(paths)
-    return Given(collections, tuple(sets))
+    return EvaluationInputs(collections, tuple(sets))
 
 
 def source_name(config: Config) -> str:
