@@ -105,7 +105,7 @@ def build_corpus(
     settled = settle(claims, scratch / "contents", rejects, drop_duplicates=drop_duplicates)
     counts.duplicates, counts.dropped = settled.duplicates, len(settled.dropped)
     chunks = ExternalSorter(scratch / "chunks", CHUNKS)
-    kept = _reported(_kept(map(_Row._make, rows), settled, chunks), counts, progress)
+    kept = _kept(map(_Row._make, rows), settled, chunks, counts.records, progress)
     counts.documents = write_table(folder / "corpus.parquet", kept, CORPUS)
     write_chunks(folder, chunks)
     write_aliases(folder, dict.fromkeys(counts.empty_ids, "") | settled.dropped)
@@ -193,20 +193,17 @@ def _rows(
         yield row, [own, claim] if part == 1 else [claim]
 
 
-def _kept(rows: Iterable[_Row], settled: Settled, chunks: ExternalSorter) -> Iterator[dict[str, str]]:
+def _kept(
+    rows: Iterable[_Row], settled: Settled, chunks: ExternalSorter, total: int, progress: Progress
+) -> Iterator[dict[str, str]]:
     """Rows by id without those refused or dropped; notes in ``chunks`` what each chunk was cut from."""
+    written = 0
     for row in rows:
         if row.record in settled.refused or row.document in settled.dropped:
             continue
         if row.doc_id != row.document:
             chunks.add((row.doc_id, row.document))
+        written += 1
+        if written % 5000 == 0:
+            progress(written, total, "documents written")
         yield {name: getattr(row, name) for name in CORPUS.names}
-
-
-def _reported(
-    rows: Iterable[dict[str, str]], counts: ReadCounts, progress: Progress
-) -> Iterator[dict[str, str]]:
-    for number, row in enumerate(rows, start=1):
-        if number % 5000 == 0:
-            progress(number, counts.records, "documents written")
-        yield row

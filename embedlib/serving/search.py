@@ -9,7 +9,7 @@ from embedlib.index import catalog
 from embedlib.index.answer import Answer, SearchHit
 from embedlib.serving.limits import RequestLimits
 from embedlib.serving.refusals import NO_RERANKER, Refused
-from embedlib.serving.schemas import ReleaseRow, Releases, SearchAnswer, SearchRequest
+from embedlib.serving.schemas import Hit, ReleaseRow, Releases, SearchAnswer, SearchRequest
 from embedlib.serving.service import SearchKind, Service, frozen
 
 
@@ -84,17 +84,12 @@ def as_json(queries: list[str], answer: Answer, *, full: bool) -> dict[str, obje
     return {"release": answer.release, "mode": answer.mode, "results": results}
 
 
+_FIELDS = tuple(Hit.model_fields)
+
+
 def _hit(hit: SearchHit, full: bool) -> dict[str, object]:
-    return {
-        "rank": hit.rank,
-        "doc_id": hit.doc_id,
-        "score": hit.score,
-        "title": hit.title,
-        "text": hit.text if full else hit.snippet,
-        "source": hit.source,
-        "group_id": hit.group_id,
-        "metadata": hit.metadata,
-    }
+    found: dict[str, object] = {name: getattr(hit, name) for name in _FIELDS}
+    return found if full else {**found, "text": hit.snippet}
 
 
 def _filterable(value: object) -> bool:
