@@ -207,9 +207,12 @@ class Orchestra:
         return sorted(found, key=lambda p: p.create_time())
 
     def kill(self, process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
-        """Send a signal to a process that was started here and wait for its end."""
+        """Send a signal to a process that was started here and wait for its end.
+
+        A worker that is asked to end waits for the flow runs that it started.
+        """
         process.send_signal(number)
-        process.wait(timeout=60 * PATIENCE)
+        process.wait(timeout=240 * PATIENCE)
 
     def close(self) -> None:
         """End everything that was started here, flow processes included."""
