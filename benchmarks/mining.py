@@ -124,9 +124,9 @@ def load(folder: Path, warm_up: bool = False) -> dict[str, Any]:
 
 def mine_ours(inputs: dict[str, Any]) -> np.ndarray:
     """The miner and sampler of embedlib over blocks of queries."""
+    from embedlib.mining.blocks import sample
     from embedlib.mining.miner import Sources, mine
     from embedlib.mining.options import Rules, Thresholds
-    from embedlib.mining.sampling import sample
 
     vectors = inputs["documents"]
     step = 4096

@@ -20,8 +20,7 @@ from embedlib.evaluation.lineage import Provenance
 from embedlib.index.catalog import Release
 from embedlib.index.info import IndexInfo
 from embedlib.models.prompts import Prompts, known_prompts
-from embedlib.monitoring.live import LiveRelease
-from embedlib.monitoring.proof import read_proof
+from embedlib.monitoring.live import LiveRelease, read_proof
 from embedlib.stages.evaluate import precision_of
 from embedlib.vectors import Vectors, VectorsInfo
 

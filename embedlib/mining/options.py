@@ -55,7 +55,7 @@ class Draw:
 
     Args:
         negatives: Maximum negatives per pair.
-        how: See ``sampling.sample``.
+        how: See ``blocks.sample``.
         sample_from: Ranks drawn from.
     """
 

@@ -27,9 +27,8 @@ from embedlib.json_file import SAMPLES, write_json
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import model_digests
 from embedlib.pairs.labels import labelled_pairs
-from embedlib.pairs.mixing import mix
 from embedlib.pairs.report import PairsReport, origin_counts, pair_samples
-from embedlib.pairs.selection import FilterThresholds, Selection, select_pairs
+from embedlib.pairs.selection import FilterThresholds, Selection, mix, select_pairs
 from embedlib.pairs.structural import LABEL_FREE, StructuralSettings, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.stages.base import Job, Stage, Summary

@@ -14,9 +14,9 @@ import pytest
 from datasets import Dataset
 from sentence_transformers.util import mine_hard_negatives
 
+from embedlib.mining.blocks import sample
 from embedlib.mining.miner import Sources, mine
 from embedlib.mining.options import Rules, Thresholds
-from embedlib.mining.sampling import sample
 
 QUERIES, DOCUMENTS, RANGE_MAX = 60, 400, 40
 RNG = np.random.default_rng(5)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from embedlib.mining.blocks import sample
 from embedlib.mining.filters import (
     first_ranks,
     lowest_scores,
@@ -12,7 +13,6 @@ from embedlib.mining.filters import (
 )
 from embedlib.mining.miner import MINERS
 from embedlib.mining.options import Thresholds
-from embedlib.mining.sampling import sample
 from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import Hits, unite
 

@@ -12,8 +12,7 @@ from records import edit_record
 from embedlib.index.catalog import current
 from embedlib.index.search import Searcher
 from embedlib.monitoring.history import Check, EventOutcome, History, Signal
-from embedlib.monitoring.live import open_live
-from embedlib.monitoring.proof import read_proof
+from embedlib.monitoring.live import open_live, read_proof
 from embedlib.monitoring.report import acknowledge, check_live, reconcile, sparkline, trends
 from embedlib.monitoring.triggers import QUERIES_DRIFTED, RETRIEVAL_DEGRADED, MonitorThresholds, due_events
 from embedlib.stages import ingest

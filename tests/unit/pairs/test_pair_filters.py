@@ -13,7 +13,7 @@ from embedlib.pairs.filters import (
     mean_cosine,
     not_near_identical,
 )
-from embedlib.pairs.mixing import mix
+from embedlib.pairs.selection import mix
 from embedlib.retrieval.hits import Hits
 
 
