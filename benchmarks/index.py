@@ -18,7 +18,7 @@ from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index
 from embedlib.index.choose import Demands
-from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
+from embedlib.index.dense import DenseIndex, faiss_threads
 from embedlib.index.info import SearchSettings, open_index
 from embedlib.index.queries import sample_queries
 from embedlib.index.select import Request, SelectedIndex, select_index
@@ -58,7 +58,7 @@ def real(types: list[str]) -> int:
     truth = exact_search(held_out, vectors.blocks, K).rows
     flat = DenseIndex(
         build_index("Flat", vectors, vectors.dimension, rng=np.random.default_rng(0)),
-        VectorRows(vectors), SearchSettings(), normalized=True,
+        vectors, SearchSettings(),
     )  # fmt: skip
     print(f"{len(vectors):,} vectors of {vectors.dimension}, {len(held_out)} held-out queries, one thread")
     print(f"{'type':<14}{'setting':<22}{'recall@10':>10}{'ms':>9}{'x flat':>8}{'MiB':>8}{'build s':>9}")
@@ -72,7 +72,7 @@ def real(types: list[str]) -> int:
 
 def row(made: SelectedIndex, flat: DenseIndex, vectors: Vectors, queries: Floats, truth: Rows) -> float:
     """Print one type's figures; returns its speed against flat if its recall is enough, else 0."""
-    dense = DenseIndex(made.index, VectorRows(vectors), made.tuned.settings, normalized=True)
+    dense = DenseIndex(made.index, vectors, made.tuned.settings)
     recall = recall_at_k(dense.search(queries, K).rows, truth)
     mine, exact = alternated(dense, flat, queries)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,9 +116,7 @@ def million(count: int, dimension: int, memory_mb: float) -> int:
         save_faiss(made.index, Path(folder) / "i.faiss")
         size = (Path(folder) / "i.faiss").stat().st_size / 2**20
         truth = exact_search(queries[1::2], vectors.blocks, K).rows
-        dense = DenseIndex(
-            open_index(Path(folder) / "i.faiss"), VectorRows(vectors), made.tuned.settings, True
-        )
+        dense = DenseIndex(open_index(Path(folder) / "i.faiss"), vectors, made.tuned.settings)
         recall = recall_at_k(dense.search(queries[1::2], K).rows, truth)
         print(
             f"{setting_label(made.tuned.settings)}: recall@{K} {recall:.4f} on held-out queries, "

@@ -91,11 +91,15 @@ class Vectors:
             out[start : start + len(block)] = block
         return out
 
+    @cached_property
+    def _mapped(self) -> list[tuple[int, Floats]]:
+        return list(self._shards())
+
     def take(self, rows: Sequence[int] | Rows) -> Floats:
         """The vectors at ``rows``, float32 [len(rows), dimension], in the order given."""
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.empty((len(wanted), self.dimension), dtype=np.float32)
-        for first, shard in self._shards():
+        for first, shard in self._mapped:
             inside = (wanted >= first) & (wanted < first + len(shard))
             out[inside] = shard[wanted[inside] - first]
         return out

@@ -17,7 +17,7 @@ from embedlib.evaluation.choice import Alternative, latencies
 from embedlib.evaluation.significance import Interval
 from embedlib.http.usage import TokenUsage
 from embedlib.index.build import build_index
-from embedlib.index.dense import DenseIndex, VectorRows
+from embedlib.index.dense import DenseIndex
 from embedlib.index.info import SearchSettings
 from embedlib.models.api import ApiEncoder
 from embedlib.models.api_protocols import estimate_tokens
@@ -64,7 +64,7 @@ class ServedModel:
         """Exact search in memory."""
         dimension = self.vectors.dimension
         flat = build_index("Flat", self.vectors, dimension, rng=np.random.default_rng(0))
-        return DenseIndex(flat, VectorRows(self.vectors), SearchSettings(), self.vectors.info.normalized)
+        return DenseIndex(flat, self.vectors, SearchSettings())
 
     @property
     def vectors_mb(self) -> float:
@@ -155,7 +155,7 @@ class Machine:
         rankers = Rankers(
             dense=index.search,
             lexical=lambda texts, depth, rows: lexical_scores(bm25, texts, depth, rows),
-            vectors_of=index.rows.take,
+            vectors_of=index.vectors.take,
             moments=vector_moments(model.vectors.blocks()),
             sparse=partial(lexical_scores, self.sparse) if self.sparse is not None else None,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +20,6 @@ from embedlib.vectors import Vectors
 #: Below this many queries one thread is faster: FAISS spreads queries over threads, and a team of
 #: idle threads for every searching thread of a server costs the others their cores.
 FEW = 8
-
-
-class VectorRows:
-    """Random access to a vectors artifact; the shards stay memory-mapped.
-
-    Args:
-        vectors: The artifact.
-    """
-
-    def __init__(self, vectors: Vectors) -> None:
-        self.vectors = vectors
-
-    @cached_property
-    def _shards(self) -> list[Any]:
-        folder, names = self.vectors.folder, self.vectors.info.shards
-        return [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names]
-
-    @cached_property
-    def _starts(self) -> Rows:
-        return np.cumsum([0, *(len(shard) for shard in self._shards)], dtype=np.int64)
-
-    def take(self, rows: Rows) -> Floats:
-        """The vectors at ``rows`` [n], float32 [n, dimension]."""
-        out = np.empty((len(rows), self.vectors.dimension), dtype=np.float32)
-        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for shard in np.unique(shard_of):
-            inside = shard_of == shard
-            out[inside] = self._shards[shard][rows[inside] - self._starts[shard]]
-        return out
 
 
 @contextmanager
@@ -84,14 +54,14 @@ class DenseIndex:
 
     Args:
         index: The FAISS index.
-        rows: The full vectors, for rescoring and for exact answers.
+        vectors: The full vectors, for rescoring and for exact answers.
         settings: How to search.
-        normalized: Whether vectors have unit norm.
     """
 
-    def __init__(self, index: Any, rows: VectorRows, settings: SearchSettings, normalized: bool) -> None:
+    def __init__(self, index: Any, vectors: Vectors, settings: SearchSettings) -> None:
         apply_settings(index, settings)
-        self.index, self.rows, self.settings, self.normalized = index, rows, settings, normalized
+        self.index, self.vectors, self.settings = index, vectors, settings
+        self.normalized = vectors.info.normalized
 
     @classmethod
     def open(cls, folder: Path, vectors: Vectors) -> DenseIndex:
@@ -104,7 +74,7 @@ class DenseIndex:
         info = IndexInfo.read(folder)
         index = open_index(folder / INDEX_FILE)
         _require_same(info, index, vectors, folder)
-        return cls(index, VectorRows(vectors), info.settings, info.normalized)
+        return cls(index, vectors, info.settings)
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -112,7 +82,7 @@ class DenseIndex:
     @property
     def dimension(self) -> int:
         """Components of a query: those of the full vectors."""
-        return self.rows.vectors.dimension
+        return self.vectors.dimension
 
     def in_score_space(self, vectors: Floats) -> Floats:
         """Full vectors [n, dimension] as hits are scored: whole where they are rescored, else as indexed."""
@@ -152,7 +122,7 @@ class DenseIndex:
 
     def exact(self, queries: Floats, k: int) -> Hits:
         """Exact search over the stored vectors, for any k."""
-        return exact_search(queries, self.rows.vectors.blocks, k)
+        return exact_search(queries, self.vectors.blocks, k)
 
     def _cuts_a_tie(self, scores: Floats, wanted: int) -> bool:
         """Whether an exact index may have left out a lower row of the same score as the last hit."""
@@ -164,7 +134,7 @@ class DenseIndex:
     def _score(self, queries: Floats, rows: Rows) -> Floats:
         flat = np.maximum(rows, 0).ravel()
         unique, position = np.unique(flat, return_inverse=True)
-        vectors = self.rows.take(unique)[position].reshape(*rows.shape, -1)  # [q, c, d]
+        vectors = self.vectors.take(unique)[position].reshape(*rows.shape, -1)  # [q, c, d]
         scores: Floats = np.einsum("qcd,qd->qc", vectors, queries, dtype=np.float32)
         return np.where(rows < 0, -np.inf, scores).astype(np.float32)
 

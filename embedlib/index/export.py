@@ -20,7 +20,6 @@ from embedlib.contracts import Corpus
 from embedlib.disk import disk_errors
 from embedlib.errors import ReleaseError, UserError, VerificationError
 from embedlib.index.catalog import Release, current, read_release
-from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.release_parts import require_whole
 from embedlib.json_file import write_json
@@ -118,10 +117,10 @@ def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[
         [("doc_id", pa.string()), ("vector", pa.list_(item, vectors.dimension))]
         + [(name, pa.string()) for name in texts]
     )
-    rows, start = VectorRows(vectors), 0
+    start = 0
     with pq.ParquetFile(corpus.path) as source, _Files(out, schema) as files:
         for documents in source.iter_batches(batch_size=BLOCK):
-            block = rows.take(np.arange(start, start + len(documents)))
+            block = vectors.take(np.arange(start, start + len(documents)))
             flat = pa.array(block.astype(dtype).ravel(), type=item)
             columns = [documents.column("doc_id"), pa.FixedSizeListArray.from_arrays(flat, vectors.dimension)]
             columns += [documents.column(name) for name in texts]

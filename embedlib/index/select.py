@@ -12,7 +12,7 @@ from embedlib.contracts import Floats, Rows
 from embedlib.errors import UserError
 from embedlib.index.build import build_index, checked_blocks
 from embedlib.index.choose import BINARY, Demands, IndexCandidate, candidates, describe
-from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
+from embedlib.index.dense import DenseIndex, faiss_threads
 from embedlib.index.tune import Tuned, latency_ms, tune
 from embedlib.progress import Progress, silent
 from embedlib.retrieval.dense import exact_search
@@ -103,7 +103,6 @@ def _attempt(
     rng: np.random.Generator,
     progress: Progress,
 ) -> SelectedIndex:
-    rows, normalized = VectorRows(vectors), vectors.info.normalized
     started = time.perf_counter()
     with faiss_threads(request.threads):
         index = build_index(
@@ -115,8 +114,8 @@ def _attempt(
             progress=progress,
         )
     build_s = time.perf_counter() - started
-    tuned = tune(index, rows, queries, truth, normalized=normalized, target=request.recall_target)
-    search = DenseIndex(index, rows, tuned.settings, normalized)
+    tuned = tune(index, vectors, queries, truth, target=request.recall_target)
+    search = DenseIndex(index, vectors, tuned.settings)
     took = latency_ms(search, queries, truth.shape[1])
     return SelectedIndex(index, candidate.factory, candidate.reason, tuned, truth.shape[1], took, build_s)
 

@@ -137,7 +137,7 @@ class Snapshot:
         return Rankers(
             dense=lambda vectors, k: self._dense(vectors, min(k, len(self)), allowed),
             lexical=lambda queries, k, rows: self._lexical(queries, k, rows, allowed),
-            vectors_of=self.dense_index.rows.take,
+            vectors_of=self.dense_index.vectors.take,
             moments=self.moments,
             to_scores=self.dense_index.in_score_space,
             sparse=lambda queries, k, rows: lexical_scores(self._open_sparse(), queries, k, rows, allowed),
@@ -231,7 +231,7 @@ def _require_count(documents: Documents, info: IndexInfo, index: ArtifactRef) ->
 def _exact_among(index: DenseIndex, queries: Floats, allowed: Rows, k: int) -> Hits:
     if not len(allowed):
         return empty_hits(len(queries), k)
-    hits = exact_search(queries, block_of(index.rows.take(allowed)), min(k, len(allowed)))
+    hits = exact_search(queries, block_of(index.vectors.take(allowed)), min(k, len(allowed)))
     return Hits(np.where(hits.rows == NO_ROW, NO_ROW, allowed[hits.rows]), hits.scores)
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.index.dense import DenseIndex, VectorRows, faiss_threads
+from embedlib.index.dense import DenseIndex, faiss_threads
 from embedlib.index.info import Point, SearchSettings
+from embedlib.vectors import Vectors
 
 EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 RESCORE_LADDER = (1, 2, 4, 8, 16, 32, 64)
@@ -34,9 +35,7 @@ def recall_at_k(found: Rows, truth: Rows) -> float:
     return float(np.mean(shares))
 
 
-def tune(
-    index: Any, rows: VectorRows, queries: Floats, truth: Rows, *, normalized: bool, target: float
-) -> Tuned:
+def tune(index: Any, vectors: Vectors, queries: Floats, truth: Rows, *, target: float) -> Tuned:
     """Walk up the ladders of search effort until recall@k reaches the target.
 
     A lossy index is first tuned with generous rescoring, which shows what its lists let through,
@@ -44,16 +43,15 @@ def tune(
 
     Args:
         index: A FAISS index with all vectors added.
-        rows: The full vectors, for rescoring.
+        vectors: The full vectors, for rescoring.
         queries: float32 [q, d].
         truth: Exact rows of these queries, [q, k].
-        normalized: Whether vectors have unit norm.
         target: Recall@k to reach; when no setting does, the best one is returned.
     """
     measured: dict[SearchSettings, float] = {}
 
     def measure(settings: SearchSettings) -> float:
-        search = DenseIndex(index, rows, settings, normalized)
+        search = DenseIndex(index, vectors, settings)
         recall = recall_at_k(search.search(queries, truth.shape[1], complete=False).rows, truth)
         measured[settings] = recall
         return recall
@@ -64,7 +62,7 @@ def tune(
                 return settings
         return max(measured, key=lambda settings: measured[settings])
 
-    lossy = is_lossy(index, rows)
+    lossy = is_lossy(index, vectors)
     best = first(efforts(index, rescore=RESCORE_LADDER[-2] if lossy else 0))
     if lossy:
         ladder = (best.model_copy(update={"rescore": r}) for r in _rescores(index))
@@ -73,13 +71,13 @@ def tune(
     return Tuned(best, measured[best], curve)
 
 
-def is_lossy(index: Any, rows: VectorRows) -> bool:
+def is_lossy(index: Any, vectors: Vectors) -> bool:
     """Whether the index holds less than the full vectors, so that rescoring can help."""
     import faiss
 
     inner = faiss.downcast_index(index)
     full = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
-    return index.d < rows.vectors.dimension or not isinstance(inner, full)
+    return index.d < vectors.dimension or not isinstance(inner, full)
 
 
 def efforts(index: Any, rescore: int) -> Iterator[SearchSettings]:

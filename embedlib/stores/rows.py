@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from embedlib.contracts import Corpus, Document, Rows
 from embedlib.index.catalog import Release
-from embedlib.index.dense import VectorRows, scored_dimension
+from embedlib.index.dense import scored_dimension
 from embedlib.index.info import IndexInfo
 from embedlib.models.encoder import truncate
 from embedlib.stores.base import TEXTS, CollectionInfo, IndexType, row_schema
@@ -99,13 +99,13 @@ class ReleaseRows:
         """The documents at ``rows`` as they are written, at most ``size`` and ``BATCH_BYTES`` at a time."""
         wanted = np.zeros(len(self), dtype=bool)
         wanted[rows] = True
-        reader, schema = VectorRows(self.vectors), row_schema(self.dimension)
+        schema = row_schema(self.dimension)
         pending: list[dict[str, Any]] = []
         places: list[int] = []
         weight = 0
 
         def table() -> pa.Table:
-            vectors = truncate(reader.take(np.asarray(places)), self.dimension, self.normalized)
+            vectors = truncate(self.vectors.take(places), self.dimension, self.normalized)
             flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.dimension)
             texts = pa.Table.from_pylist(pending, schema=schema.remove(len(schema) - 1))
             return texts.append_column(schema.field("vector"), flat)

@@ -14,7 +14,6 @@ from embedlib.contracts import Floats
 from embedlib.errors import EmbedlibError, MismatchError, ReleaseError, ServiceError
 from embedlib.index.answer import Answer
 from embedlib.index.catalog import Release, read_release
-from embedlib.index.dense import VectorRows
 from embedlib.index.release_lock import ReleaseLock
 from embedlib.index.search import Searcher
 from embedlib.index.snapshot import DenseSearch, Snapshot
@@ -187,7 +186,7 @@ class StoreSearcher(Searcher):
         return snapshot
 
     def _dense_by(self, name: str, info: CollectionInfo, vectors: Vectors) -> DenseSearch:
-        stored, row_of = VectorRows(vectors), {doc_id: row for row, doc_id in enumerate(vectors.ids)}
+        row_of = {doc_id: row for row, doc_id in enumerate(vectors.ids)}
         normalized = vectors.info.normalized
 
         def scored(full: Floats) -> Floats:
@@ -214,7 +213,7 @@ class StoreSearcher(Searcher):
                     remedy="ask again",
                 )
             rows = found_rows(answers, row_of, depth)
-            scores = dense_scores(scored(queries), rows, lambda wanted: scored(stored.take(wanted)))
+            scores = dense_scores(scored(queries), rows, lambda wanted: scored(vectors.take(wanted)))
             return sort_hits(rows, scores, k)
 
         return search

@@ -14,7 +14,7 @@ from embedlib.errors import DataError, DiskFull, MismatchError, UserError
 from embedlib.index.artifact import save_faiss
 from embedlib.index.build import build_index, checked_blocks, create_index
 from embedlib.index.choose import Demands, candidates, code_bytes, list_count, training_need
-from embedlib.index.dense import DenseIndex, VectorRows
+from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IndexInfo, SearchSettings
 from embedlib.index.select import Request, select_index
 from embedlib.index.tune import RESCORE_LADDER, is_lossy, recall_at_k, tune
@@ -61,7 +61,7 @@ def rng():
 
 def open_dense(vectors, factory, settings, rng, dimension=None):
     index = build_index(factory, vectors, dimension or vectors.dimension, rng=rng)
-    return DenseIndex(index, VectorRows(vectors), settings, normalized=True)
+    return DenseIndex(index, vectors, settings)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_tuning_reaches_the_target_with_the_least_effort(factory, rng, stored):
     queries = truncate(vectors.load()[::50] + 0.3 * unit(60, d, seed=7), d, normalized=True)
     truth = exact_search(queries, block_of(vectors.load()), 10).rows
     index = build_index(factory, vectors, d, rng=rng)
-    tuned = tune(index, VectorRows(vectors), queries, truth, normalized=True, target=0.95)
+    tuned = tune(index, vectors, queries, truth, target=0.95)
     assert tuned.recall >= 0.95
-    again = DenseIndex(index, VectorRows(vectors), tuned.settings, True).search(queries, 10)
+    again = DenseIndex(index, vectors, tuned.settings).search(queries, 10)
     assert recall_at_k(again.rows, truth) == pytest.approx(tuned.recall)
     chosen = next(p for p in tuned.curve if p.settings == tuned.settings)
-    if is_lossy(index, VectorRows(vectors)):
+    if is_lossy(index, vectors):
         lesser = [p for p in tuned.curve[:-1] if p.settings.rescore < chosen.settings.rescore]
     else:
         lesser = [p for p in tuned.curve if (p.settings.value or 0) < (chosen.settings.value or 0)]
@@ -166,11 +166,11 @@ def test_lists_too_short_for_k_do_not_look_perfect_to_tuning(rng, stored):
     vectors, queries = stored(unit(2000, 32)), unit(40, 32, seed=7)
     truth = exact_search(queries, block_of(vectors.load()), 10).rows
     index = build_index("IVF256,Flat", vectors, 32, rng=rng)
-    tuned = tune(index, VectorRows(vectors), queries, truth, normalized=True, target=0.9)
+    tuned = tune(index, vectors, queries, truth, target=0.9)
     assert tuned.curve[0].settings.value == 1
     assert tuned.curve[0].recall < 0.5
     assert (tuned.settings.value or 0) > 4
-    weak = DenseIndex(index, VectorRows(vectors), SearchSettings(parameter="nprobe", value=1), True)
+    weak = DenseIndex(index, vectors, SearchSettings(parameter="nprobe", value=1))
     found = weak.search(queries, 200).rows  # no list holds 200: those queries are answered exactly
     np.testing.assert_array_equal(found, exact_search(queries, block_of(vectors.load()), 200).rows)
 
@@ -179,7 +179,7 @@ def test_a_target_out_of_reach_gives_the_best_setting(rng, stored):
     vectors, queries = stored(unit(2000, 32)), unit(40, 32, seed=7)
     truth = exact_search(queries, block_of(vectors.load()), 10).rows
     index = build_index("LSH", vectors, 32, rng=rng)
-    tuned = tune(index, VectorRows(vectors), queries, truth, normalized=True, target=1.0)
+    tuned = tune(index, vectors, queries, truth, target=1.0)
     assert tuned.settings.rescore >= RESCORE_LADDER[-2]
     assert tuned.recall == pytest.approx(max(p.recall for p in tuned.curve), abs=1e-4)
 
