@@ -70,23 +70,8 @@ class GateInputs:
         )
 
 
-def read_gate_inputs(
-    folder: Path,
-    *,
-    leaks: Sequence[str] = (),
-    cautions: Sequence[str] = (),
-    trained: bool = True,
-    second_stage: float = 0.0,
-) -> GateInputs:
-    """Read an evaluation artifact's folder.
-
-    Args:
-        folder: The artifact's folder.
-        leaks: See ``GateInputs``.
-        cautions: See ``GateInputs``.
-        trained: See ``GateInputs``.
-        second_stage: See ``GateInputs``.
-    """
+def read_gate_inputs(folder: Path) -> GateInputs:
+    """What an evaluation artifact's folder says; nothing of leaks, cautions, training and reranker."""
     record = EvaluationRecord.read(folder)
     primary, deciding = record.primary, record.deciding
     return GateInputs(
@@ -97,10 +82,6 @@ def read_gate_inputs(
         comparisons=record.on(record.decides) if record.decides else [],
         guards=read_guards(folder),
         slices=read_slices(folder),
-        leaks=leaks,
-        cautions=cautions,
         merged=record.merged,
         plans=record.plans,
-        trained=trained,
-        second_stage=second_stage,
     )

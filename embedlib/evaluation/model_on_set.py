@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Protocol
 
 import numpy as np
 
@@ -22,23 +21,7 @@ from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.plan import SearchPlan
 from embedlib.retrieval.sparse import SparseIndex
-
-
-class BlockVectors(Protocol):
-    """Document vectors in row order, as ``contracts.Vectors`` offers them."""
-
-    @property
-    def dimension(self) -> int:
-        """Components per vector."""
-        ...
-
-    def blocks(self) -> Iterator[tuple[int, Floats]]:
-        """(first row, float32 [b, d]) in row order."""
-        ...
-
-    def take(self, rows: Rows) -> Floats:
-        """The vectors at rows [n], float32 [n, d]."""
-        ...
+from embedlib.vectors import Vectors
 
 
 @dataclass(frozen=True)
@@ -54,7 +37,7 @@ class DenseSystem:
 
     name: str
     encoder: Encoder
-    vectors: BlockVectors
+    vectors: Vectors
     dimensions: tuple[int, ...] = ()
 
 

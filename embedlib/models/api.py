@@ -91,8 +91,9 @@ class ApiEncoder:
         dimension: Components asked for; None for the model's own, known after the first call.
         max_length: Tokens it sees of a text, when known.
         prompts: Prefixes of queries and documents.
-        normalize: Give every vector unit norm.
     """
+
+    normalized = True
 
     def __init__(
         self,
@@ -102,10 +103,9 @@ class ApiEncoder:
         dimension: int | None = None,
         max_length: int | None = None,
         prompts: Prompts | None = None,
-        normalize: bool = True,
     ) -> None:
         self.client, self.spec = client, spec
-        self.max_length, self.prompts, self.normalized = max_length, prompts or Prompts(), normalize
+        self.max_length, self.prompts = max_length, prompts or Prompts()
         self.truncated = 0
         self._asked_dimension = self._dimension = dimension
 
@@ -140,15 +140,6 @@ class ApiEncoder:
     def cost(self) -> float:
         """US dollars so far; 0 when no price is known."""
         return self.client.cost
-
-    def identity(self) -> dict[str, Any]:
-        """What determines its vectors, for fingerprints: an API's model is known by name only."""
-        return {
-            "api": self.name,
-            "dimension": self._asked_dimension,
-            "prompts": list(self.prompts),
-            "normalize": self.normalized,
-        }
 
     def close(self) -> None:
         """Close connections and the ledger."""
@@ -189,7 +180,7 @@ class ApiEncoder:
             matrix[row_of[text]] = vector
             progress(done, len(unique), f"encode with {self.name}")
         out = np.asarray(matrix)[[row_of[prompt + text] for text in texts]]
-        return unit_norm(out) if self.normalized else out
+        return unit_norm(out)
 
     def _answers(self, texts: Sequence[str], ask: Ask) -> Iterator[tuple[str, str]]:
         """(text, packed vector): what the ledger holds first, then what is bought, batch by batch."""

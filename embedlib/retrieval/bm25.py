@@ -16,7 +16,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -36,25 +36,6 @@ STOP_WORD = -1
 Engine = Literal["auto", "rank-bm25", "bm25s"]
 
 
-class Scorer(Protocol):
-    """What an engine offers: its name, its size, scores of all documents, and how it is saved."""
-
-    name: str
-    documents: int
-
-    def scores(self, terms: Sequence[str]) -> Floats:
-        """BM25 of every document for a query's terms, float32 [n]."""
-        ...
-
-    def document_frequency(self, term: str) -> int:
-        """Documents that hold a term."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write the engine's files."""
-        ...
-
-
 class BM25Index:
     """A searchable BM25 index over documents 0..n-1.
 
@@ -62,7 +43,7 @@ class BM25Index:
         engine: One of the two engines, built or loaded.
     """
 
-    def __init__(self, engine: Scorer) -> None:
+    def __init__(self, engine: ReferenceEngine | SparseEngine) -> None:
         self.engine = engine
 
     def __len__(self) -> int:
@@ -194,11 +175,11 @@ class ReferenceEngine:
         self._frequency = frequency
 
     def document_frequency(self, term: str) -> int:
-        """See ``Scorer``."""
+        """Documents that hold a term."""
         return self._frequency.get(term, 0)
 
     def scores(self, terms: Sequence[str]) -> Floats:
-        """See ``Scorer``; rank-bm25 multiplies by the constant k1 + 1, which is taken out."""
+        """BM25 of every document, float32 [n]; rank-bm25 multiplies by k1 + 1, which is taken out."""
         return np.asarray(self._okapi.get_scores(terms) / (K1 + 1), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -241,7 +222,7 @@ class SparseEngine:
         return [self.vocabulary[t] for t in terms if t in self.vocabulary]
 
     def scores(self, terms: Sequence[str]) -> Floats:
-        """See ``Scorer``: a term's documents are distinct, so adding at an index array is exact."""
+        """BM25 of every document, float32 [n]; a term's documents are distinct, so the addition is exact."""
         arrays = self.index.scores
         data, indices, indptr = arrays["data"], arrays["indices"], arrays["indptr"]
         out = np.zeros(self.documents, dtype=np.float32)
@@ -251,7 +232,7 @@ class SparseEngine:
         return out
 
     def document_frequency(self, term: str) -> int:
-        """See ``Scorer``."""
+        """Documents that hold a term."""
         number, starts = self.vocabulary.get(term), self.index.scores["indptr"]
         return 0 if number is None else int(starts[number + 1] - starts[number])
 

@@ -242,16 +242,10 @@ def reciprocal_rank_fusion(hits: Sequence[Hits], k: int, constant: int = 60) -> 
         hits: Rankings of the same queries over the same corpus, each [q, any width].
         k: Width of the result.
         constant: Damps the first ranks; 60 in the paper.
+
+    Raises:
+        DataError: The rankings are of different queries.
     """
-    weights = [
-        np.broadcast_to(1.0 / (constant + 1.0 + np.arange(h.rows.shape[1])), h.rows.shape).astype(np.float32)
-        for h in hits
-    ]
-    return _sum_by_row(hits, weights, k)
-
-
-def _sum_by_row(hits: Sequence[Hits], weights: Sequence[Floats], k: int) -> Hits:
-    """Add up the weights of equal rows of each query and keep the k greatest sums."""
     if len({len(h.rows) for h in hits}) != 1:
         raise DataError(
             "rankings of different queries cannot be fused",
@@ -259,7 +253,8 @@ def _sum_by_row(hits: Sequence[Hits], weights: Sequence[Floats], k: int) -> Hits
             found=str([len(h.rows) for h in hits]) or "no ranking",
         )
     rows = np.concatenate([h.rows for h in hits], axis=1)  # [q, n]
-    values = np.concatenate(weights, axis=1)
+    ranks = np.concatenate([np.arange(1, h.rows.shape[1] + 1) for h in hits])
+    values = np.broadcast_to(1.0 / (constant + ranks), rows.shape).astype(np.float32)
     order = np.argsort(rows, axis=1, kind="stable")
     rows, values = np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)
     first = np.ones_like(rows, dtype=bool)

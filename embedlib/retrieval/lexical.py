@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
+from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits, top_rows
 from embedlib.retrieval.moments import Moments
-
-
-class TermIndex(Protocol):
-    """Scores every document for each query; 0 where no term is shared."""
-
-    def scores_of(self, queries: Sequence[str]) -> Iterator[Floats]:
-        """float32 [n] for each query."""
-        ...
+from embedlib.retrieval.sparse import SparseIndex
 
 
 class Lexical(NamedTuple):
@@ -29,7 +23,7 @@ class Lexical(NamedTuple):
 
 
 def lexical_scores(
-    index: TermIndex, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None = None
+    index: BM25Index | SparseIndex, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None = None
 ) -> Lexical:
     """Search a block of queries and look up further documents, each query scored once.
 

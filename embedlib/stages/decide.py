@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from embedlib.artifact import ArtifactRef
@@ -43,8 +44,8 @@ def run(
         leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
     models = model_digests(evaluation)
     others = [digest for name, digest in models.items() if name != "candidate"]
-    figures = read_gate_inputs(
-        evaluation.path,
+    figures = replace(
+        read_gate_inputs(evaluation.path),
         leaks=[leak.detail for leak in leaks if leak.voids],
         cautions=cautions_of(leaks),
         trained=examples is not None or models.get("candidate") not in others,

@@ -303,13 +303,6 @@ def test_progress_is_told(server: LocalServer) -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_unnormalised_vectors_are_kept_as_they_come(server: LocalServer) -> None:
-    encoder = encoder_of(server)
-    raw = ApiEncoder(encoder.client, encoder.spec, normalize=False)
-    np.testing.assert_array_equal(raw.encode(["abc"]), np.asarray([letter_counts("abc")], np.float32))
-    assert encoder.identity() != raw.identity()
-
-
 @pytest.mark.parametrize(
     ("name", "protocol", "model", "base_url"),
     [
