@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
+from benchmarks.workspace import DATA, ROOT, arguments, debian, in_own_process, machine
 
 MODEL = "all-MiniLM-L6-v2"
 SYSTEMS = ("library fp32", "library bf16", "library bf16, batch 128", "library OpenVINO", "embedlib")
@@ -284,9 +284,7 @@ def memory(sizes: list[int], max_length: int | None, synthetic: bool) -> int:
     peaks = []
     for size in sizes:
         values = {"size": size, "max_length": max_length, "synthetic": synthetic}
-        command = [sys.executable, "-m", "benchmarks.encode", "--stage", json.dumps(values)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
-        found = json.loads(done.stdout.splitlines()[-1])
+        found = in_own_process("encode", "--stage", json.dumps(values))
         peaks.append(found["peak_mb"])
         print(
             f"{found['documents']:10,}{found['tokens_per_s']:10,.0f}{found['seconds']:9.1f}{peaks[-1]:9,.0f}"

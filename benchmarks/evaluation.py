@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
+from benchmarks.workspace import DATA, arguments, debian, in_own_process, machine
 
 DIMENSION = 384
 MEASURES = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
@@ -145,19 +144,12 @@ def peak_mb():
     return int(line.split()[1]) / 1024
 
 
-def child(side, folder):
-    """Run one side in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.evaluation", "--child", side, "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def compare(name, folder, rounds):
     """Alternate both sides and print medians; returns whether the figures agree."""
     sides = {"embedlib": [], "sentence-transformers": []}
     for _ in range(rounds):
         for side, results in sides.items():
-            results.append(child(side, folder))
+            results.append(in_own_process("evaluation", "--child", side, "--folder", str(folder)))
     print(f"\n{name}")
     print(f"{'':24}{'nDCG@10':>10}{'seconds':>10}{'peak MiB':>10}{'of it imports':>15}")
     medians = {}

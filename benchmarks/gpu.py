@@ -13,7 +13,6 @@ Needs torch and sentence-transformers only: no Prefect, MLflow, FAISS or PyArrow
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import platform
 import statistics
@@ -39,6 +38,7 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from benchmarks.workspace import arguments
 from embedlib.models.local import load_encoder
 from embedlib.training.inbatch import InBatchLoss, info_nce
 from embedlib.training.sizing import forward_backward, largest_fitting, trial_flops
@@ -69,9 +69,7 @@ class Load(NamedTuple):
 
 def main() -> int:
     """Measure each size; 1 when results differ."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--texts", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=512)
     parser.add_argument("--steps", type=int, default=8)

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
+from benchmarks.workspace import DATA, arguments, debian, in_own_process, machine
 
 SYSTEMS = ("sentence-transformers", "embedlib")
 NEGATIVES, RANGE_MAX, MARGIN = 7, 100, 0.05
@@ -68,7 +67,7 @@ def compare(data: str, queries: int, documents: int, turns: int) -> int:
         measured: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
         for _ in range(turns):
             for system in SYSTEMS:
-                measured[system].append(run_worker(system, folder))
+                measured[system].append(in_own_process("mining", "--worker", system, "--folder", str(folder)))
         print(
             f"{data}: {size[0]} queries, {size[1]} documents, {NEGATIVES} negatives of the first {RANGE_MAX}"
         )
@@ -84,14 +83,6 @@ def compare(data: str, queries: int, documents: int, turns: int) -> int:
         theirs, ours = (medians[system] for system in SYSTEMS)
         print(f"  {theirs['seconds'] / ours['seconds']:.1f} times as fast")
         return agreement(folder)
-
-
-def run_worker(system: str, folder: Path) -> dict[str, float]:
-    """One system in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.mining", "--worker", system, "--folder", str(folder)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    measured: dict[str, float] = json.loads(out.splitlines()[-1])
-    return measured
 
 
 def worker(system: str, folder: Path) -> int:

@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -48,6 +50,14 @@ def encoded(store: Store, documents: Ingest, model: Model) -> dict[str, Artifact
         "model": run_stage(store, pin.STAGE, model).ref,
     }
     return {**parts, "vectors": run_stage(store, encode.STAGE, Encode(), **parts).ref}
+
+
+def in_own_process(module: str, *given: str) -> dict[str, Any]:
+    """The last line that a benchmark's module prints in a process of its own, from JSON."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *given]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def real_vectors(store: Store) -> dict[str, ArtifactRef]:

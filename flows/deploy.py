@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ def deploy(config: Mapping[str, Any], folder: Path) -> list[str]:
         _prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / FILE
-        path.write_text(yaml.dump(document, Dumper=_Plain), encoding="utf-8")
+        path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")  # is YAML
         _prefect("deploy", "--all", "--prefect-file", str(path))
     return [str(d["name"]) for d in document["deployments"]]
 
@@ -70,14 +71,6 @@ def deployed_config() -> dict[str, Any] | None:
         except ObjectNotFound:
             return None
     return dict(deployment.parameters.get("config") or {})
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes what several deployments share out in full."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Always."""
-        return True
 
 
 def _prefect(*arguments: str) -> None:

@@ -120,20 +120,16 @@ def evaluate_systems(
 def score_hits(judged: JudgedSet, hits: Hits, options: Options, name: str) -> Values:
     """Per-query values of hits [q, k]; appends to ``name``'s TREC run file where one is wanted."""
 
-    def block(ids: list[str], start: int) -> Run:
+    def run_of(ids: list[str], start: int) -> Run:
         part = Hits(hits.rows[start : start + len(ids)], hits.scores[start : start + len(ids)])
         return hits_to_run(ids, part, judged.labels, depth=options.depth)
 
-    return _score_blocks(judged, options, name, block)
+    return _score_blocks(judged, options, name, run_of)
 
 
 def score_given(judged: JudgedSet, run: Run, options: Options, name: str) -> Values:
     """Per-query values of a run that was read from a file."""
-
-    def block(ids: list[str], start: int) -> Run:
-        return {q: run.get(q, {}) for q in ids}
-
-    return _score_blocks(judged, options, name, block)
+    return _score_blocks(judged, options, name, lambda ids, _: {q: run.get(q, {}) for q in ids})
 
 
 def _score_blocks(

@@ -16,14 +16,21 @@ Letters: b texts, l positions, h heads, e components a head, d = h·e.
 
 from __future__ import annotations
 
+import logging
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from embedlib.models.hardware import cpu_flags
+from embedlib.models.loading import is_plain_text
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
 
 _FAMILY = frozenset({"BertModel", "RobertaModel", "XLMRobertaModel", "CamembertModel"})
 
@@ -179,6 +186,18 @@ def agrees(fused: FusedBert, model: Any, least_cosine: float = 0.995) -> bool:
         own = model(input_ids=ids, attention_mask=mask, **_positions(model, mask)).last_hidden_state.float()
         cosines = functional.cosine_similarity(own, fused(ids, mask), dim=-1)[mask == 1]
     return bool((cosines >= least_cosine).all())
+
+
+def fused_pass(module: SentenceTransformer) -> FusedBert | None:
+    """The fused bf16 pass of a model of the BERT family, None for others; the module stays as it is."""
+    backbone = getattr(module[0], "auto_model", None)
+    if not (is_plain_text(module) and module.tokenizer.padding_side == "right" and supports(backbone)):
+        return None
+    fused = FusedBert(backbone)
+    if agrees(fused, backbone):
+        return fused
+    logger.warning("the fused pass disagrees with %s: using the library's", type(backbone).__name__)
+    return None
 
 
 def _positions(model: Any, mask: Tensor) -> dict[str, Tensor]:

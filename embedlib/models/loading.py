@@ -179,3 +179,22 @@ def effective_max_length(module: SentenceTransformer) -> int | None:
     declared = int(declared) if declared is not None and declared < 10**9 else None
     limits = [limit for limit in (declared, _positions(module)) if limit is not None]
     return min(limits) if limits else None
+
+
+def is_plain_text(module: SentenceTransformer) -> bool:
+    """Whether texts go through one fast tokenizer and then through every module unconditionally."""
+    from sentence_transformers.base.modules.transformer import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    first = module[0]
+    return (
+        type(first) is Transformer
+        and set(first.modality_config) == {"text"}
+        and getattr(first.tokenizer, "is_fast", False)
+        and not first.processing_kwargs
+        and first.query_expansion is None
+        and first.query_length is None
+        and first.document_length is None
+        and not first.can_flatten_inputs
+        and all(part.include_prompt for part in module if isinstance(part, Pooling))
+    )

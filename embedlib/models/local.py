@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ from embedlib.models.encoder import check_texts, check_vectors, unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import (
     effective_max_length,
+    is_plain_text,
     load_module,
     no_progress_bars,
     set_max_length,
@@ -26,7 +26,7 @@ from embedlib.models.options import Strategy
 from embedlib.models.prompts import Prompts, choose_prompts
 from embedlib.models.resolve import resolve_model
 from embedlib.models.streams import over_cores
-from embedlib.models.tokens import Ints, Tokenizing, Tokens, batches
+from embedlib.models.tokens import Ints, Tokenizing, batches, tokenized_ahead
 from embedlib.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: Tokens per batch, padding included: enough work a call, small enough for the processor's caches.
 CPU_BUDGET, GPU_BUDGET = 2048, 65536
-#: Texts tokenized at once: bounds what is held between tokenizer and model.
-WINDOW = 4096
 #: Texts a batch where no transformer runs, and the library's.
 STATIC_BATCH, OTHER_BATCH = 128, 32
 
@@ -52,7 +50,6 @@ class LocalEncoder:
         name: What it was loaded as.
         prompts: Its query and document prompts.
         dimension: Leading components to keep (Matryoshka); None for all.
-        fused: A faster way through the model's backbone, from ``fuse``.
 
     Attributes:
         module: The ``SentenceTransformer`` itself, for training and saving.
@@ -69,7 +66,6 @@ class LocalEncoder:
         name: str,
         prompts: Prompts,
         dimension: int | None = None,
-        fused: FusedBert | None = None,
     ) -> None:
         import torch
 
@@ -82,8 +78,8 @@ class LocalEncoder:
         self.normalized = module.similarity_fn_name != "dot"
         self.truncated = 0
         self.tokens = 0
-        self._tokenizing = Tokenizing(module.tokenizer, self.max_length) if _plain_text(module) else None
-        self._fused = fused
+        self._tokenizing = Tokenizing(module.tokenizer, self.max_length) if is_plain_text(module) else None
+        self._fused: FusedBert | None = None
         # on a GPU, a second thread prepares a batch while the first one's is computed
         self._at_once = torch.get_num_threads() if module.device.type == "cpu" else 2
 
@@ -109,6 +105,8 @@ class LocalEncoder:
 
         The pass works on copies: call it again after the weights have changed.
         """
+        from embedlib.models.fused import fused_pass
+
         self._fused = fused_pass(self.module)
 
     def encode_queries(self, texts: Sequence[str], *, progress: Progress = silent) -> Floats:
@@ -171,7 +169,7 @@ class LocalEncoder:
         out = np.empty((len(texts), self.full_dimension), dtype=np.float32)
         done = 0
         autocast = _autocast_of_caller(self.module.device.type)
-        for start, tokens in _tokenized_ahead(tokenizing, texts):
+        for start, tokens in tokenized_ahead(tokenizing, texts):
             self.truncated += tokens.truncated
             self.tokens += int(tokens.lengths.sum())
 
@@ -294,32 +292,12 @@ def load_encoder(
             expected=f"1 to {full}",
             found=str(dimension),
         )
-    fused = fuse(module) if precision == "bf16" and device == "cpu" else None
-    return LocalEncoder(module, name=str(name_or_path), prompts=chosen, dimension=dimension, fused=fused)
-
-
-def fuse(module: SentenceTransformer) -> FusedBert | None:
-    """bf16 on the CPU: packed for the BERT family (the module stays fp32), else a plain conversion."""
-    import torch
-
-    fused = fused_pass(module)
-    if fused is None:
-        module.to(torch.bfloat16)
-    return fused
-
-
-def fused_pass(module: SentenceTransformer) -> FusedBert | None:
-    """The fused bf16 pass of a model of the BERT family, None for others; the module stays as it is."""
-    from embedlib.models.fused import FusedBert, agrees, supports
-
-    backbone = getattr(module[0], "auto_model", None)
-    if not (_plain_text(module) and module.tokenizer.padding_side == "right" and supports(backbone)):
-        return None
-    fused = FusedBert(backbone)
-    if agrees(fused, backbone):
-        return fused
-    logger.warning("the fused pass disagrees with %s: using the library's", type(backbone).__name__)
-    return None
+    encoder = LocalEncoder(module, name=str(name_or_path), prompts=chosen, dimension=dimension)
+    if precision == "bf16" and device == "cpu":
+        encoder.accelerate()
+        if not encoder.accelerated:
+            module.bfloat16()
+    return encoder
 
 
 def _autocast_of_caller(device: str) -> Callable[[], AbstractContextManager[Any]]:
@@ -328,34 +306,3 @@ def _autocast_of_caller(device: str) -> Callable[[], AbstractContextManager[Any]
 
     dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
     return lambda: torch.autocast(device, dtype=dtype, enabled=enabled)
-
-
-def _tokenized_ahead(tokenizing: Tokenizing, texts: list[str]) -> Iterator[tuple[int, Tokens]]:
-    """(start, tokens) of each window of texts, the next one tokenized while this one is used."""
-    starts = range(0, len(texts), WINDOW)
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(tokenizing, texts[:WINDOW])
-        for start in starts:
-            tokens = ahead.result()
-            if start + WINDOW < len(texts):
-                ahead = pool.submit(tokenizing, texts[start + WINDOW : start + 2 * WINDOW])
-            yield start, tokens
-
-
-def _plain_text(module: SentenceTransformer) -> bool:
-    """Whether texts go through one fast tokenizer and then through every module unconditionally."""
-    from sentence_transformers.base.modules.transformer import Transformer
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    first = module[0]
-    return (
-        type(first) is Transformer
-        and set(first.modality_config) == {"text"}
-        and getattr(first.tokenizer, "is_fast", False)
-        and not first.processing_kwargs
-        and first.query_expansion is None
-        and first.query_length is None
-        and first.document_length is None
-        and not first.can_flatten_inputs
-        and all(part.include_prompt for part in module if isinstance(part, Pooling))
-    )

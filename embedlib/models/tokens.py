@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 #: Characters after which a text is tokenized only as far as the model reads.
 LONG = 200_000
+#: Texts tokenized at once: bounds what is held between tokenizer and model.
+WINDOW = 4096
 
 
 class Tokens(NamedTuple):
@@ -90,6 +93,18 @@ class Tokenizing:
         if self.takes_type_ids:
             out["token_type_ids"] = torch.zeros_like(out["input_ids"])
         return {name: value.to(device, non_blocking=True) for name, value in out.items()}
+
+
+def tokenized_ahead(tokenizing: Tokenizing, texts: list[str]) -> Iterator[tuple[int, Tokens]]:
+    """(start, tokens) of each window of texts, the next one tokenized while this one is used."""
+    starts = range(0, len(texts), WINDOW)
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(tokenizing, texts[:WINDOW])
+        for start in starts:
+            tokens = ahead.result()
+            if start + WINDOW < len(texts):
+                ahead = pool.submit(tokenizing, texts[start + WINDOW : start + 2 * WINDOW])
+            yield start, tokens
 
 
 def batches(lengths: Ints, budget: int) -> Iterator[Ints]:

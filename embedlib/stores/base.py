@@ -20,6 +20,8 @@ from embedlib.redact import redact
 from embedlib.retrieval.plan import SearchPlan
 
 COLLECTION_SCHEMA = 1
+#: Longest wait for an answer while loading, where the client takes one.
+WAIT_S = 60.0
 #: Columns of a row beside its key, its hash and its vector.
 TEXTS = ("doc_id", "title", "text", "source", "group_id", "metadata")
 #: ``exact``: no index, every vector is compared; ``hnsw``: the store's own graph index.

@@ -14,6 +14,7 @@ from embedlib.contracts import Floats
 from embedlib.errors import DataError
 from embedlib.stores.base import (
     TEXTS,
+    WAIT_S,
     CollectionInfo,
     Found,
     beam,
@@ -24,8 +25,6 @@ from embedlib.stores.base import (
 )
 
 PAGE = 4096
-#: Longest wait for an answer while loading.
-WAIT_S = 60.0
 #: Most bytes that Milvus holds of one text.
 MOST_BYTES = 65_535
 

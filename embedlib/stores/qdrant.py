@@ -13,11 +13,9 @@ from uuid import UUID
 import pyarrow as pa
 
 from embedlib.contracts import Floats
-from embedlib.stores.base import CollectionInfo, Found, beam, client_errors, collection_infos, taken
+from embedlib.stores.base import WAIT_S, CollectionInfo, Found, beam, client_errors, collection_infos, taken
 
 PAGE = 4096
-#: Longest wait for an answer while loading.
-WAIT_S = 60.0
 #: Seconds between two looks at whether the index is built.
 LOOK_S = 1.0
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedlib.errors import DataError, ModelError, OutOfMemory
-from embedlib.models import local
+from embedlib.models import local, tokens
 from embedlib.models.local import load_encoder
 from embedlib.models.prompts import Prompts
 from embedlib.models.tokens import batches
@@ -63,7 +63,7 @@ def test_each_text_is_encoded_once(encoder, monkeypatch):
 def test_batches_and_windows_do_not_change_vectors(encoder, monkeypatch, budget, window):
     expected = encoder.encode(TEXTS)
     monkeypatch.setattr(local, "CPU_BUDGET", budget)
-    monkeypatch.setattr(local, "WINDOW", window)
+    monkeypatch.setattr(tokens, "WINDOW", window)
     assert np.allclose(encoder.encode(TEXTS), expected, atol=1e-6)
 
 
