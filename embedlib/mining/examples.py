@@ -94,7 +94,7 @@ def make_sources(documents: Corpus, vectors: Vectors, plan: MiningPlan) -> Sourc
         blocks=vectors.blocks,
         vectors_of=vectors.take,
         classes=text_classes(documents.column("content_hash")),
-        bm25=build_bm25(documents.texts(), engine="bm25s") if lexical else None,
+        bm25=build_bm25(documents.texts()) if lexical else None,
         moments=vector_moments(vectors.blocks()) if lexical else None,
         cross_encoder=load_cross_encoder(plan.cross_encoder) if plan.cross_encoder else None,
         texts_of=lambda rows: [document_text(d.title, d.text) for d in documents.take(rows)],

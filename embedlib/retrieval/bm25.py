@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 K1, B = 1.2, 0.75
-#: Below this many documents ``auto`` takes rank-bm25: no index to build, and fast enough.
-SMALL_CORPUS = 256
 #: The number of what is not indexed.
 STOP_WORD = -1
-Engine = Literal["auto", "rank-bm25", "bm25s"]
+Engine = Literal["rank-bm25", "bm25s"]
 
 
 class BM25Index:
@@ -96,12 +94,12 @@ class BM25Index:
         )
 
 
-def build_bm25(texts: Iterable[str], *, engine: Engine = "auto") -> BM25Index:
+def build_bm25(texts: Iterable[str], *, engine: Engine = "bm25s") -> BM25Index:
     """Index documents' texts, read once.
 
     Args:
         texts: One per document, in row order.
-        engine: ``rank-bm25`` (reference, small corpora), ``bm25s`` (the rest), or ``auto`` by size.
+        engine: ``bm25s``, or ``rank-bm25``, the reference that it is checked against.
 
     Raises:
         DataError: There is no document, or no document has a word.
@@ -116,8 +114,7 @@ def build_bm25(texts: Iterable[str], *, engine: Engine = "auto") -> BM25Index:
             found=f"{len(documents.tokens)} document(s)",
             remedy="check the corpus's text field",
         )
-    small = len(documents.tokens) < SMALL_CORPUS
-    if engine == "rank-bm25" or (engine == "auto" and small):
+    if engine == "rank-bm25":
         return BM25Index(ReferenceEngine(list(documents.restore())))
     return BM25Index(SparseEngine.build(documents.tokens, documents.terms))
 

@@ -24,7 +24,7 @@ QUERIES = [" ".join(RNG.choice(WORDS, 4)) for _ in range(50)]
 
 @pytest.fixture(scope="module")
 def ours() -> np.ndarray:
-    index = build_bm25(DOCUMENTS, engine="bm25s")
+    index = build_bm25(DOCUMENTS)
     return np.stack([index.scores(q) for q in QUERIES])
 
 

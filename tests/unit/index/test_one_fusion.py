@@ -49,7 +49,7 @@ def evaluated(workspace: Workspace, parts, plan: SearchPlan, k: int) -> list[dic
 
 def taught(parts) -> np.ndarray:
     corpus, vectors = Corpus(parts["corpus"].path), Vectors(parts["vectors"].path)
-    bm25, texts = build_bm25(corpus.texts(), engine="bm25s"), list(QUERIES.values())
+    bm25, texts = build_bm25(corpus.texts()), list(QUERIES.values())
     queries = load(parts["model"].path).encode_queries(texts)
     weights = bm25.engine.weights()
     counts = term_counts([bm25.engine.term_numbers(terms_of(t)) for t in texts], weights.shape[1])

@@ -18,7 +18,7 @@ QUERIES = ["red apple", "sky sky", "unknown"]
 RNG = np.random.default_rng(0)
 VECTORS = RNG.standard_normal((5, 4)).astype(np.float16).astype(np.float32)
 QUERY_VECTORS = RNG.standard_normal((3, 4)).astype(np.float16).astype(np.float32)
-INDEX = build_bm25(TEXTS, engine="bm25s")
+INDEX = build_bm25(TEXTS)
 
 
 def zscored(scores: np.ndarray) -> np.ndarray:

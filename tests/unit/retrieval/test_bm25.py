@@ -8,7 +8,7 @@ import pytest
 
 from embedlib.errors import DataError
 from embedlib.retrieval.bm25 import K1 as k1
-from embedlib.retrieval.bm25 import SMALL_CORPUS, B, BM25Index, build_bm25
+from embedlib.retrieval.bm25 import B, BM25Index, build_bm25
 from embedlib.retrieval.tokens import words
 
 TEXTS = ["red apple red", "green apple", "blue sky over blue sea", "red sea"]
@@ -44,9 +44,9 @@ def test_a_document_without_words_and_a_query_without_words(engine: str) -> None
     assert index.search(["apple", "the", ""], 2).rows.tolist() == [[2, -1], [-1, -1], [-1, -1]]
 
 
-def test_auto_takes_the_engine_by_size() -> None:
-    assert build_bm25(["a word"] * (SMALL_CORPUS - 1)).engine.name == "rank-bm25"
-    assert build_bm25(["a word"] * SMALL_CORPUS).engine.name == "bm25s"
+@pytest.mark.parametrize("documents", [1, 300])
+def test_bm25s_is_the_engine_at_any_size(documents: int) -> None:
+    assert build_bm25(["a word"] * documents).engine.name == "bm25s"
 
 
 @pytest.mark.parametrize("texts", [[], ["", "the"]])
