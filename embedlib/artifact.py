@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from embedlib.errors import CorruptArtifact
+from embedlib.errors import CorruptArtifact, first_line
 from embedlib.integrity import Checksums, FileEntry, OtherSchema, damaged, read_sealed, require_files
 
 SCHEMA_VERSION = 2
@@ -117,4 +117,4 @@ def read_manifest(folder: Path) -> Manifest:
             remedy="open it with the version that wrote it; a run builds it anew",
         ) from error
     except (OSError, ValueError) as error:
-        raise damaged(path, "the artifact's record", str(error).splitlines()[0]) from error
+        raise damaged(path, "the artifact's record", first_line(error)) from error

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedlib.errors import CorruptArtifact, DataError
+from embedlib.errors import CorruptArtifact, DataError, first_line
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -132,7 +132,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise CorruptArtifact(
             f"{path.name} is missing or damaged",
             where=str(path),
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             remedy="`embedlib verify` says what else is; a run makes it anew",
         ) from error
 

@@ -131,3 +131,14 @@ class BudgetExhausted(EmbedlibError):
 
 class ServiceError(EmbedlibError):
     """A service (Prefect, MLflow, a database) cannot be reached or refused."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def type_and_line(error: BaseException) -> str:
+    """The name of an error's type and the first line of what it says."""
+    said = str(error).strip()
+    return f"{type(error).__name__}: {first_line(error)}" if said else type(error).__name__

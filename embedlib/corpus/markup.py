@@ -12,6 +12,7 @@ from lxml import etree, html
 from markdown_it import MarkdownIt
 
 from embedlib.corpus.records import Unreadable
+from embedlib.errors import first_line
 
 #: A character of the private use area that opens heading lines until the document is cut.
 MARK = "\ue000"
@@ -175,7 +176,7 @@ def parse_html(source: bytes, *, declared: str | None = None) -> Any:
     try:
         root = html.document_fromstring(source, parser=parser)
     except (etree.LxmlError, LookupError, UnicodeDecodeError, AssertionError) as error:
-        what = str(error).splitlines()[0] if str(error) else repr(error)
+        what = first_line(error)
         raise Unreadable(f"damaged: HTML that cannot be read: {what}") from error
     if len(source) > 100_000 and sum(1 for _ in root.iter()) > MAX_HTML_NODES:
         raise Unreadable(f"too large: HTML of more than {MAX_HTML_NODES} elements")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from embedlib.corpus.records import FieldNames, Item, Rejected, require_once, rows_to_items, to_record
 from embedlib.corpus.textfiles import read_lines, require_file
-from embedlib.errors import DataError
+from embedlib.errors import DataError, first_line
 
 _DELIMITERS = ",\t;|"
 
@@ -163,7 +163,7 @@ def read_parquet(path: Path, names: FieldNames) -> Iterator[Item]:
                     yield to_record(row, mapped, f"{path.name}:row {number}")
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             where = f"{path.name}:row {number + 1}"
-            yield Rejected(where, f"the file breaks off: {str(error).splitlines()[0]}")
+            yield Rejected(where, f"the file breaks off: {first_line(error)}")
 
 
 def _open_parquet(path: Path) -> Any:
@@ -171,7 +171,7 @@ def _open_parquet(path: Path) -> Any:
         return pq.ParquetFile(require_file(path))
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{path.name!r} is no Parquet file", where=str(path), found=str(error).splitlines()[0]
+            f"{path.name!r} is no Parquet file", where=str(path), found=first_line(error)
         ) from error
 
 

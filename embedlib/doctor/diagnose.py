@@ -17,7 +17,7 @@ from embedlib.disk import folder_bytes
 from embedlib.doctor import installation, leftovers, machine
 from embedlib.doctor.findings import Finding, Severity, exit_code, failure, fine, warning
 from embedlib.doctor.runs import check_orphans, running_runs
-from embedlib.errors import EmbedlibError, ReleaseError
+from embedlib.errors import EmbedlibError, ReleaseError, type_and_line
 from embedlib.index.catalog import Release, current
 from embedlib.loopback import is_loopback
 from embedlib.process import cpu_cores
@@ -146,7 +146,7 @@ def _guarded(name: str, subject: Callable[[], Iterable[Finding]]) -> Iterator[Fi
             name,
             "could not be examined",
             "embedlib verify (compares every file with its checksum)",
-            error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            error=type_and_line(error),
         )
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedlib.contracts import CORPUS, Corpus, Document, Rows
-from embedlib.errors import CorruptArtifact
+from embedlib.errors import CorruptArtifact, first_line
 
 DOCUMENTS_FILE = "documents.arrow"
 BATCH = 4096
@@ -53,7 +53,7 @@ class Documents:
             raise CorruptArtifact(
                 "the documents of an index cannot be read",
                 where=str(path),
-                found=str(error).splitlines()[0],
+                found=first_line(error),
                 remedy="delete the index artifact; the next run builds it anew",
             ) from error
 

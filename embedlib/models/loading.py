@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlib.errors import ModelError
+from embedlib.errors import ModelError, type_and_line
 from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Precision, Strategy
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: 
             "the model does not load",
             where=str(folder),
             expected="a sentence-transformers folder or a transformers checkpoint with its tokenizer",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            found=type_and_line(error),
             remedy="check that weights, config.json and tokenizer are complete"
             + ("" if trust_remote_code else "; models with their own code need trust_remote_code"),
         ) from error

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from embedlib.artifact import MANIFEST, read_manifest
-from embedlib.errors import CorruptArtifact, ModelError
+from embedlib.errors import CorruptArtifact, ModelError, first_line
 from embedlib.fingerprint import tree_digest
 from embedlib.integrity import SEEN_HERE, require_files
 from embedlib.models.api_protocols import is_api_spec
@@ -161,8 +161,6 @@ def _snapshot(name: str, revision: str | None) -> Path:
         raise ModelError(
             f"the model {name!r} is neither packaged, nor a local folder, nor to be had from the hub",
             where=f"huggingface.co/{repo}" + (f" at {revision}" if revision else ""),
-            found="HF_HUB_OFFLINE is set and it is not in the cache"
-            if is_offline()
-            else str(error).splitlines()[0],
+            found="HF_HUB_OFFLINE is set and it is not in the cache" if is_offline() else first_line(error),
             remedy="use all-MiniLM-L6-v2 (packaged), give a local folder, or download it once with a network",
         ) from error

@@ -13,7 +13,7 @@ import numpy as np
 
 from embedlib.contracts import Corpus, Judgements, read_judgements
 from embedlib.disk import write_atomic
-from embedlib.errors import DataError, EmbedlibError, UserError
+from embedlib.errors import DataError, EmbedlibError, UserError, first_line
 from embedlib.monitoring import signals
 from embedlib.monitoring.canaries import (
     Baseline,
@@ -206,7 +206,7 @@ def ensure_baseline(
             raise DataError(
                 "the canary baseline cannot be read",
                 where=str(path),
-                found=str(error).splitlines()[0],
+                found=first_line(error),
                 remedy="delete the file; the next check takes a new baseline",
             ) from error
     canaries = choose_canaries(_judged(live.queries), known_ids, limits.canaries, rng)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.contracts import CandidatePair
-from embedlib.errors import ModelError
+from embedlib.errors import ModelError, first_line
 from embedlib.models.loading import missing_weights, require_weights
 from embedlib.models.resolve import resolve_model
 from embedlib.progress import Progress
@@ -61,7 +61,7 @@ class QueryWriter:
             raise ModelError(
                 "this query generator cannot be loaded",
                 where=str(name_or_path),
-                found=str(error).splitlines()[0],
+                found=first_line(error),
                 remedy="give a T5-style (sequence-to-sequence) model",
             ) from error
         remedy = "give a model that was trained to write queries, not an encoder"

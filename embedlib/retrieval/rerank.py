@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedlib.contracts import Floats, Rows
-from embedlib.errors import DataError, ModelError, OutOfMemory
+from embedlib.errors import DataError, ModelError, OutOfMemory, first_line, type_and_line
 from embedlib.memory import is_out_of_memory
 from embedlib.models.hardware import resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
@@ -117,7 +117,7 @@ def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 16) -> Pai
             "this cross-encoder cannot be loaded",
             where=str(name_or_path),
             expected="a CrossEncoder's folder with config.json, tokenizer and safetensors weights",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            found=type_and_line(error),
             remedy="get its files again, or name another cross-encoder",
         ) from error
     embeds = (
@@ -160,7 +160,7 @@ def _predict(model: CrossEncoder, pairs: list[tuple[str, str]], batch_size: int,
                     "re-ranking ran out of memory",
                     where=where,
                     expected=f"room for one pair of {model.max_seq_length} tokens",
-                    found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                    found=first_line(error),
                     remedy="free memory, or name a smaller cross-encoder or one that reads fewer tokens",
                 ) from error
             logger.warning("%d pairs at once do not fit the memory; trying %d", batch_size, batch_size // 2)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedlib.errors import ServiceError
+from embedlib.errors import ServiceError, type_and_line
 from embedlib.redact import redact
 from embedlib.tracking.local_store import default_uri
 
@@ -23,7 +23,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 def reason(error: Exception) -> str:
     """A failure in one line."""
-    return redact(f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
+    return redact(type_and_line(error)[:300])
 
 
 def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None) -> bool:

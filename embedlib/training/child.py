@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.disk import file_lock
-from embedlib.errors import DiskFull, EmbedlibError, OutOfMemory, TrainingError
+from embedlib.errors import DiskFull, EmbedlibError, OutOfMemory, TrainingError, first_line
 from embedlib.memory import is_out_of_memory
 from embedlib.process import cpu_cores, module_command, run_supervised
 from embedlib.progress import Curve, Progress, no_curve, silent
@@ -196,7 +196,7 @@ def typed(error: BaseException, where: Path) -> EmbedlibError:
         return OutOfMemory(
             "training ran out of memory",
             where=str(where.parent),
-            found=text.splitlines()[0] if text else type(error).__name__,
+            found=first_line(error),
             remedy="lower batch_size, max_length or mini_batch_tokens, or choose train.loss=cached-mnrl",
         )
     return TrainingError(

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from embedlib.contracts import Corpus
-from embedlib.errors import DataError, ModelError
+from embedlib.errors import DataError, ModelError, type_and_line
 from embedlib.evaluation.lineage import Provenance
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
@@ -121,7 +121,7 @@ def new_reranker(folder: Path, max_length: int, device: str) -> CrossEncoder:
             "no reranker can be made of this model",
             where=str(folder),
             expected="a transformer encoder or a cross-encoder, with its tokenizer",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            found=type_and_line(error),
             remedy="name another model in rerank.start; `base` is the base model",
         ) from error
     others = [name for name in missing if not name.startswith(HEAD)]

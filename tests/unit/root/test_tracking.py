@@ -13,7 +13,7 @@ import pytest
 from embedlib.errors import UserError
 from embedlib.tracking import tracker as module
 from embedlib.tracking.local_store import default_uri, note_ui
-from embedlib.tracking.registry import point_champion
+from embedlib.tracking.registry import point_champion, reason
 from embedlib.tracking.tracker import Input, Tracker
 
 pytestmark = [
@@ -236,3 +236,8 @@ def test_the_champion_follows_a_rollback(tmp_path: Path, tiny_model: Path) -> No
     assert not point_champion(tmp_path, "m", "never registered")
     assert champion(client) == "1"
     assert not point_champion(tmp_path / "other", "m", "one")  # no MLflow there: nothing to move
+
+
+def test_a_failure_that_says_nothing_is_named_by_its_type() -> None:
+    assert reason(TimeoutError()) == "TimeoutError"
+    assert reason(OSError("\nno route\nto the host")) == "OSError: no route"
