@@ -103,7 +103,7 @@ class ModelOnSet:
             raise DataError("fusion needs BM25", remedy="evaluate with bm25 on")
         return Rankers(
             dense=lambda queries, k: exact_search(queries, self.blocks, k),
-            lexical=lambda texts, k, rows: lexical_scores(bm25, texts, k, rows),
+            lexical=partial(lexical_scores, bm25),
             vectors_of=self._vectors_of,
             moments=vector_moments(self.blocks()),
             sparse=partial(lexical_scores, sparse) if sparse is not None else None,

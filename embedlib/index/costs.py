@@ -154,7 +154,7 @@ class Machine:
             return lambda query: index.search(encode([query]), k)
         rankers = Rankers(
             dense=index.search,
-            lexical=lambda texts, depth, rows: lexical_scores(bm25, texts, depth, rows),
+            lexical=partial(lexical_scores, bm25),
             vectors_of=index.vectors.take,
             moments=vector_moments(model.vectors.blocks()),
             sparse=partial(lexical_scores, self.sparse) if self.sparse is not None else None,

@@ -25,7 +25,7 @@ from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import block_of, exact_search
 from embedlib.retrieval.fusion import Rankers
 from embedlib.retrieval.hits import NO_ROW, Hits, empty_hits, keep_hits
-from embedlib.retrieval.lexical import Lexical, lexical_scores
+from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import VectorMoments
 from embedlib.retrieval.plan import DENSE, SearchPlan
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseIndex, open_sparse
@@ -124,7 +124,8 @@ class Snapshot:
         """
         allowed = self.filter.rows(filters) if filters else None
         if plan.mode == "bm25":
-            return self._lexical(queries, k, np.empty((len(queries), 0), np.int64), allowed).hits
+            no_rows = np.empty((len(queries), 0), np.int64)
+            return lexical_scores(self._open_bm25(), queries, k, no_rows, allowed).hits
         vectors = self.encoder.encode(queries)
         if plan.mode == "dense":
             return self._dense(vectors, k, allowed)
@@ -136,7 +137,7 @@ class Snapshot:
     def _rankers(self, allowed: Rows | None) -> Rankers:
         return Rankers(
             dense=lambda vectors, k: self._dense(vectors, min(k, len(self)), allowed),
-            lexical=lambda queries, k, rows: self._lexical(queries, k, rows, allowed),
+            lexical=lambda queries, k, rows: lexical_scores(self._open_bm25(), queries, k, rows, allowed),
             vectors_of=self.dense_index.vectors.take,
             moments=self.moments,
             to_scores=self.dense_index.in_score_space,
@@ -150,9 +151,6 @@ class Snapshot:
         if len(allowed) <= EXACT_FILTER:
             return _exact_among(self.dense_index, vectors, allowed, k)
         return _oversampled(search, len(self), vectors, allowed, k)
-
-    def _lexical(self, queries: Sequence[str], k: int, rows: Rows, allowed: Rows | None) -> Lexical:
-        return lexical_scores(self._open_bm25(), queries, k, rows, allowed)
 
     def _open_bm25(self) -> BM25Index:
         with self._opening:
