@@ -10,6 +10,8 @@ from embedlib.evaluation.systems import Evaluated
 from embedlib.retrieval.hits import Hits
 
 SNIPPET = 160
+#: Hits shown of each system.
+TOP = 3
 
 
 def gains(
@@ -20,7 +22,6 @@ def gains(
     system: str = "candidate",
     baseline: str = "base",
     count: int = 10,
-    top: int = 3,
 ) -> Gains:
     """Per-query differences and the queries at both ends.
 
@@ -31,7 +32,6 @@ def gains(
         system: The system in question.
         baseline: What it is compared with.
         count: Queries at each end.
-        top: Hits shown of each system.
     """
     judged = evaluated.judged
     a, b = evaluated.values[system][measure], evaluated.values[baseline][measure]
@@ -39,7 +39,7 @@ def gains(
     order = sorted(range(len(d)), key=lambda i: (-d[i], judged.query_ids[i]))
     gained = [i for i in order[:count] if d[i] > 0]
     lost = [i for i in order[::-1][:count] if d[i] < 0]
-    show = _Shower(evaluated, corpus, [*gained, *lost], (baseline, system), top)
+    show = _Shower(evaluated, corpus, [*gained, *lost], (baseline, system))
 
     def entry(i: int) -> QueryGain:
         return QueryGain(
@@ -66,9 +66,9 @@ class _Shower:
     """Reads the texts of the few documents that are shown, once."""
 
     def __init__(
-        self, evaluated: Evaluated, corpus: Corpus, queries: list[int], systems: tuple[str, str], top: int
+        self, evaluated: Evaluated, corpus: Corpus, queries: list[int], systems: tuple[str, str]
     ) -> None:
-        self.evaluated, self.judged, self.top = evaluated, evaluated.judged, top
+        self.evaluated, self.judged = evaluated, evaluated.judged
         first_row: dict[str, int] = {}
         wanted = {d for i in queries for d in self._relevant_ids(i)}
         for row, label in enumerate(self.judged.labels):
@@ -100,11 +100,11 @@ class _Shower:
 
     def _rows(self, query: int, system: str) -> list[int]:
         hits: Hits = self.evaluated.hits[system]
-        return [int(r) for r in hits.rows[query, : self.top] if r >= 0]
+        return [int(r) for r in hits.rows[query, :TOP] if r >= 0]
 
     def _relevant_ids(self, query: int) -> list[str]:
         qrels = self.judged.qrels[self.judged.query_ids[query]]
-        return sorted((d for d, r in qrels.items() if r > 0), key=lambda d: (-qrels[d], d))[: self.top]
+        return sorted((d for d, r in qrels.items() if r > 0), key=lambda d: (-qrels[d], d))[:TOP]
 
     def _snippet(self, row: int) -> str:
         text = " ".join(self.texts[row].split())

@@ -87,13 +87,13 @@ def build_index(
     return index
 
 
-def checked_blocks(vectors: Vectors, rows: int = 16384) -> Iterator[tuple[int, Floats]]:
+def checked_blocks(vectors: Vectors) -> Iterator[tuple[int, Floats]]:
     """The vectors in blocks, each checked for dimension, finiteness and norm.
 
     Raises:
         DataError: Naming the first offending document.
     """
-    for start, block in vectors.blocks(rows):
+    for start, block in vectors.blocks():
         if block.ndim != 2 or block.shape[1] != vectors.dimension:
             raise DataError(
                 "a shard has another dimension than vectors.json",

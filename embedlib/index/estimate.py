@@ -45,7 +45,7 @@ class EncodingEstimate:
 
 
 def estimate_encoding(
-    store: Store, corpus: ArtifactRef, encoding: Encoding, *, sample: int = SAMPLE, seed: int = 0
+    store: Store, corpus: ArtifactRef, encoding: Encoding, *, sample: int = SAMPLE
 ) -> EncodingEstimate:
     """Estimate the encoding of what a corpus has no vectors for.
 
@@ -57,14 +57,13 @@ def estimate_encoding(
         corpus: The corpus artifact.
         encoding: How its documents become vectors.
         sample: Maximum documents that are measured.
-        seed: Which ones.
 
     Raises:
         ModelError: The model cannot be loaded.
     """
     pending = pending_rows(store, corpus.path, encoding)
     documents = Corpus(corpus.path)
-    chosen = np.sort(np.random.default_rng(seed).permutation(pending)[:sample])
+    chosen = np.sort(np.random.default_rng(0).permutation(pending)[:sample])
     texts = [document_text(d.title, d.text) for d in documents.take(chosen)]
     encoder = open_folder(encoding.model, encoding.precision)
     if isinstance(encoder, ApiEncoder):

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def retire(
-    root: Path, *, keep: int, max_age_days: float | None = None, at: datetime | None = None, wait: bool = True
+    root: Path, *, keep: int, max_age_days: float | None = None, at: datetime | None = None
 ) -> list[int]:
     """Remove old releases' records; what only they named is left to ``embedlib.index.retention``.
 
@@ -31,15 +31,11 @@ def retire(
         keep: How many of the newest releases stay.
         max_age_days: Older ones go even when they are among the newest ``keep``.
         at: The time that age is counted from; now when None.
-        wait: Wait for a publisher at work.
 
     Returns:
         The numbers that were removed; a release that somebody reads is left for the next time.
-
-    Raises:
-        ReleaseError: Another publisher is at work and ``wait`` is false.
     """
-    with publisher_lock(root, wait=wait):
+    with publisher_lock(root):
         if live_number(root) is None:
             return []  # which one must stay is not known
         return [

@@ -98,11 +98,11 @@ def efforts(index: Any, rescore: int) -> Iterator[SearchSettings]:
         yield SearchSettings(rescore=rescore)
 
 
-def latency_ms(index: DenseIndex, queries: Floats, k: int, repeats: int = 3) -> float:
+def latency_ms(index: DenseIndex, queries: Floats, k: int) -> float:
     """Median processor time of one query on one thread, in milliseconds, whatever else the machine does."""
     times = []
     with faiss_threads(1):
-        for query in queries[:20].repeat(repeats, axis=0):
+        for query in queries[:20].repeat(3, axis=0):
             started = time.thread_time()
             index.search(query[None, :], k)
             times.append(time.thread_time() - started)

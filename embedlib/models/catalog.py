@@ -27,9 +27,6 @@ MEASURES: dict[str, str] = {
     "mteb-v2-retrieval": "MTEB(eng, v2): mean nDCG@10 over its 10 retrieval tasks",
 }
 
-_BYTES = {"fp32": 4, "bf16": 2}
-_MIB = 1 << 20
-
 
 class Fact(BaseModel):
     """Frozen, and nothing beside the named fields."""
@@ -123,11 +120,11 @@ class KnownModel(Fact):
         """The published figure for one measure, if there is one."""
         return next((s for s in self.scores if s.measure == measure), None)
 
-    def memory_mb(self, dtype: Literal["fp32", "bf16"] = "fp32") -> float | None:
-        """MiB that the weights take, in memory and on disk; None when the size is not known."""
+    def memory_mb(self) -> float | None:
+        """MiB that the weights take as fp32, in memory and on disk; None when the size is not known."""
         if self.parameters_millions is None:
             return None
-        return self.parameters_millions * 1e6 * _BYTES[dtype] / _MIB
+        return self.parameters_millions * 1e6 * 4 / (1 << 20)
 
     def speaks(self, language: str) -> bool:
         """Whether it was trained for a language (ISO 639-1 code)."""

@@ -36,6 +36,8 @@ _FAMILY = frozenset({"BertModel", "RobertaModel", "XLMRobertaModel", "CamembertM
 
 #: Beyond this many positions the [b·h, l, l] scores outgrow the caches.
 LONGEST = 512
+#: The least cosine to the model's own states with which the pass is used.
+LEAST_COSINE = 0.995
 
 _BF16 = torch.bfloat16
 
@@ -176,7 +178,7 @@ def supports(model: Any) -> bool:
     )
 
 
-def agrees(fused: FusedBert, model: Any, least_cosine: float = 0.995) -> bool:
+def agrees(fused: FusedBert, model: Any) -> bool:
     """Whether the fused pass gives the model's own states on a padded probe, by the worst cosine."""
     words = int(model.config.vocab_size)
     ids = torch.arange(2 * 12).view(2, 12) * 7919 % words
@@ -185,7 +187,7 @@ def agrees(fused: FusedBert, model: Any, least_cosine: float = 0.995) -> bool:
     with torch.inference_mode():
         own = model(input_ids=ids, attention_mask=mask, **_positions(model, mask)).last_hidden_state.float()
         cosines = functional.cosine_similarity(own, fused(ids, mask), dim=-1)[mask == 1]
-    return bool((cosines >= least_cosine).all())
+    return bool((cosines >= LEAST_COSINE).all())
 
 
 def fused_pass(module: SentenceTransformer) -> FusedBert | None:

@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 LONG = 200_000
 #: Texts tokenized at once: bounds what is held between tokenizer and model.
 WINDOW = 4096
+#: Uncut texts counted at once.
+COUNTED = 1024
 
 
 class Tokens(NamedTuple):
@@ -70,12 +72,12 @@ class Tokenizing:
         end = text.rfind(" ", 0, LONG)
         return text[: end if end > 0 else LONG]
 
-    def count(self, texts: Sequence[str], window: int = 1024) -> Ints:
-        """Tokens of each whole text, uncut, special tokens included, [n]; ``window`` texts at a time."""
+    def count(self, texts: Sequence[str]) -> Ints:
+        """Tokens of each whole text, uncut, special tokens included, [n]."""
         counts = [
             len(encoding.ids)
-            for start in range(0, len(texts), window)
-            for encoding in self._counting.encode_batch_fast(list(texts[start : start + window]))
+            for start in range(0, len(texts), COUNTED)
+            for encoding in self._counting.encode_batch_fast(list(texts[start : start + COUNTED]))
         ]
         return np.asarray(counts, dtype=np.int64)
 

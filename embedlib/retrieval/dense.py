@@ -30,6 +30,8 @@ FIRST = 1024
 AT_ONCE = 2
 #: Below this many products, fp32 alone is quicker than a first pass in bf16.
 WORTH_A_FIRST_PASS = 1 << 24
+#: Queries whose documents' vectors are in memory at once.
+CHUNK = 128
 
 
 def exact_search(queries: Floats, blocks: Blocks, k: int, *, first_pass: bool | None = None) -> Hits:
@@ -66,23 +68,20 @@ def block_of(vectors: Floats) -> Blocks:
     return lambda: [(0, vectors)]
 
 
-def dense_scores(
-    queries: Floats, rows: Rows, vectors_of: Callable[[Rows], Floats], chunk: int = 128
-) -> Floats:
-    """Inner product of each query with each of its rows, ``chunk`` queries' vectors in memory at a time.
+def dense_scores(queries: Floats, rows: Rows, vectors_of: Callable[[Rows], Floats]) -> Floats:
+    """Inner product of each query with each of its rows, ``CHUNK`` queries' vectors in memory at a time.
 
     Args:
         queries: float32 [q, d].
         rows: int64 [q, c], -1 where there is none.
         vectors_of: float32 [n, d] of rows int64 [n].
-        chunk: Queries per step.
 
     Returns:
         float32 [q, c], -inf where there is no row.
     """
     out = np.full(rows.shape, -np.inf, dtype=np.float32)
-    for low in range(0, len(queries), chunk):
-        query, place = np.nonzero(rows[low : low + chunk] != NO_ROW)
+    for low in range(0, len(queries), CHUNK):
+        query, place = np.nonzero(rows[low : low + CHUNK] != NO_ROW)
         distinct, position = np.unique(rows[low + query, place], return_inverse=True)
         if len(distinct):
             documents = vectors_of(distinct)[position]  # [pairs, d]

@@ -24,22 +24,22 @@ logger = logging.getLogger(__name__)
 
 PairScorer = Callable[[list[tuple[str, str]]], Floats]
 
+#: Queries whose documents' texts are in memory at once.
+CHUNK = 256
+#: Pairs that a cross-encoder reads at once.
+BATCH_SIZE = 16
+
 
 def score_hits(
-    score: PairScorer,
-    queries: Sequence[str],
-    rows: Rows,
-    texts_of: Callable[[Rows], list[str]],
-    chunk: int = 256,
+    score: PairScorer, queries: Sequence[str], rows: Rows, texts_of: Callable[[Rows], list[str]]
 ) -> Floats:
-    """Score every (query, document) of a table of rows, ``chunk`` queries' texts in memory at a time.
+    """Score every (query, document) of a table of rows, ``CHUNK`` queries' texts in memory at a time.
 
     Args:
         score: (query, document text) pairs to float32 [n].
         queries: q query texts.
         rows: int64 [q, n], -1 where there is no document.
         texts_of: Texts of rows, in the order given.
-        chunk: Queries whose documents are read together.
 
     Returns:
         float32 [q, n], -inf where there is no document.
@@ -48,8 +48,8 @@ def score_hits(
         DataError: The model gave a score that is not finite.
     """
     out = np.full(rows.shape, -np.inf, dtype=np.float32)
-    for low in range(0, len(queries), chunk):
-        block = rows[low : low + chunk]
+    for low in range(0, len(queries), CHUNK):
+        block = rows[low : low + CHUNK]
         query, place = np.nonzero(block != NO_ROW)
         distinct, position = np.unique(block[query, place], return_inverse=True)
         texts = texts_of(distinct) if len(distinct) else []
@@ -91,7 +91,7 @@ def interpolate(hits: Hits, scores: Floats, weight: float) -> Hits:
     return sort_hits(hits.rows, total.astype(np.float32), hits.rows.shape[1])
 
 
-def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 16) -> PairScorer:
+def load_cross_encoder(name_or_path: str | Path) -> PairScorer:
     """A CrossEncoder by name or folder as a scorer of pairs (its raw activation, one number a pair).
 
     It computes in bf16 where the hardware is faster at that.
@@ -132,10 +132,10 @@ def load_cross_encoder(name_or_path: str | Path, *, batch_size: int = 16) -> Pai
             found=f"{model.num_labels} labels",
         )
 
-    return lambda pairs: _predict(model, pairs, batch_size, str(name_or_path))
+    return lambda pairs: _predict(model, pairs, str(name_or_path))
 
 
-def _predict(model: CrossEncoder, pairs: list[tuple[str, str]], batch_size: int, where: str) -> Floats:
+def _predict(model: CrossEncoder, pairs: list[tuple[str, str]], where: str) -> Floats:
     """The model's scores, in smaller batches where one does not fit the memory.
 
     Padding and precision make a pair's score differ a little with the pairs beside it, as with any model.
@@ -145,7 +145,7 @@ def _predict(model: CrossEncoder, pairs: list[tuple[str, str]], batch_size: int,
     """
     import torch
 
-    kind = model.device.type
+    batch_size, kind = BATCH_SIZE, model.device.type
     bf16 = torch.autocast(kind, torch.bfloat16, enabled=resolve_precision("auto", kind) == "bf16")
     while True:
         try:

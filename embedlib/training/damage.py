@@ -17,6 +17,9 @@ from embedlib.errors import ModelError
 from embedlib.training.collate import Collator
 from embedlib.training.heads import UNCOUNTED
 
+#: Shares of a text's tokens that are masked, and of its words that are deleted.
+MASKED, DELETED = 0.15, 0.6
+
 
 def mask_tokens(
     ids: Tensor, special: Tensor, *, mask_id: int, vocabulary: int, share: float, rng: np.random.Generator
@@ -64,14 +67,11 @@ class MaskingCollator(Collator):
     Args:
         texts: All texts.
         model: Tokenises.
-        share: Share of tokens masked.
         seed: Seed.
     """
 
-    def __init__(
-        self, texts: Sequence[str], model: SentenceTransformer, *, share: float = 0.15, seed: int
-    ) -> None:
-        self.texts, self.model, self.share, self.seed = texts, model, share, seed
+    def __init__(self, texts: Sequence[str], model: SentenceTransformer, *, seed: int) -> None:
+        self.texts, self.model, self.seed = texts, model, seed
         tokenizer = model.tokenizer
         if tokenizer.mask_token_id is None:
             raise ModelError("this model has no mask token", remedy="use adapt.method=tsdae")
@@ -88,7 +88,7 @@ class MaskingCollator(Collator):
             torch.isin(ids, self.special),
             mask_id=self.mask_id,
             vocabulary=self.vocabulary,
-            share=self.share,
+            share=MASKED,
             rng=np.random.default_rng([self.seed, *indices]),
         )
         named = {f"text_{name}": value for name, value in {**features, "input_ids": masked}.items()}
@@ -101,21 +101,18 @@ class DamagingCollator(Collator):
     Args:
         texts: All texts.
         model: Tokenises.
-        deletion: Share of words deleted.
         seed: Seed.
     """
 
-    def __init__(
-        self, texts: Sequence[str], model: SentenceTransformer, *, deletion: float = 0.6, seed: int
-    ) -> None:
-        self.texts, self.model, self.deletion, self.seed = texts, model, deletion, seed
+    def __init__(self, texts: Sequence[str], model: SentenceTransformer, *, seed: int) -> None:
+        self.texts, self.model, self.seed = texts, model, seed
 
     def __call__(self, records: list[dict[str, int]]) -> dict[str, Any]:
         """Tensors of a batch."""
         indices = [record["index"] for record in records]
         rng = np.random.default_rng([self.seed, *indices])
         whole = [self.texts[i] for i in indices]
-        damaged = [delete_words(text, self.deletion, rng) for text in whole]
+        damaged = [delete_words(text, DELETED, rng) for text in whole]
         batch: dict[str, Any] = {"indices": torch.tensor(indices)}
         for column, texts in (("damaged", damaged), ("whole", whole)):
             batch |= {f"{column}_{k}": v for k, v in self.model.preprocess(texts).items()}

@@ -213,10 +213,10 @@ class DistilLoss(nn.Module):  # type: ignore[misc]
         )
 
 
-def _log_ranking(vectors: Tensor, scale: float = 20.0) -> Tensor:
-    """Log of each text's distribution over the others, [b, b - 1]."""
+def _log_ranking(vectors: Tensor) -> Tensor:
+    """Log of each text's distribution over the others, cosines times 20, [b, b - 1]."""
     b = len(vectors)
-    similar = scale * vectors @ vectors.T  # [b, b]
+    similar = 20.0 * vectors @ vectors.T  # [b, b]
     others = ~torch.eye(b, dtype=torch.bool, device=vectors.device)
     return similar[others].view(b, b - 1).log_softmax(dim=1)
 

@@ -149,18 +149,17 @@ def forward_backward(model: SentenceTransformer, tokens: int, *, bf16: bool) -> 
     model.zero_grad(set_to_none=True)
 
 
-def trial_flops(device: torch.device, *, bf16: bool, size: int = 512, repeats: int = 4) -> float:
+def trial_flops(device: torch.device, *, bf16: bool, size: int = 512) -> float:
     """Floating-point operations a second of a square matrix product, the best of some tries.
 
     Args:
         device: Where.
         bf16: In bf16 rather than fp32.
         size: Rows and columns.
-        repeats: Tries.
     """
     a = torch.ones(size, size, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
     best = float("inf")
-    for _ in range(repeats):
+    for _ in range(4):
         started = time.perf_counter()
         product = a @ a
         float(product[0, 0])  # waits for the device
