@@ -12,6 +12,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 # What `make fuzz` does, e.g. make fuzz FUZZ="--seed 7 --cases 500 --seconds 300"
 FUZZ ?=
+# Folders of slow tests to run: make test-slow DRILLS="tests/unit tests/property"; empty: all of them.
+DRILLS ?=
 
 .PHONY: install demo test test-slow fuzz lint docs format bench clean
 
@@ -24,7 +26,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(BIN)/python -m pytest -m "slow and not gpu" $(DRILLS)
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(FUZZ)
