@@ -33,9 +33,7 @@ def test_union_keeps_every_row_once_with_all_its_miners() -> None:
 
 def test_dense_scores_of_given_rows() -> None:
     vectors = f32([[1, 0], [0, 1], [2, 2]])
-    scores = dense_scores(
-        f32([[1, 0], [0, 3]]), np.array([[2, -1], [1, 0]]), lambda rows: vectors[rows], chunk=1
-    )
+    scores = dense_scores(f32([[1, 0], [0, 3]]), np.array([[2, -1], [1, 0]]), lambda rows: vectors[rows])
     assert scores.tolist() == [[2.0, -INF], [3.0, 0.0]]
 
 
