@@ -13,6 +13,7 @@ from embedlib import escape
 from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
 from embedlib.corpus.marks import MARKS
+from embedlib.corpus.splits import SplitReport
 from embedlib.stages.preflight import LIFECYCLE
 from flows.approval import Approval, approval, require_somebody
 from flows.context import checked_config, flow_context
@@ -84,7 +85,8 @@ def lifecycle(
         incumbent = encoded(run, config, data, live["model"], "incumbent")
         start = incumbent if config.train.start == "incumbent" else base
 
-        material = lessons(run, config, data, start)
+        can_test = SplitReport.read(data.queries.path).can_test  # else nothing could be proven
+        material = lessons(run, config, data, start) if can_test else {}
         rivals = Rivals(base, incumbent, live.get("decision"), live.get("reranking"))
         proof = proven(run, config, data, rivals, start, material.get("examples"))
         is_new = not proof.candidate.same_model(incumbent)
@@ -93,7 +95,7 @@ def lifecycle(
         chosen = proof.candidate if promoted else incumbent
         why = proof.decision if promoted else live.get("decision", proof.decision)
 
-        student = wanted_student(run, config, data, chosen, why)
+        student = wanted_student(run, config, data, chosen, why) if can_test else None
         if student is not None and student.verdict == "promote":
             chosen, why = student.candidate, student.decision
         second = kept_reranker(live, chosen)

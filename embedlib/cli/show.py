@@ -201,7 +201,9 @@ def scores_table(record: EvaluationRecord, collection: str = "") -> None:
         for c in record.comparisons
         if c.measure == record.primary
     ]
-    print_table((f"difference in {record.primary}", "data", "mean", "interval", "p (Holm)", "queries"), rows)
+    if rows:
+        columns = (f"difference in {record.primary}", "data", "mean", "interval", "p (Holm)", "queries")
+        print_table(columns, rows)
 
 
 def choice_table(choice: Choice) -> None:

@@ -71,6 +71,11 @@ class SplitReport(JsonFile):
     marks: IfGiven[dict[str, int]] = None
     labels: IfGiven[str] = None
 
+    @property
+    def can_test(self) -> bool:
+        """Whether there is a test query."""
+        return self.splits["test"].queries > 0
+
 
 class Resolver:
     """Finds the document that a label means: itself, whole or cut, or the kept one of its duplicates.

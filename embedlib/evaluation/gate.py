@@ -21,6 +21,7 @@ from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.gate_sentences import (
     KINDS,
     MODELS,
+    UNTESTED,
     UNTRAINED,
     advice,
     alone_sentences,
@@ -52,12 +53,13 @@ def decide(figures: GateInputs, policy: Policy) -> Decision:
         ``do-not-fine-tune``: no incumbent, and the base as served, or BM25, is as good or better, or
         nothing was there to train on.
         ``keep``: the incumbent (or base) stays for any other reason.
-        ``not-enough-evidence``: the test set cannot tell.
+        ``not-enough-evidence``: the test set cannot tell, or there is none.
     """
     if not figures.trained:
-        return _decision(
-            "keep" if "incumbent" in figures.systems else "do-not-fine-tune", [UNTRAINED], figures
-        )
+        if figures.decides is None:
+            return _decision("not-enough-evidence", [UNTESTED], figures)
+        stays: Verdict = "keep" if "incumbent" in figures.systems else "do-not-fine-tune"
+        return _decision(stays, [UNTRAINED], figures)
     verdict, reasons = _judge(figures, policy)
     return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures)
 

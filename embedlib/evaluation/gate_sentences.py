@@ -31,11 +31,15 @@ UNTRAINED = (
     "nor do texts that are too short or too alike."
 )
 
+UNTESTED = (
+    "There is no test query: no labels were given, and the documents are too short to take a question out of."
+)
+
 
 def headline(verdict: Verdict, figures: GateInputs) -> str:
     """The verdict in one sentence."""
     other = "incumbent" if "incumbent" in figures.systems else "base"
-    if not figures.trained:
+    if not figures.trained and verdict != "not-enough-evidence":
         return f"Nothing to train on: the {other} stays."
     on = f" on {figures.queries} {KINDS.get(figures.decides, figures.decides)}" if figures.decides else ""
     return {
@@ -64,6 +68,8 @@ def advice(verdict: Verdict, figures: GateInputs) -> list[str]:
         given.append("Interpolate the weights with the base's; the share is chosen on dev.")
     if verdict == "not-enough-evidence" and not figures.leaks:
         given.append("Add judged test queries: 200 to 500 tell differences of a few hundredths.")
+        if figures.decides is None:
+            given.append("Documents give some where split.min_body_words is smaller.")
     if figures.leaks:
         given.append("Remove the named examples from training, or the queries from the test, and run again.")
     if verdict == "do-not-fine-tune":

@@ -143,7 +143,7 @@ def _origin(labels: options.Labels) -> str:
 def _derive(
     documents: Corpus, divided: Splits, labels: Labels, config: options.Split, job: Job
 ) -> dict[str, list[Derived]]:
-    """Derived queries for test and dev where people's do not fill them."""
+    """Derived queries for test and dev where people's do not fill them; none of documents too short."""
     wanted = {s: n for s, n in derived_sizes(len(documents), config).items() if not divided.qrels.get(s)}
     if not wanted:
         return {}
@@ -163,13 +163,13 @@ def _derive(
         },
     )
     if len(found) < len(wanted):
-        raise DataError(
-            f"no {' and no '.join(wanted)} queries: no labels, and the documents give none",
-            where=str(documents.path.parent),
-            expected=f"documents with {config.min_body_words} words beside title, heading or first sentence",
-            found=f"{len(documents)} documents, {len(found)} fit",
-            remedy="give labels (split.labels), more or longer documents, or a smaller split.min_body_words",
+        lacking = " and no ".join(wanted)
+        least = config.min_body_words
+        logger.warning(
+            "no %s queries: no labels, and %d documents have %d words beside a title or a first sentence",
+            *(lacking, len(found), least),
         )
+        return {}
     first = max(1, len(found) * next(iter(wanted.values())) // sum(wanted.values()))
     parts = [found] if len(wanted) == 1 else parted(found, first)
     return dict(zip(wanted, parts, strict=True))

@@ -178,6 +178,25 @@ def test_one_long_document_is_searchable_and_leaves_nothing_to_train_on(
     assert "train" not in stage_states("lifecycle ws")
 
 
+def test_documents_too_short_for_a_question_are_searchable_and_leave_nothing_to_judge_by(
+    world: dict[str, Any], tmp_path: Path
+) -> None:
+    from flows.lifecycle import lifecycle
+
+    (tmp_path / "names").mkdir()
+    for name in ("red kettle", "blue lamp", "oak chair", "brass bell"):
+        (tmp_path / "names" / f"{name.split()[1]}.txt").write_text(name)
+    values = world["config"].model_dump(mode="json")
+    source = {"type": "folder", "path": str(tmp_path / "names")}
+    values |= {"workspace": str(tmp_path / "ws"), "ingest": {"source": source}, "publish": {}}
+    outcome = lifecycle(config=load_config(values=values))
+    assert (outcome.verdict, outcome.promoted, outcome.release) == ("not-enough-evidence", False, 1)
+    assert "no test query" in outcome.reasons[0]
+    (hit,) = Searcher(tmp_path / "ws").search("lamp", k=1)
+    assert hit.doc_id == "lamp.txt"
+    assert "synthesize" not in stage_states("lifecycle ws")
+
+
 def test_the_live_release_answers(world: dict[str, Any]) -> None:
     from embedlib.index.search import Searcher
 
