@@ -9,7 +9,8 @@ from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.records import GuardFigure, SliceFigure, Verdict
 from embedlib.models.catalog import load_catalog
 
-#: Share of the documents in a language from which on it matters that a model was not made for it.
+#: Share of the documents in a language from which on it matters that a model was not made for it; so many
+#: of those looked at must tell theirs, too.
 FOREIGN_SHARE = 0.2
 
 #: Names that models are evaluated under.
@@ -77,18 +78,19 @@ def advice(verdict: Verdict, figures: GateInputs) -> list[str]:
     return given
 
 
-def language_advice(source: str, languages: Mapping[str, int]) -> list[str]:
+def language_advice(source: str, languages: Mapping[str, int], sampled: int) -> list[str]:
     """That a model of the catalog was not made for a language of the documents.
 
     Args:
         source: The base model's name.
-        languages: Documents looked at, by the ISO 639-1 code of their language.
+        languages: Documents whose language is plain, by its ISO 639-1 code.
+        sampled: Documents looked at; where few of them tell, nothing is said.
     """
     model = load_catalog().find(source)
     foreign = {code: n for code, n in languages.items() if model is not None and not model.speaks(code)}
     told = sum(languages.values())
     common = [code for code, n in foreign.items() if n >= FOREIGN_SHARE * told]
-    if model is None or not common:
+    if model is None or not common or told < FOREIGN_SHARE * sampled:
         return []
     codes = ", ".join(f"{code} ({foreign[code] / told:.0%})" for code in common)
     asked = " ".join(f"--language {code}" for code in common)

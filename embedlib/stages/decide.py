@@ -56,8 +56,8 @@ def run(
     decision = decide(figures, policy_of(config)) if judged else first_release(figures)
     about: dict[str, Any] = {"test_set": test_set, "models": models}
     if corpus is not None and base is not None:
-        languages = CorpusProfile.read(corpus.path).languages or {}
-        foreign = language_advice(Provenance.of(base.path).source or "", languages)
+        profile, source = CorpusProfile.read(corpus.path), Provenance.of(base.path).source
+        foreign = language_advice(source or "", profile.languages or {}, profile.sampled)
         about["advice"] = (*decision.advice, *foreign)
     decision.model_copy(update=about).write(job.out)
     return {

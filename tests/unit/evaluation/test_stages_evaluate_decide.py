@@ -163,6 +163,8 @@ def test_a_base_that_was_not_made_for_the_documents_language_is_said_so(store, i
     assert found.startswith("Documents are in fr (50%), and all-MiniLM-L6-v2 was made for en.")
     assert "embedlib recommend --language fr," in found
     assert not any("Documents are in" in line for line in advice("one", english))
+    names = [f"oak chair no. {number}" for number in range(9)]
+    assert not any("Documents are in" in line for line in advice("names", french, *names))
 
 
 def test_the_evaluation_is_the_same_bytes_when_made_again(store, inputs, tmp_path):
