@@ -84,8 +84,7 @@ def _metadata(name: str, facts: ModelFacts) -> str:
 
 
 def _introduction(release: Release, facts: ModelFacts) -> str:
-    size = facts.origin.dimension
-    vectors = f"vectors of {size} components" if size else "vectors"
+    vectors = f"vectors of {facts.dimension} components" if facts.dimension else "vectors"
     made = (
         f"`{facts.base}` tuned for one collection of documents"
         if facts.steps

@@ -15,10 +15,11 @@ from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.index.catalog import Release
 from embedlib.json_file import JsonFile
 from embedlib.models.catalog import load_catalog
+from embedlib.vectors import VectorsInfo
 
 File = TypeVar("File", bound=JsonFile)
 #: How the release's model may be called in the evaluation that its decision read.
-_SYSTEMS = ("candidate", "incumbent", "base")
+_SYSTEMS = ("candidate", "student", "incumbent", "base")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class ModelFacts:
     """What the card says.
 
     Args:
-        origin: What the model began as: prompts, length and dimension, which tuning leaves alone.
+        origin: What the model began as: prompts and length, which tuning leaves alone.
+        dimension: Components of its vectors; None where the workspace no longer has them.
         steps: What made it from the base, the last step first: stage and its options.
         base: Name of the base model.
         licence: SPDX identifier of the base model's licence; empty when not known.
@@ -39,6 +41,7 @@ class ModelFacts:
     """
 
     origin: Provenance
+    dimension: int | None
     steps: list[tuple[str, Mapping[str, Any]]]
     base: str
     licence: str
@@ -59,8 +62,10 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
     decision = release.ref(root, "decision") if "decision" in release.parts else None
     evaluation = evaluation_of(root, release)
     examples = _parent(decision, "examples")
+    vectors = _read(release.ref(root, "vectors"), VectorsInfo)
     return ModelFacts(
         origin=Provenance.of(origin.path),
+        dimension=None if vectors is None else vectors.dimension,
         steps=[(ref.manifest.stage, ref.manifest.config) for ref in line if ref is not origin],
         base=base,
         licence=licence,

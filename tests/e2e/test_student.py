@@ -11,6 +11,8 @@ from embedlib.config.root import load_config
 from embedlib.errors import ReleaseError
 from embedlib.index import catalog
 from embedlib.index.search import Searcher
+from embedlib.models.local import load_encoder
+from embedlib.publishing.facts import model_facts
 from embedlib.store import Store
 from tests.published import publish_base, save_bag_model, small_config, write_beir
 
@@ -60,6 +62,9 @@ def test_a_proven_static_student_is_live_and_searched_as_its_decision_says(confi
     assert live.ref(config.workspace, "model").manifest.stage == "distil"
     assert live.parts["decision"].fingerprint == decision
     assert live.search.model_dump(mode="json") == record["search"]["student"]
+    facts = model_facts(config.workspace, live)
+    assert facts.system == "student"  # the card has its figures
+    assert facts.dimension == load_encoder(live.ref(config.workspace, "model").path).dimension
     hits = Searcher(config.workspace).search("river stone window", k=3)
     assert len(hits) == 3
     with pytest.raises(ReleaseError, match="student already"):
