@@ -96,7 +96,8 @@ class EvaluationRecord(JsonFile):
     """Every judged set's systems and comparisons.
 
     ``decides`` names the judged set that decides, None where there is none; ``dimensions`` has each
-    model's vector length, ``merged`` whether the candidate is already a merge with the base.
+    model's vector length, ``models`` its content digest, ``merged`` whether the candidate is already a merge
+    with the base.
     """
 
     FILE: ClassVar[str] = "comparisons.json"
@@ -107,6 +108,7 @@ class EvaluationRecord(JsonFile):
     datasets: dict[str, JudgedFigures]
     comparisons: list[Comparison]
     dimensions: dict[str, int] = Field(default_factory=dict)
+    models: dict[str, str] = Field(default_factory=dict)
     merged: bool = False
     general: list[GeneralFigure] = Field(default_factory=list)
     chosen: dict[str, PlanChoice] = Field(default_factory=dict)

@@ -15,7 +15,7 @@ from embedlib.evaluation.gate_inputs import read_gate_inputs
 from embedlib.evaluation.gate_sentences import language_advice
 from embedlib.evaluation.leakage import Leak, find_leaks
 from embedlib.evaluation.lineage import Provenance
-from embedlib.evaluation.records import Decision
+from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.evaluation.statistics import Policy
 from embedlib.fingerprint import digest
 from embedlib.stages.base import Job, Stage, Summary
@@ -42,7 +42,7 @@ def run(
     if examples is not None:
         rows = read_rows(examples.file("examples.parquet"), ["query_id", "query", "positive_id"])
         leaks = find_leaks(read_rows(evaluation.file("judged.parquet")), rows)
-    models = model_digests(evaluation)
+    models = EvaluationRecord.read(evaluation.path).models
     others = [digest for name, digest in models.items() if name != "candidate"]
     figures = replace(
         read_gate_inputs(evaluation.path),
@@ -93,11 +93,6 @@ def policy_of(config: Decide) -> Policy:
         level=config.level,
         slice_floor=config.slice_floor,
     )
-
-
-def model_digests(evaluation: ArtifactRef) -> dict[str, str]:
-    """Content of the models that were evaluated, by the name they had there."""
-    return {name: parent.digest for name, parent in evaluation.parents.items() if parent.kind == "model"}
 
 
 def test_set_digest(evaluation: ArtifactRef) -> str:

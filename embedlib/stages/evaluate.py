@@ -98,7 +98,9 @@ def run(
     )
     figures, general = _guards(job, config, documents, systems, models)
     why = {name: PlanChoice(why=choice.reason, dev=choice.dev) for name, choice in chosen.items()}
-    record = record.model_copy(update={"merged": merged(models), "general": general, "chosen": why})
+    digests = {name: ref.digest for name, ref in models.items() if ref.kind == "model"}
+    about = {"models": digests, "merged": merged(models), "general": general, "chosen": why}
+    record = record.model_copy(update=about)
     record.write(job.out)
     write_json(job.out / GUARDS_FILE, figures)
     guards = {f"guard.{f.name}".replace("/", "-"): f.difference.mean for f in figures}

@@ -63,15 +63,15 @@ def queries_of(count=24, split="test", origin="human"):
     ]
 
 
-def merged_candidate(store, inputs):
+def merged_candidate(store, inputs, share=0.5):
     """A model of the base's vectors, and of another digest."""
 
     def merged(out):
         shutil.copytree(inputs["base"].path, out, dirs_exist_ok=True)
         (out / "artifact.json").unlink()
-        write_json(out / "merge.json", {"chosen": 0.5})
+        write_json(out / "merge.json", {"chosen": share})
 
-    model = artifact(store, "model", "merged", merged)
+    model = artifact(store, "model", f"merged {share}", merged)
 
     def vectors(out):
         shutil.copytree(inputs["base_vectors"].path, out, dirs_exist_ok=True)
@@ -79,7 +79,7 @@ def merged_candidate(store, inputs):
         info = json.loads((out / "vectors.json").read_text())
         write_json(out / "vectors.json", {**info, "model_digest": model.digest})
 
-    return {"candidate": model, "candidate_vectors": artifact(store, "vectors", "merged", vectors)}
+    return {"candidate": model, "candidate_vectors": artifact(store, "vectors", f"merged {share}", vectors)}
 
 
 @pytest.fixture
@@ -142,6 +142,15 @@ def test_where_nothing_was_trained_the_verdict_says_so(store, inputs):
     assert untrained["headline"] == "Nothing to train on: the base stays."
     assert untrained["reasons"][0].startswith("No training pair is left")
     assert not trained["headline"].startswith("Nothing")
+
+
+def test_another_model_with_the_same_figures_has_a_decision_of_its_own(store, inputs):
+    for share in (0.5, 0.7):
+        given = {**inputs, **merged_candidate(store, inputs, share)}
+        evaluation = run_stage(store, EVALUATE, EVALUATION, **given).ref
+        decision = Decision.read(run_stage(store, DECIDE, Decide(), evaluation=evaluation).ref.path)
+        assert decision.models["candidate"] == given["candidate"].digest
+        assert decision.plan_of(given["candidate"].digest) is not None
 
 
 def test_a_base_that_was_not_made_for_the_documents_language_is_said_so(store, inputs, tmp_path):
