@@ -156,7 +156,9 @@ def reported(run: RunContext, config: Config, proof: Proof, shown: Mapping[str, 
         run,
         config.report.of_run(records(run)),
         evaluation=proof.evaluation,
-        **{**shown, "decision": proof.decision, "candidate": proof.candidate.model},
+        decision=proof.decision,
+        candidate=proof.candidate.model,
+        **shown,
     )
 
 

@@ -32,9 +32,7 @@ UNTRAINED = (
     "nor do texts that are too short or too alike."
 )
 
-UNTESTED = (
-    "There is no test query: no labels were given, and the documents are too short to take a question out of."
-)
+UNTESTED = "There is no test query: nobody judged one, and the documents are too short to take one out of."
 
 
 def headline(verdict: Verdict, figures: GateInputs) -> str:
@@ -86,13 +84,13 @@ def language_advice(source: str, languages: Mapping[str, int], sampled: int) -> 
         languages: Documents whose language is plain, by its ISO 639-1 code.
         sampled: Documents looked at; where few of them tell, nothing is said.
     """
-    model = load_catalog().find(source)
-    foreign = {code: n for code, n in languages.items() if model is not None and not model.speaks(code)}
-    told = sum(languages.values())
-    common = [code for code, n in foreign.items() if n >= FOREIGN_SHARE * told]
-    if model is None or not common or told < FOREIGN_SHARE * sampled:
+    model, told = load_catalog().find(source), sum(languages.values())
+    if model is None or told < FOREIGN_SHARE * sampled:
         return []
-    codes = ", ".join(f"{code} ({foreign[code] / told:.0%})" for code in common)
+    common = [code for code, n in languages.items() if n >= FOREIGN_SHARE * told and not model.speaks(code)]
+    if not common:
+        return []
+    codes = ", ".join(f"{code} ({languages[code] / told:.0%})" for code in common)
     asked = " ".join(f"--language {code}" for code in common)
     return [
         f"Documents are in {codes}, and {source} was made for {', '.join(model.languages)}. A base model for "

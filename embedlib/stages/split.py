@@ -163,11 +163,11 @@ def _derive(
         },
     )
     if len(found) < len(wanted):
-        lacking = " and no ".join(wanted)
-        least = config.min_body_words
         logger.warning(
             "no %s queries: no labels, and %d documents have %d words beside a title or a first sentence",
-            *(lacking, len(found), least),
+            " and no ".join(wanted),
+            len(found),
+            config.min_body_words,
         )
         return {}
     first = max(1, len(found) * next(iter(wanted.values())) // sum(wanted.values()))
