@@ -40,8 +40,9 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from benchmarks.workspace import arguments
 from embedlib.models.local import load_encoder
+from embedlib.training.backbone import faster_steps
 from embedlib.training.inbatch import InBatchLoss, info_nce
-from embedlib.training.sizing import forward_backward, largest_fitting, trial_flops
+from embedlib.training.sizing import GPU_TOKENS, forward_backward, largest_fitting, trial_flops
 
 #: Dense bf16 peak by device name, FLOP/s (NVIDIA's data sheets, without sparsity).
 PEAKS = {
@@ -247,19 +248,20 @@ class Side:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-5, fused=ours)
         self.loss: torch.nn.Module
         labels = None
+        columns = [queries, documents]
         if ours:
+            faster_steps(self.model, bf16=bf16)
             order = sorted(range(len(queries)), key=lambda i: len(documents[i]))
             by_length = sorted(range(len(queries)), key=lambda i: len(queries[i]))
             place = {pair: column for column, pair in enumerate(order)}
-            queries, documents = [queries[i] for i in by_length], [documents[i] for i in order]
+            columns = [[queries[i] for i in by_length] + [documents[i] for i in order]]
             labels = torch.zeros(len(queries), len(documents))
             labels[range(len(queries)), [place[i] for i in by_length]] = 1.0
-            trial = 65_536 if device.type == "cuda" else 2048
+            trial = GPU_TOKENS if device.type == "cuda" else 2048
             tokens = largest_fitting(trial, lambda n: forward_backward(self.model, n, bf16=bf16))
             self.loss = InBatchLoss(self.model, info_nce, scale=20.0, mini_batch_tokens=tokens, cached=True)
         else:
             self.loss = CachedMultipleNegativesRankingLoss(self.model, scale=20.0)
-        columns = (queries, documents)
         self.features = [
             {
                 k: v.to(device) if isinstance(v, torch.Tensor) else v

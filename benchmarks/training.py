@@ -39,7 +39,7 @@ from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.hardware import resolve_precision
 from embedlib.models.local import load_encoder
 from embedlib.models.resolve import resolve_model
-from embedlib.training.backbone import faster_on_cpu
+from embedlib.training.backbone import faster_steps
 from embedlib.training.batches import make_batches
 from embedlib.training.data import TrainingSet
 from embedlib.training.loop import TrainingRecipe, build_trainer
@@ -115,7 +115,7 @@ def ours(data: TrainingSet, steps: int, batch: int, folder: Path) -> tuple[Any, 
     batches = make_batches("mnrl", data, encoder, batch_size=batch, seed=0)
     loss = build_loss("mnrl", encoder.module, TrainOptions(), mini_batch_tokens=8192, cached=False)
     bf16 = resolve_precision("auto") == "bf16"
-    faster_on_cpu(encoder.module, bf16=bf16)
+    faster_steps(encoder.module, bf16=bf16)
     watch = Watch(lambda done, total, what: None)
     parts = (batches.positions, batches.sampler, batches.collate, data.names)
     recipe = TrainingRecipe(loss, *parts, steps, 5e-5, bf16, warmup=0.0, weight_decay=0.0)

@@ -14,7 +14,7 @@ from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.significance import paired_bootstrap
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
-from embedlib.training.backbone import faster_on_cpu
+from embedlib.training.backbone import faster_steps
 from embedlib.training.damage import DamagingCollator, MaskingCollator
 from embedlib.training.data import sample_documents
 from embedlib.training.folder import save_model
@@ -63,7 +63,7 @@ def _train(job: TrainingJob, encoder: LocalEncoder, bf16: bool) -> dict[str, Any
     """Train in place; the encoder's maximum length and prompts stay what they were."""
     options, module = job.options, encoder.module
     torch.manual_seed(job.seed)
-    faster_on_cpu(module, bf16=bf16)
+    faster_steps(module, bf16=bf16)
     _, texts = sample_documents(Corpus(Path(job.inputs["corpus"])), options["max_documents"], job.seed)
     length = module.max_seq_length
     module.max_seq_length = min(options["max_length"], length or options["max_length"])

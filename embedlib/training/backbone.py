@@ -1,4 +1,4 @@
-"""What of a model is set otherwise for training: dropout, and on a CPU attention and padding."""
+"""What of a model is set otherwise for training: dropout, padding, and on a CPU attention."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from transformers.masking_utils import eager_mask
 ATTENTION_RATES = ("attention_dropout", "dropout_prob", "attn_dropout")
 #: Architectures whose attention is nothing but ``products``, and the name it is known by.
 PLAIN, OURS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"}), "embedlib_products"
-#: What a further group of texts costs a CPU: the token embeddings' gradient is dense, so every group
-#: writes all of it.
-OVERHEAD_TOKENS = 1024
+#: What a further group of texts costs, in tokens: a CPU writes the token embeddings' gradient whole, as
+#: it is dense; a GPU waits for its kernels to be launched.
+OVERHEAD_TOKENS = {"cpu": 1024, "cuda": 16_384}
 
 
 def set_dropout(module: nn.Module, rate: float) -> None:
@@ -39,17 +39,16 @@ def set_dropout(module: nn.Module, rate: float) -> None:
                 setattr(part, name, rate)
 
 
-def faster_on_cpu(module: Any, *, bf16: bool) -> None:
-    """What makes a training step faster and changes no result; nothing on a GPU.
+def faster_steps(module: Any, *, bf16: bool) -> None:
+    """What makes a training step faster and changes no result.
 
     Args:
-        module: The sentence-transformers model, changed in place.
+        module: The sentence-transformers model on its device, changed in place.
         bf16: bf16 autocast.
     """
-    if module.device.type != "cpu":
-        return
-    embed_by_length(module)
-    if bf16:
+    device = module.device.type
+    embed_by_length(module, OVERHEAD_TOKENS.get(device, OVERHEAD_TOKENS["cuda"]))
+    if bf16 and device == "cpu":
         plain_attention(module)
 
 
@@ -121,7 +120,7 @@ def products(
         return (kept @ value).transpose(1, 2).contiguous(), weights
 
 
-def embed_by_length(module: Any, overhead: int = OVERHEAD_TOKENS) -> None:
+def embed_by_length(module: Any, overhead: int) -> None:
     """Embed every batch in groups of texts of like length, so that little of the work is padding.
 
     A batch is as wide as its longest text: with 24 tokens per text on average and one of 123, four
@@ -137,7 +136,8 @@ def embed_by_length(module: Any, overhead: int = OVERHEAD_TOKENS) -> None:
         mask = features.get("attention_mask")
         if not isinstance(mask, Tensor) or mask.ndim != 2:
             return cast("dict[str, Any]", whole(features, **options))
-        widths = (mask * torch.arange(1, mask.shape[1] + 1)).amax(dim=1)  # leading padding is kept
+        places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+        widths = (mask * places).amax(dim=1)  # leading padding is kept
         order = torch.argsort(widths, stable=True)
         cuts = like_lengths(widths[order].tolist(), overhead)
         parts = [

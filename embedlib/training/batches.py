@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedlib.models.loading import is_plain_text
 from embedlib.models.local import LocalEncoder
+from embedlib.models.tokens import Tokenizing
 from embedlib.training.collate import (
     ColumnTokenizer,
     DistillationTeacher,
@@ -82,8 +84,9 @@ def make_batches(  # noqa: PLR0913 (each is a choice of its own)
     """
     limit = min(max_length or 1 << 30, encoder.max_length or 1 << 30)
     prompts = encoder.prompts
+    plain = Tokenizing(encoder.tokenizer, limit) if is_plain_text(encoder.module) else None
     tokenizer = ColumnTokenizer(
-        encoder.module.preprocess, prompts.query, prompts.document, max_length and limit
+        encoder.module.preprocess, prompts.query, prompts.document, max_length and limit, plain
     )
     split = {"rank": world.rank, "world": world.size}
     shape = LOSSES[loss].shape

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from embedlib.contracts import Floats, Rows
+from embedlib.models.tokens import Tokenizing
 from embedlib.training.data import TrainingSet
 
 #: Entries of a relation matrix that are not a positive's weight; the same in ``inbatch``.
@@ -30,13 +31,35 @@ class DistillationTeacher(Protocol):
 
 
 class ColumnTokenizer:
-    """Tokenises queries and documents with the model's own prompts, cut at ``max_length`` tokens."""
+    """Tokenises queries and documents with the model's own prompts.
+
+    Args:
+        preprocess: The model's own way from texts to inputs.
+        query: Prompt of queries.
+        document: Prompt of documents.
+        max_length: Maximum tokens of a text.
+        plain: For a model that treats queries and documents alike (``is_plain_text``): its tokenizer.
+    """
 
     def __init__(
-        self, preprocess: Preprocess, query: str = "", document: str = "", max_length: int | None = None
+        self,
+        preprocess: Preprocess,
+        query: str = "",
+        document: str = "",
+        max_length: int | None = None,
+        plain: Tokenizing | None = None,
     ) -> None:
-        self.preprocess, self.query, self.document = preprocess, query, document
+        self.preprocess, self.query, self.document, self.plain = preprocess, query, document, plain
         self.limit = {"max_length": max_length} if max_length else {}
+
+    def both(self, queries: Sequence[str], documents: Sequence[str]) -> dict[str, Any]:
+        """The model's inputs for queries and then documents: one column, so one pass, where it can be."""
+        if self.plain is None:
+            asked = self.features("anchor", queries, query=True)
+            return {**asked, **self.features("document", documents, query=False)}
+        texts = [self.query + text for text in queries] + [self.document + text for text in documents]
+        features = self.plain.features(self.plain(texts).ids, "cpu")
+        return {f"text_{name}": value for name, value in features.items()}
 
     def features(self, column: str, texts: Sequence[str], *, query: bool) -> dict[str, Any]:
         """The model's inputs for one column of texts, each name behind ``column_``."""
@@ -83,8 +106,7 @@ class InBatchCollator(Collator):
         shares, repeated = self._documents(batch)
         texts = [self.data.documents[j] for j in shares[self.rank]]
         return {
-            **self.tokenizer.features("anchor", [self.data.queries[i] for i in mine], query=True),
-            **self.tokenizer.features("document", texts, query=False),
+            **self.tokenizer.both([self.data.queries[i] for i in mine], texts),
             "indices": torch.from_numpy(mine),
             "label": torch.from_numpy(self._labels(mine, np.concatenate(shares), np.concatenate(repeated))),
         }

@@ -23,7 +23,7 @@ from embedlib.evaluation.lineage import Provenance
 from embedlib.models.encoder import unit_norm
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
-from embedlib.training.backbone import faster_on_cpu
+from embedlib.training.backbone import faster_steps
 from embedlib.training.collate import Collator
 from embedlib.training.data import sample_documents
 from embedlib.training.folder import save_model
@@ -60,7 +60,7 @@ def distil(job: TrainingJob) -> dict[str, Any]:
     static = student.static
     bf16 = resolve_precision(options["precision"]) == "bf16" and not static
     if not static:
-        faster_on_cpu(student.module, bf16=bf16)
+        faster_steps(student.module, bf16=bf16)
     texts, targets = _material(job, teacher, student)
     sampler = ExampleBatches(
         [(i,) for i in range(len(texts))], batch_size=options["batch_size"], seed=job.seed

@@ -18,7 +18,7 @@ from embedlib.evaluation.records import TrainingCurve
 from embedlib.memory import peak_memory_mb
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
-from embedlib.training.backbone import faster_on_cpu, set_dropout
+from embedlib.training.backbone import faster_steps, set_dropout
 from embedlib.training.batches import Batches, make_batches
 from embedlib.training.collate import DistillationTeacher
 from embedlib.training.data import TrainingSet, labelled_share, load_training_set
@@ -40,6 +40,8 @@ from embedlib.training.plan import (
     training_bytes,
 )
 from embedlib.training.sizing import (
+    CPU_TOKENS,
+    GPU_TOKENS,
     Sizing,
     activation_bytes,
     dry_run,
@@ -169,7 +171,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         world=world,
     )
     bf16 = resolve_precision(options.precision, device) == "bf16"
-    faster_on_cpu(encoder.module, bf16=bf16)
+    faster_steps(encoder.module, bf16=bf16)
     if bf16 and device == "cpu" and options.lora is None:
         encoder.accelerate()  # dev evaluations: adapters would be missing in the packed weights
     epochs = options.epochs or (1.0 if loss == "kl" else default_epochs(batches.sampler.examples))
@@ -178,6 +180,7 @@ def prepare(job: TrainingJob, options: TrainOptions, world: World) -> Prepared:
         activation_bytes(encoder.module.config, batches.longest(encoder.max_length or 512), bf16=bf16),
         batches.step_tokens // world.size,
         free_bytes(torch.device(device)),
+        enough=CPU_TOKENS if device == "cpu" else GPU_TOKENS,
         wanted=options.mini_batch_tokens,
         always_cached=LOSSES[loss].cached,
     )

@@ -108,7 +108,7 @@ class InBatchLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         self.gather = gather
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """Loss of a batch: features of the queries, then of the documents; labels [b, m]."""
+        """Loss of a batch: b queries, then the documents, in one column or in two; labels [b, m]."""
         features = list(sentence_features)
         device = labels.device.type
         self._autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
@@ -128,7 +128,9 @@ class InBatchLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
         """Loss from mini-batches of embeddings, in fp32 whatever the embeddings' precision."""
-        queries, documents = (torch.cat(parts) for parts in reps)  # [b, d], [m / processes, d]
+        assert labels is not None
+        embedded = torch.cat([rep for column in reps for rep in column])
+        queries, documents = embedded[: len(labels)], embedded[len(labels) :]  # [b, d], [m / processes, d]
         if self.gather:
             documents = all_gather_with_grad(documents)  # [m, d]
         with torch.autocast(queries.device.type, enabled=False):

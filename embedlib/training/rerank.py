@@ -24,7 +24,7 @@ from embedlib.errors import DataError, ModelError, type_and_line
 from embedlib.evaluation.lineage import Provenance
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
-from embedlib.training.backbone import faster_on_cpu, set_dropout
+from embedlib.training.backbone import faster_steps, set_dropout
 from embedlib.training.collate import Collator
 from embedlib.training.data import TrainingSet, load_training_set
 from embedlib.training.folder import RERANKER_CARD, describe_model
@@ -67,7 +67,7 @@ def train_reranker(job: TrainingJob) -> dict[str, Any]:
     model = new_reranker(Path(job.model), options["max_length"], default_device())
     bf16 = resolve_precision(options["precision"]) == "bf16"
     set_dropout(model, 0.0)
-    faster_on_cpu(model, bf16=bf16)
+    faster_steps(model, bf16=bf16)
     lists = read_lists(job.inputs, options["negatives"])
     collate = ListCollator(lists)
     tokens = mean_tokens(model, collate, job.seed)

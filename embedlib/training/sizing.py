@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 #: Share of the free memory that activations may take, and the most they may take on a CPU, whose
 #: memory is everybody's.
 SHARE, MOST_CPU_BYTES = 0.4, 6 << 30
-#: Limits of a mini-batch, in tokens.
-LEAST_TOKENS, MOST_TOKENS = 512, 65536
+#: The least tokens of a mini-batch; and as many as make a CPU, and a GPU, as fast as it gets.
+LEAST_TOKENS, CPU_TOKENS, GPU_TOKENS = 512, 8192, 65_536
 
 
 class Sizing(NamedTuple):
@@ -66,7 +66,13 @@ def _group_free() -> int:
 
 
 def size_step(
-    token_bytes: int, step_tokens: int, free: int, *, wanted: int | None = None, always_cached: bool = False
+    token_bytes: int,
+    step_tokens: int,
+    free: int,
+    *,
+    enough: int = CPU_TOKENS,
+    wanted: int | None = None,
+    always_cached: bool = False,
 ) -> Sizing:
     """Choose the mini-batch and whether activations of the whole step are kept.
 
@@ -74,6 +80,7 @@ def size_step(
         token_bytes: See ``activation_bytes``.
         step_tokens: Tokens of a large step.
         free: Bytes that are free.
+        enough: Tokens beyond which a larger mini-batch is no faster.
         wanted: Tokens a mini-batch asked for; None chooses.
         always_cached: The loss asks for gradient caching whatever fits.
 
@@ -84,8 +91,7 @@ def size_step(
     """
     budget = SHARE * free
     cached = always_cached or token_bytes * step_tokens > budget
-    fitting = max(LEAST_TOKENS, min(MOST_TOKENS, int(budget / max(token_bytes, 1))))
-    tokens = wanted or min(8192, fitting)
+    tokens = wanted or max(LEAST_TOKENS, min(enough, int(budget / max(token_bytes, 1))))
     kept = min(tokens, step_tokens) if cached else step_tokens
     return Sizing(tokens, cached, token_bytes * kept)
 

@@ -272,7 +272,7 @@ def test_training_reads_no_more_of_a_text_than_it_is_told(job, monkeypatch):
         batches = make(*args, **options)
         collate = batches.collate
         batch = collate([{"index": 0}, {"index": 1}])
-        seen.append(batch["document_input_ids"].shape[1])
+        seen.append(batch["text_input_ids"].shape[1])
         return batches
 
     monkeypatch.setattr(finetune, "make_batches", spied)
