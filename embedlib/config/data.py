@@ -287,7 +287,7 @@ class LogLabels(Section):
     doc_field: str = "doc_id"
     """Column of the document's id."""
     count_field: str = "count"
-    """Column of the count; a missing column counts one a row."""
+    """Column of the count; without a column `count` a row counts one, of another name it must be there."""
     min_count: int = Field(1, ge=1)
     """Clicks below which a pair is no label."""
 

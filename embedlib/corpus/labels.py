@@ -17,13 +17,29 @@ from embedlib.errors import DataError
 
 Reject = Callable[[Rejected], None]
 MAX_BYTES = 4_000_000
+#: Column of the count unless another is named; a log without it counts one a row.
+COUNT = "count"
 #: A count above this is no count of clicks.
 MOST_CLICKS = 10**12
 QUERY_ID_NAMES = ("_id", "id", "query_id", "query-id", "qid")
 QUERY_NAMES = ("text", "query", "question", "title")
-_HEADERS = frozenset(
-    ("query-id", "query_id", "qid", "query", "score", "relevance", "label", "corpus-id", "doc_id")
+#: Names of the columns of judgements, by what they hold.
+QREL_NAMES = (
+    ("query-id", "query_id", "queryid", "qid", "query"),
+    (
+        "corpus-id",
+        "corpus_id",
+        "doc-id",
+        "doc_id",
+        "docid",
+        "docno",
+        "document_id",
+        "document-id",
+        "document",
+    ),
+    ("score", "relevance", "rel", "label", "grade"),
 )
+_HEADERS = frozenset(name for names in QREL_NAMES for name in names)
 
 
 class LabelledQuery(NamedTuple):
@@ -88,7 +104,7 @@ def rows_of(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Rejected]]:
 
 def _query(row: Mapping[str, Any], where: str) -> tuple[str, LabelledQuery] | Rejected:
     id_name, text_name = usual(QUERY_ID_NAMES, row), usual(QUERY_NAMES, row)
-    query_id, text = identifier(row.get(id_name)), row.get(text_name)
+    query_id, text = identifier(row.get(id_name)) if id_name else "", row.get(text_name)
     if not query_id:
         return Rejected(where, "a query without an id (" + ", ".join(QUERY_ID_NAMES) + ")")
     if fault := id_fault(query_id):
@@ -100,23 +116,28 @@ def _query(row: Mapping[str, Any], where: str) -> tuple[str, LabelledQuery] | Re
 
 
 def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
-    """Judgements of a file: BEIR's three columns with a header, or TREC's four, by tab, comma or space.
+    """Judgements of a file: BEIR's three columns with a header, or TREC's four.
 
     Args:
-        path: The file, ``.gz`` or not.
+        path: The file, ``.gz`` or not; columns by tab, comma, semicolon or space. Where a header names all
+            three, it says which is which.
         reject: Callback for each line that is no judgement: too few columns, a score that is no whole number
             of at least 0, a document judged twice with different scores.
     """
     found: dict[tuple[str, str], Judgement] = {}
+    header: list[str] = []
     for number, line in read_lines(path, encoding="utf-8", max_bytes=MAX_BYTES):
         where = f"{path.name}:{number}"
         if isinstance(line, Rejected):
             reject(line)
             continue
         values = _columns(line)
-        if not values or (number == 1 and _is_header(values)):
+        if not values:
             continue
-        judgement = _judgement(values, where)
+        if number == 1 and _is_header(values):
+            header = values
+            continue
+        judgement = _judgement(values, header, where)
         if isinstance(judgement, Rejected):
             reject(judgement)
             continue
@@ -130,6 +151,13 @@ def read_qrels(path: Path, reject: Reject) -> list[Judgement]:
 def _is_header(values: Sequence[str]) -> bool:
     """Whether names of columns stand here, and no score at the end."""
     return not _is_number(values[-1]) and bool(_HEADERS.intersection(v.lower() for v in values))
+
+
+def _places(columns: int, header: Sequence[str]) -> list[int]:
+    """Positions of query, document and score: as the header names them, else first, last but one and last."""
+    names = [name.lower() for name in header]
+    named = [next((names.index(n) for n in known if n in names), -1) for known in QREL_NAMES]
+    return named if -1 not in named and columns == len(names) else [0, columns - 2, columns - 1]
 
 
 def _is_number(text: str) -> bool:
@@ -147,24 +175,27 @@ def _columns(line: str) -> list[str]:
     elif len(trec) == 4 and trec[1] in ("0", "Q0") and _is_number(trec[3]):
         values = trec  # ids may hold commas
     elif "," in line:
-        values = _comma_separated(line)
+        values = _separated(line, ",")
+    elif ";" in line and len(trec) not in (3, 4):
+        values = _separated(line, ";")
     else:
         values = line.split()
     values = [value.strip() for value in values]
     return values if any(values) else []
 
 
-def _comma_separated(line: str) -> list[str]:
+def _separated(line: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line]), [])
+        return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
         return [line]
 
 
-def _judgement(values: list[str], where: str) -> Judgement | Rejected:
-    if len(values) not in (3, 4) or not all(values):
+def _judgement(values: list[str], header: list[str], where: str) -> Judgement | Rejected:
+    chosen = [values[place] for place in _places(len(values), header)] if len(values) >= 3 else []
+    if len(values) not in (3, 4, len(header)) or not all(chosen):
         return Rejected(where, f"{len(values)} columns for query, document and score")
-    query_id, doc_id, score = values[0], values[-2], values[-1]
+    query_id, doc_id, score = chosen
     for name, value in (("query id", query_id), ("document id", doc_id)):
         if fault := id_fault(value):
             return Rejected(where, f"the {name} {value!a} {fault}")
@@ -191,7 +222,7 @@ def read_log(
         reject: Callback for each row that cannot be used.
         query: Column of the query's text.
         document: Column of the document's id.
-        count: Column of the count; without it a row counts one.
+        count: Column of the count; where ``COUNT`` is not there a row counts one.
         min_count: Clicks below which a pair is no label.
 
     Raises:
@@ -230,7 +261,7 @@ def _require_columns(row: Mapping[str, Any], names: Sequence[str], where: str) -
 def _click(
     row: Mapping[str, Any], names: tuple[str, str, str], where: str
 ) -> tuple[str, str, int] | Rejected:
-    _require_columns(row, names[:2], where)
+    _require_columns(row, names[:2] if names[2] == COUNT else names, where)
     text, doc_id, count = row.get(names[0]), identifier(row.get(names[1])), row.get(names[2])
     if not isinstance(text, str) or not (text := clean_title(text)):
         return Rejected(where, "a query without text")
@@ -239,9 +270,11 @@ def _click(
     if fault := id_fault(doc_id):
         return Rejected(where, f"the document id {doc_id!a} {fault}")
     try:
-        times = int(count) if count is not None else 1
+        times = float(count) if count is not None else 1.0
     except (TypeError, ValueError, OverflowError):
+        times = math.nan
+    if not times.is_integer():
         return Rejected(where, f"the count {str(count)[:40]!r} is no whole number")
     if not 0 <= times <= MOST_CLICKS:
         return Rejected(where, f"the count {times:.3g} is not between 0 and {MOST_CLICKS:.0e}")
-    return text, doc_id, times
+    return text, doc_id, int(times)

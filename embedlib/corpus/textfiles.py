@@ -191,10 +191,14 @@ def _too_long(path: Path, number: int, max_bytes: int) -> Rejected:
     return Rejected(f"{path.name}:{number}", reason)
 
 
+#: Files of labels have no option of their encoding.
+_RECODE = "(save it as UTF-8, or, of documents, set ingest.source.encoding)"
+
+
 def _undecodable(error: UnicodeError, encoding: str) -> str:
     if not isinstance(error, UnicodeDecodeError):  # a mark of the byte order is missing
-        return f"not {encoding}: {error} (set `encoding`)"
-    return f"not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start} (set `encoding`)"
+        return f"not {encoding}: {error} {_RECODE}"
+    return f"not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start} {_RECODE}"
 
 
 def _wide_lines(path: Path, encoding: str, max_bytes: int) -> Iterator[tuple[int, str | Rejected]]:

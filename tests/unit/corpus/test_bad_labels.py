@@ -11,7 +11,7 @@ from records import json_of
 
 from embedlib.config.data import AutoLabels, LogLabels, NoLabels
 from embedlib.contracts import read_judgements
-from embedlib.corpus.labels import read_qrels
+from embedlib.corpus.labels import read_log, read_qrels, read_queries
 from embedlib.errors import DataError
 from embedlib.stages.split import read_labels, without_judgements
 
@@ -174,6 +174,48 @@ def test_ids_with_commas_and_a_first_row_without_a_header(tmp_path, line, expect
     path.write_text(line + "\n")
     (found,) = read_qrels(path, pytest.fail)
     assert (found.query_id, found.doc_id, found.relevance) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "corpus-id,query-id,score\n7,3,1\n",
+        "relevance\tdoc_id\tqid\n1\t7\t3\n",
+        "query_id,doc_id,score,annotator\n3,7,1,12\n",
+        "query_id;doc_id;score\n3;7;1\n",
+    ],
+)
+def test_a_header_says_which_column_is_which(tmp_path, text) -> None:
+    path = tmp_path / "test.csv"
+    path.write_text(text)
+    (found,) = read_qrels(path, pytest.fail)
+    assert (found.query_id, found.doc_id, found.relevance) == ("3", "7", 1)
+
+
+def test_a_column_without_a_name_holds_no_query_id(tmp_path) -> None:
+    (tmp_path / "queries.csv").write_text(",query\n0,where do we walk\n")
+    refused = []
+    assert not read_queries(tmp_path / "queries.csv", refused.append)
+    assert "without an id" in refused[0].reason
+
+
+def test_counts_are_whole_and_a_named_column_of_counts_is_there(tmp_path) -> None:
+    path, names = tmp_path / "log.jsonl", {"query": "query", "document": "doc_id"}
+    path.write_text(
+        '{"query": "a", "doc_id": "d1", "count": 2.7}\n{"query": "a", "doc_id": "d1", "count": "30.0"}\n'
+    )
+    refused = []
+    assert read_log(path, refused.append, **names, count="count").judgements[""][0].relevance == 2
+    assert [r.reason for r in refused] == ["the count '2.7' is no whole number"]
+    with pytest.raises(DataError, match="no column 'clicks'"):
+        read_log(path, pytest.fail, **names, count="clicks")
+
+
+def test_labels_in_another_encoding_are_told_what_can_be_done(tmp_path) -> None:
+    (tmp_path / "test.csv").write_bytes("q,café,1\n".encode("cp1252"))
+    refused = []
+    read_qrels(tmp_path / "test.csv", refused.append)
+    assert "save it as UTF-8" in refused[0].reason
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_utf16_without_a_mark_is_a_rejected_line(tmp_path: Path) -> None:
     lines = list(read_lines(tmp_path / "d.csv", encoding="utf-16", max_bytes=1000))
     (reason,) = [line.reason for _, line in lines]
     assert reason.startswith("not utf-16: ")  # Python says why, each version in its own words
-    assert reason.endswith(" (set `encoding`)")
+    assert reason.endswith("set ingest.source.encoding)")
 
 
 @pytest.mark.parametrize("delimiter", [";;", "\\t", "\n", '"'])
