@@ -15,7 +15,7 @@ from embedlib.corpus.records import FieldNames, Item, Rejected, require_once, ro
 from embedlib.corpus.textfiles import read_lines, require_file
 from embedlib.errors import DataError, first_line
 
-_DELIMITERS = ",\t;|"
+DELIMITERS = ",\t;|"
 
 
 def read_jsonl(path: Path, names: FieldNames, *, encoding: str, max_bytes: int) -> Iterator[Item]:
@@ -83,7 +83,7 @@ def csv_rows(
     refused: list[Rejected] = []
     lines = _usable_lines(path, encoding, max_bytes, refused)
     first = next(lines, "")
-    delimiter = delimiter or max(_DELIMITERS, key=first.count)
+    delimiter = delimiter or max(DELIMITERS, key=first.count)
     header = _header(path, first, delimiter)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:

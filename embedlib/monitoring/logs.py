@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from embedlib.corpus.tabular import DELIMITERS
 from embedlib.errors import DataError
 
 TAIL_BYTES = 16 << 20
@@ -52,11 +54,15 @@ def read_labels(path: Path, last: int) -> list[Label]:
     for where, row in _tail(path):
         query, doc_id = str(_field(row, ("query", "text"), where)), str(_field(row, ("doc_id",), where))
         found = row.get("relevance", 1)
-        if not str(found).isdigit():
+        try:
+            relevance = float(str(found))
+        except ValueError:
+            relevance = -1.0
+        if not relevance.is_integer() or relevance < 0:
             raise DataError(
                 "a label's relevance is not a whole number", where=where, expected=">= 0", found=str(found)
             )
-        labels.append(Label(query.strip(), doc_id, int(found)))
+        labels.append(Label(query.strip(), doc_id, int(relevance)))
     return labels[-last:] if last else []
 
 
@@ -84,7 +90,7 @@ def _tail(path: Path, torn: bool = False) -> Iterator[tuple[str, dict[str, Any]]
             if size - stream.tell() > TAIL_BYTES:
                 stream.seek(size - TAIL_BYTES)
                 stream.readline()
-            lines = (header + stream.read()).decode("utf-8").splitlines()
+            text = (header + stream.read()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             "a log that monitoring should read is missing or not UTF-8",
@@ -92,12 +98,13 @@ def _tail(path: Path, torn: bool = False) -> Iterator[tuple[str, dict[str, Any]]
             found=str(error),
             remedy="correct monitor.query_log or monitor.labels",
         ) from error
-    yield from _parsed(path, lines, torn)
+    yield from _parsed(path, list(io.StringIO(text, newline=None)), torn)
 
 
 def _parsed(path: Path, lines: list[str], torn: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix in (".csv", ".tsv"):
-        reader = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
+        delimiter = "\t" if path.suffix == ".tsv" else max(DELIMITERS, key="".join(lines[:1]).count)
+        reader = csv.DictReader(lines, delimiter=delimiter, restkey="values beyond the header")
         yield from ((f"{path}:{reader.line_num}", row) for row in reader)
         return
     for number, line in enumerate(lines, 1):
@@ -105,11 +112,11 @@ def _parsed(path: Path, lines: list[str], torn: bool) -> Iterator[tuple[str, dic
         if not line.strip():
             continue
         if path.suffix not in (".jsonl", ".json", ".ndjson"):
-            yield where, {"query": line}
+            yield where, {"query": line.rstrip("\n")}
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             if torn or number == len(lines):  # the writer is in the middle of it
                 continue
             raise DataError("not a JSON line", where=where, found=str(error)) from error

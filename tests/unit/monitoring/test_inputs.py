@@ -75,8 +75,34 @@ def test_labels_have_relevance_one_unless_they_say(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.csv", "\ufeffquery,doc_id,relevance\r\na b,d,1\r\n"),
+        ("l.csv", "query;doc_id;relevance\na b;d;1.0\n"),
+        ("l.csv", 'query,doc_id\n"a b",d\n'),
+        ("l.jsonl", '\ufeff{"query": "a b", "doc_id": "d"}\n'),
+    ],
+)
+def test_labels_as_spreadsheets_save_them(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert read_labels(tmp_path / name, 10) == [Label("a b", "d", 1)]
+
+
+def test_a_line_ends_where_a_file_says_so(tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"query": "a\u2028b"}\n{"query": "c"}\n', encoding="utf-8")
+    assert read_query_log(tmp_path / "q.jsonl", 10) == ["a\u2028b", "c"]
+    (tmp_path / "q.csv").write_text('query\n"a\nb"\n')
+    assert read_query_log(tmp_path / "q.csv", 10) == ["a\nb"]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("l.csv", "search;document\na;d,e\n", "without query or text"),
+        ("l.csv", "search,document\na,d,e\n", "without query or text"),
+        ("l.csv", "query,doc_id,relevance\nq,d,²\n", "not a whole number"),
+        ("l.csv", "query,doc_id,relevance\nq,d,inf\n", "not a whole number"),
+        ("l.jsonl", "[" * 100_000 + '\n{"query": "q"}\n', "not a JSON line"),
         ("l.jsonl", '{"query": "q"}\n', "without doc_id"),
         ("l.jsonl", "[1]\n", "not a JSON object"),
         ("l.csv", "query,doc_id,relevance\nq,d,high\n", "not a whole number"),
