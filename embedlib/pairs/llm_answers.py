@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_THOUGHT = re.compile(r"\A.*</think>|\A\s*<think>.*", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NAMES = ("query", "question", "text", "q")
 _LISTS = ("queries", "questions", "items", "results")
@@ -24,7 +25,8 @@ class Parsed(NamedTuple):
 def parse_queries(content: str, most: int) -> Parsed:
     """Queries in a model's answer, at most ``most`` of them, each once.
 
-    Whole JSON is read as such (a list of strings or of objects, or an object with such a list).
+    Whole JSON is read as such (a list of strings or of objects, or an object with such a list). What a
+    reasoning model thinks first (``<think>``) is no part of the answer.
     From an answer that was cut short or is otherwise broken, every complete string is kept.
 
     >>> parse_queries('["how to bake bread", "bread recipe"]', 5)
@@ -32,7 +34,7 @@ def parse_queries(content: str, most: int) -> Parsed:
     >>> parse_queries('["how to bake bread", "bread rec', 5)
     Parsed(queries=['how to bake bread'], well_formed=False)
     """
-    text = _unfenced(content)
+    text = _unfenced(_THOUGHT.sub("", content))
     whole = _whole(text)
     if whole is not None:
         return Parsed(_clean(whole, most), True)
