@@ -199,7 +199,12 @@ class GuardCache:
             stage="guard",
             kind="guard",
             code=code_digest("embedlib.evaluation.guards"),
-            config={"set": guard_digest(guard), "measure": guard.measure, "model": self.identities[system]},
+            config={
+                "set": guard_digest(guard),
+                "measure": guard.measure,
+                "model": self.identities[system],
+                "encoder": code_digest("embedlib.models.opening"),
+            },
         )
         return np.array(read_list(self.store.build(recipe, make).ref.file(VALUES), float), dtype=np.float64)
 

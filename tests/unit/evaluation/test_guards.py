@@ -13,6 +13,7 @@ from toys import ToyEncoder
 
 from embedlib.config.evaluation import RetrievalGuard, SimilarityGuard
 from embedlib.errors import DataError
+from embedlib.evaluation import guards
 from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.guards import (
     GuardCache,
@@ -27,6 +28,7 @@ from embedlib.evaluation.guards import (
 from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.significance import Interval
 from embedlib.evaluation.statistics import Statistics
+from embedlib.fingerprint import code_digest
 from embedlib.stages.guards import guard_set
 
 SURE = Statistics(draws=200)
@@ -153,6 +155,17 @@ def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     changed = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
     assert guard_digest(changed) != guard_digest(guard)
     cache(changed, "base")
+    assert encoder.calls == 4
+
+
+def test_values_of_an_encoder_s_earlier_code_are_not_its_own(beir, store, monkeypatch):
+    encoder = ToyEncoder()
+    cache = GuardCache(store, {"base": encoder}, {"base": "same"})
+    guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
+    cache(guard, "base")
+    other = lambda module: code_digest(module) + " changed" * module.startswith("embedlib.models")  # noqa: E731
+    monkeypatch.setattr(guards, "code_digest", other)
+    cache(guard, "base")
     assert encoder.calls == 4
 
 
