@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -121,6 +121,8 @@ class Store:
         with self._lock(fingerprint):
             ref = self.find(recipe.kind, fingerprint)
             if ref is not None:
+                with suppress(OSError):
+                    os.utime(ref.path)  # in use: retention spares it
                 return Built(ref, reused=True)
             return Built(self._make(recipe, fingerprint, make), reused=False)
 

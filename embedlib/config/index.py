@@ -106,7 +106,7 @@ class Publish(Section):
     """Older releases are removed even when fewer than ``keep``; no limit when empty."""
 
     artifact_days: float | None = Field(30.0, gt=0, json_schema_extra=OPERATIONAL)
-    """Corpora, vectors and indexes older than this that no kept release names are removed; null = never."""
+    """Corpora, vectors and indexes that no kept release names go when unused for so long; null = never."""
 
     wait: bool = Field(True, json_schema_extra=OPERATIONAL)
     """Wait for another publisher; otherwise refuse while one is at work."""

@@ -91,8 +91,8 @@ LARGE_KINDS = ("corpus", "shard", "vectors", "index")
 def remove_unused(store: Store, *, older_than_days: float, at: datetime | None = None) -> list[ArtifactRef]:
     """Remove old corpora, vectors and indexes that no kept release names.
 
-    A release that somebody reads is kept (see ``retire``), and so is all that it names. The age
-    spares what a running flow has just made.
+    A release that somebody reads is kept (see ``retire``), and so is all that it names. The age, counted
+    from the last time that a stage made or reused it, spares what a running flow works with.
 
     Args:
         store: The workspace.
@@ -124,7 +124,8 @@ def remove_unused(store: Store, *, older_than_days: float, at: datetime | None =
 
 def _is_older(ref: ArtifactRef, limit: datetime) -> bool:
     try:
-        return datetime.fromisoformat(ref.manifest.created_at) < limit
+        reused = datetime.fromtimestamp(ref.path.stat().st_mtime, UTC)
+        return max(datetime.fromisoformat(ref.manifest.created_at), reused) < limit
     except CorruptArtifact as error:
         logger.warning("%s", error)
         return False

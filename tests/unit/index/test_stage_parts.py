@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -131,6 +132,18 @@ def test_old_large_artifacts_that_no_kept_release_names_are_removed(workspace: W
     assert found == {(kind, unused[kind].fingerprint) for kind in ("corpus", "vectors", "index")}
     assert len(Searcher(workspace.root).search("abc", k=12)) == 12
     assert workspace.parts(words(12, 1), bm25=False)["index"].digest  # it is simply built again
+
+
+def test_an_old_artifact_that_a_run_reuses_is_not_removed_under_it(workspace: Workspace):
+    corpus = workspace.corpus(words(12))
+    os.utime(corpus.path, (0, 0))
+    assert workspace.corpus(words(12)) == corpus
+    reused = datetime.fromtimestamp(corpus.path.stat().st_mtime, UTC)
+    assert reused > datetime.now(UTC) - timedelta(hours=1)
+    later = datetime.now(UTC) + timedelta(days=10)
+    os.utime(corpus.path, (later.timestamp(), later.timestamp()))
+    assert remove_unused(workspace.store, older_than_days=9, at=later) == []
+    assert remove_unused(workspace.store, older_than_days=9, at=later + timedelta(days=10)) == [corpus]
 
 
 def test_an_artifact_that_is_being_built_or_looked_up_is_not_removed(workspace: Workspace):
