@@ -29,6 +29,7 @@ from embedlib.evaluation.judged import JudgedSet, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.served import choose_plan
 from embedlib.evaluation.significance import bootstrap_means
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Options, score_hits
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
@@ -123,7 +124,7 @@ def verdicts(found: dict[str, dict[str, Values]]) -> int:
 def says(values: Values, system: str, baseline: str) -> str:
     """Better, worse, or "same": no difference shown at 95 %."""
     difference = (values[system] - values[baseline])[:, None]
-    (interval,) = bootstrap_means(difference, rng=np.random.default_rng(0))
+    (interval,) = bootstrap_means(difference, Resampling(np.random.default_rng(0)))
     return "better" if interval.low > 0 else "worse" if interval.high < 0 else "same"
 
 

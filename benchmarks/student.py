@@ -28,6 +28,7 @@ from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet, primary_set, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import bootstrap_means
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Options, score_hits
 from embedlib.index.release_parts import live_parts
 from embedlib.models.efficiency import Cost, compare_costs
@@ -103,7 +104,7 @@ def show(values: dict[str, Values], costs: dict[str, Cost]) -> None:
     print(f"| model | {asked} | kept | documents/s | times | ms a query | MB |")
     print("|---|---|---|---|---|---|---|")
     for name, found in values.items():
-        (interval,) = bootstrap_means(found[:, None], rng=np.random.default_rng(0))
+        (interval,) = bootstrap_means(found[:, None], Resampling(np.random.default_rng(0)))
         cost = costs[name]
         print(
             f"| {name} | {found.mean():.4f} ({interval.low:.4f} … {interval.high:.4f}) "

@@ -14,6 +14,7 @@ from embedlib.errors import DataError
 from embedlib.evaluation.compare import Comparison, compare, means
 from embedlib.evaluation.measures import hits_to_run, score_run
 from embedlib.evaluation.significance import Interval
+from embedlib.evaluation.statistics import Resampling
 from embedlib.mining.known_positives import KnownPositives
 from embedlib.mining.miner import Sources
 from embedlib.mining.miner import mine as mine_block
@@ -102,9 +103,9 @@ def evaluate(
     }
     first, *others = values
     pairs = [(other, first) for other in others]
-    rng = np.random.default_rng(seed)
-    table = means(values, measures, rng=rng)
-    return Evaluation(table, compare(values, pairs, measures, dataset="queries", rng=rng), values)
+    resampling = Resampling(np.random.default_rng(seed))
+    table = means(values, measures, resampling)
+    return Evaluation(table, compare(values, pairs, measures, resampling, dataset="queries"), values)
 
 
 def mine(

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import field_validator, model_validator
 
 from embedlib.config.base import OPERATIONAL, Field, Section
-from embedlib.evaluation.statistics import Policy, Statistics
+from embedlib.evaluation.statistics import Policy, Resampling
 from embedlib.retrieval.plan import DEFAULT_WEIGHT, Feedback, SearchPlan
 
 
@@ -70,7 +70,7 @@ class Evaluate(Section):
     measures: tuple[str, ...] = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
     """Measures by their ir-measures names."""
 
-    primary: str = Statistics.primary
+    primary: str = "nDCG@10"
     """The measure that decides."""
 
     depth: int = Field(100, ge=1, le=10_000)
@@ -113,10 +113,10 @@ class Evaluate(Section):
     dimensions: tuple[int, ...] = ()
     """Shortened vectors (Matryoshka) that the models are also evaluated at."""
 
-    level: float = Field(Statistics.level, gt=0.5, lt=1)
+    level: float = Field(Resampling.level, gt=0.5, lt=1)
     """Two-sided confidence of all intervals."""
 
-    draws: int = Field(Statistics.draws, ge=100, le=1_000_000)
+    draws: int = Field(Resampling.draws, ge=100, le=1_000_000)
     """Resamples of the bootstrap and of the randomization test."""
 
     @property
@@ -160,10 +160,10 @@ class General(Section):
     guards: tuple[Guard, ...] = ()
     """Sets on which no model may lose more than the margin against the baseline."""
 
-    level: float = Field(Statistics.level, gt=0.5, lt=1)
+    level: float = Field(Resampling.level, gt=0.5, lt=1)
     """Two-sided confidence of all intervals."""
 
-    draws: int = Field(Statistics.draws, ge=100, le=1_000_000)
+    draws: int = Field(Resampling.draws, ge=100, le=1_000_000)
     """Resamples of the bootstrap."""
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from embedlib.doctor.findings import Finding, failure, fine, warning
 from embedlib.evaluation.significance import Interval, paired_bootstrap
+from embedlib.evaluation.statistics import Resampling
 
 #: A difference in nDCG@10 below this is not worth a finding.
 MATTERS = 0.01
@@ -32,9 +33,8 @@ def best_alternative(
         Its name and the interval of its gain; None when none is.
     """
     level = 1 - 0.05 / max(len(alternatives), 1)
-    gains = {
-        name: paired_bootstrap(values, current, rng=rng, level=level) for name, values in alternatives.items()
-    }
+    resampling = Resampling(rng, level=level)
+    gains = {name: paired_bootstrap(values, current, resampling) for name, values in alternatives.items()}
     good = {name: gain for name, gain in gains.items() if gain.low > 0 and gain.mean >= MATTERS}
     return max(good.items(), key=lambda item: item[1].mean, default=None)
 
@@ -92,7 +92,7 @@ def check_base(tuned: Values, base: Values, rng: np.random.Generator) -> Finding
         base: The same with the base model.
         rng: Randomness of the bootstrap.
     """
-    gain = paired_bootstrap(tuned, base, rng=rng)
+    gain = paired_bootstrap(tuned, base, Resampling(rng))
     evidence = {"tuned": float(tuned.mean()), "base": float(base.mean()), **_interval(gain)}
     if gain.high < 0:
         return failure(
@@ -117,7 +117,7 @@ def check_bm25(served: Values, bm25: Values, hybrid: Values | None, rng: np.rand
         hybrid: The same with both fused, if it was evaluated.
         rng: Randomness of the bootstrap.
     """
-    gap = paired_bootstrap(bm25, served, rng=rng)
+    gap = paired_bootstrap(bm25, served, Resampling(rng))
     evidence = {"served": float(served.mean()), "bm25": float(bm25.mean()), **_interval(gap)}
     if hybrid is not None:
         evidence["hybrid"] = float(hybrid.mean())

@@ -17,6 +17,7 @@ from embedlib.evaluation.significance import (
     holm,
     randomization_tests,
 )
+from embedlib.evaluation.statistics import Resampling
 
 Values = Mapping[str, npt.NDArray[np.float64]]
 
@@ -53,27 +54,20 @@ class Comparison:
 
 
 def means(
-    values: Mapping[str, Values],
-    measures: Sequence[str],
-    *,
-    rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
+    values: Mapping[str, Values], measures: Sequence[str], resampling: Resampling
 ) -> dict[str, dict[str, Interval]]:
     """Mean of each system on each measure, with its interval, all on the same resamples.
 
     Args:
         values: ``values[system][measure]``, [q].
         measures: Which measures.
-        rng: Source of randomness.
-        draws: Resamples.
-        level: Two-sided confidence.
+        resampling: How intervals are drawn.
     """
     keys = [(s, m) for s in values for m in measures]
     if not keys:
         return {}
     table = np.column_stack([values[s][m] for s, m in keys])
-    intervals = dict(zip(keys, bootstrap_means(table, rng=rng, draws=draws, level=level), strict=True))
+    intervals = dict(zip(keys, bootstrap_means(table, resampling), strict=True))
     return {s: {m: intervals[s, m] for m in measures} for s in values}
 
 
@@ -81,11 +75,9 @@ def compare(
     values: Mapping[str, Values],
     pairs: Sequence[tuple[str, str]],
     measures: Sequence[str],
+    resampling: Resampling,
     *,
     dataset: str,
-    rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
 ) -> list[Comparison]:
     """Compare systems pair by pair on each measure.
 
@@ -93,10 +85,8 @@ def compare(
         values: ``values[system][measure]``, [q], in one order of queries.
         pairs: (system, baseline) names.
         measures: Which measures.
+        resampling: How intervals and tests are drawn.
         dataset: Name of the judged set.
-        rng: Source of randomness.
-        draws: Resamples and swaps.
-        level: Two-sided confidence.
 
     Raises:
         DataError: A named system was not evaluated.
@@ -106,8 +96,8 @@ def compare(
     if not keys:
         return []
     table = np.column_stack([values[s][m] - values[b][m] for m, s, b in keys])  # [q, comparisons]
-    intervals = bootstrap_means(table, rng=rng, draws=draws, level=level)
-    ps = randomization_tests(table, rng=rng, draws=draws)
+    intervals = bootstrap_means(table, resampling)
+    ps = randomization_tests(table, resampling)
     adjusted: dict[str, list[float]] = {
         m: holm([p for p, key in zip(ps, keys, strict=True) if key[0] == m]) for m in measures
     }
@@ -124,7 +114,7 @@ def compare(
                 ps[column],
                 adjusted[measure][pairs.index((system, baseline))],
                 _finite_or_none(effect_size(d)),
-                _finite_or_none(detectable_difference(d, level=level)),
+                _finite_or_none(detectable_difference(d, level=resampling.level)),
                 int((d > 0).sum()),
                 int((d < 0).sum()),
             )

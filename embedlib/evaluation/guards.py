@@ -24,7 +24,7 @@ from embedlib.evaluation.similarity import (
     cosines,
     spearman_difference,
 )
-from embedlib.evaluation.statistics import Statistics
+from embedlib.evaluation.statistics import Resampling
 from embedlib.fingerprint import code_digest, digest
 from embedlib.json_file import read_list, write_json
 from embedlib.models.encoder import Encoder
@@ -63,48 +63,36 @@ def guard_values(guard: GuardSet, encoder: Encoder) -> Values:
     return guard.content.score(encoder, guard.measure)[1]
 
 
-def guard_figure(
-    guard: GuardSet, candidate: Values, base: Values, sure: Statistics, *, rng: np.random.Generator
-) -> GuardFigure:
+def guard_figure(guard: GuardSet, candidate: Values, base: Values, resampling: Resampling) -> GuardFigure:
     """Non-inferiority: the guard holds when the whole interval of the difference lies above -margin.
 
     Args:
         guard: The set.
         candidate: ``guard_values`` of the candidate.
         base: ``guard_values`` of the base.
-        sure: Confidence and resamples.
-        rng: Source of randomness.
+        resampling: How the interval is drawn.
     """
     if isinstance(guard.content, SentencePairs):
-        after, before, difference = spearman_difference(
-            candidate, base, guard.content.scores, rng=rng, draws=sure.draws, level=sure.level
-        )
+        after, before, difference = spearman_difference(candidate, base, guard.content.scores, resampling)
         return _figure(guard, "Spearman", before, after, difference)
-    difference = paired_bootstrap(candidate, base, rng=rng, draws=sure.draws, level=sure.level)
+    difference = paired_bootstrap(candidate, base, resampling)
     return _figure(guard, guard.measure, float(base.mean()), float(candidate.mean()), difference)
 
 
 def guard_figures(
     guards: Sequence[GuardSet],
     values_of: ValuesOf,
-    sure: Statistics,
+    resampling: Resampling,
     systems: tuple[str, str] = ("candidate", "base"),
-    *,
-    rng: np.random.Generator,
 ) -> list[GuardFigure]:
     """Every guard's figures, ``systems`` being what is judged and what it is compared with."""
     candidate, base = systems
-    found = [guard_figure(g, values_of(g, candidate), values_of(g, base), sure, rng=rng) for g in guards]
+    found = [guard_figure(g, values_of(g, candidate), values_of(g, base), resampling) for g in guards]
     return found if candidate == "candidate" else [replace(f, name=f"{f.name}, {candidate}") for f in found]
 
 
 def general_figures(
-    guards: Sequence[GuardSet],
-    values_of: ValuesOf,
-    systems: Sequence[str],
-    sure: Statistics,
-    *,
-    rng: np.random.Generator,
+    guards: Sequence[GuardSet], values_of: ValuesOf, systems: Sequence[str], resampling: Resampling
 ) -> list[GeneralFigure]:
     """What each system reaches on each set, with intervals: Spearman and Pearson, or the set's measure."""
     rows = []
@@ -112,11 +100,9 @@ def general_figures(
         for system in systems:
             values = values_of(guard, system)
             if isinstance(guard.content, SentencePairs):
-                found = correlations(
-                    values, guard.content.scores, rng=rng, draws=sure.draws, level=sure.level
-                )
+                found = correlations(values, guard.content.scores, resampling)
             else:
-                found = {guard.measure: bootstrap_mean(values, rng=rng, draws=sure.draws, level=sure.level)}
+                found = {guard.measure: bootstrap_mean(values, resampling)}
             rows += [GeneralFigure(guard.name, system, m, **asdict(i)) for m, i in found.items()]
     return rows
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import Interval, bootstrap_mean
+from embedlib.evaluation.statistics import Resampling
 
 Values = npt.NDArray[np.float64]
 
@@ -45,24 +46,15 @@ class Kept(NamedTuple):
         return self.surplus.low > 0
 
 
-def keeps(
-    student: Values,
-    teacher: Values,
-    share: float,
-    *,
-    rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
-) -> Kept:
+def keeps(student: Values, teacher: Values, share: float, resampling: Resampling) -> Kept:
     """Test whether a student keeps ``share`` of its teacher.
 
     Args:
         student: Values by query, [q].
         teacher: Values of the same queries in the same order, [q].
         share: Share to keep, above 0 and at most 1.
-        rng: Source of randomness.
-        draws: Resamples.
-        level: Two-sided confidence; an inferior student passes with probability (1 - level) / 2 at most.
+        resampling: How the interval is drawn; an inferior student passes with probability (1 - level) / 2
+            at most.
 
     Raises:
         DataError: Lengths differ, or the share is out of bounds.
@@ -74,5 +66,5 @@ def keeps(
             expected="values of the same queries, a share above 0 and at most 1",
             found=f"{len(student)} and {len(teacher)} values, share {share:g}",
         )
-    surplus = bootstrap_mean(student - share * teacher, rng=rng, draws=draws, level=level)
+    surplus = bootstrap_mean(student - share * teacher, resampling)
     return Kept(float(student.mean()), float(teacher.mean()), share, surplus)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from embedlib.contracts import SCORES, Corpus, write_table
@@ -18,7 +17,7 @@ from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.records import SLICES_FILE, EvaluationRecord, Gains, JudgedFigures, SliceFigure
 from embedlib.evaluation.served import served_system
 from embedlib.evaluation.slices import slice_figures, slices_of
-from embedlib.evaluation.statistics import Statistics
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Evaluated, Options, evaluate_systems
 from embedlib.json_file import write_json
 from embedlib.progress import Progress, silent
@@ -35,10 +34,10 @@ def run_evaluation(
     sets: Mapping[str, JudgedSet],
     systems: Sequence[DenseSystem],
     options: Options,
-    statistics: Statistics,
+    primary: str,
+    resampling: Resampling,
     out: Path,
     *,
-    rng: np.random.Generator,
     progress: Progress = silent,
 ) -> EvaluationRecord:
     """Evaluate on each judged set and write what was found.
@@ -53,9 +52,9 @@ def run_evaluation(
         systems: Dense systems; ``base`` and ``candidate`` have a meaning.
         options: What else is retrieved and measured, and how each system would be served: slices and examples
             compare the candidate with the base as served.
-        statistics: How sure.
+        primary: The measure that decides.
+        resampling: How intervals and tests are drawn.
         out: Folder to write to.
-        rng: Source of randomness.
         progress: Progress callback: systems done.
 
     Returns:
@@ -64,17 +63,18 @@ def run_evaluation(
     found = [evaluate_systems(corpus, s, systems, options, progress=progress) for s in sets.values()]
     write_table(out / "scores.parquet", _score_rows(found, options.split), SCORES)
     write_table(out / "judged.parquet", _judged_rows(found, corpus), JUDGED)
-    _write_wide(out / "scores_wide.csv", found, statistics.primary)
-    record = _record(found, sets, options, statistics, rng)
-    record = record.model_copy(update={"dimensions": {s.name: s.vectors.dimension for s in systems}})
+    _write_wide(out / "scores_wide.csv", found, primary)
+    record = _record(found, systems, options, primary, resampling)
     record.write(out)
-    deciding = next((e for e in found if e.judged.name == record.decides), None)
     slices: list[SliceFigure] = []
     examples = Gains()
+    deciding = next((e for e in found if e.judged.name == record.decides), None)
     if deciding is not None and {"base", "candidate"} <= set(deciding.values):
         base, candidate = (served_system(n, options.plans.get(n, DENSE)) for n in ("base", "candidate"))
-        slices = _slices(deciding, corpus, statistics, rng, candidate, base)
-        examples = gains(deciding, corpus, statistics.primary, system=candidate, baseline=base)
+        pieces = slices_of(deciding.judged, deciding.judged.texts(corpus.texts()))
+        before, after = (deciding.values[system][primary] for system in (base, candidate))
+        slices = slice_figures(pieces, after, before, resampling)
+        examples = gains(deciding, corpus, primary, system=candidate, baseline=base)
     write_json(out / SLICES_FILE, slices)
     examples.write(out)
     return record
@@ -82,41 +82,33 @@ def run_evaluation(
 
 def _record(
     found: Sequence[Evaluated],
-    sets: Mapping[str, JudgedSet],
+    systems: Sequence[DenseSystem],
     options: Options,
-    statistics: Statistics,
-    rng: np.random.Generator,
+    primary: str,
+    resampling: Resampling,
 ) -> EvaluationRecord:
     datasets: dict[str, JudgedFigures] = {}
     comparisons: list[Comparison] = []
+    served = {name: served_system(name, plan) for name, plan in options.plans.items()}
     for e in found:
-        sure = {"rng": rng, "draws": statistics.draws, "level": statistics.level}
         datasets[e.judged.name] = JudgedFigures(
             queries=len(e.judged.query_ids),
             answerable=e.judged.answerable,
             documents=len(e.judged.labels),
-            systems=means(e.values, options.measures, **sure),  # type: ignore[arg-type]
+            systems=means(e.values, options.measures, resampling),
         )
-        served = {name: served_system(name, plan) for name, plan in options.plans.items()}
         pairs = natural_pairs(list(e.values), served)
-        comparisons += compare(e.values, pairs, options.measures, dataset=e.judged.name, **sure)  # type: ignore[arg-type]
-    deciding = primary_set(sets)
+        comparisons += compare(e.values, pairs, options.measures, resampling, dataset=e.judged.name)
+    deciding = primary_set({e.judged.name: e.judged for e in found})
     return EvaluationRecord(
-        primary=statistics.primary,
+        primary=primary,
         plans=dict(options.plans),
-        level=statistics.level,
+        level=resampling.level,
         decides=deciding.name if deciding else None,
         datasets=datasets,
         comparisons=comparisons,
+        dimensions={s.name: s.vectors.dimension for s in systems},
     )
-
-
-def _slices(
-    e: Evaluated, corpus: Corpus, statistics: Statistics, rng: np.random.Generator, candidate: str, base: str
-) -> list[SliceFigure]:
-    pieces = slices_of(e.judged, e.judged.texts(corpus.texts()))
-    a, b = e.values[candidate][statistics.primary], e.values[base][statistics.primary]
-    return slice_figures(pieces, a, b, rng=rng, draws=statistics.draws, level=statistics.level)
 
 
 def _score_rows(found: Sequence[Evaluated], split: str) -> Iterator[dict[str, Any]]:

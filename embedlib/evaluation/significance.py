@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.errors import DataError
+from embedlib.evaluation.statistics import Resampling
 
 Values = npt.NDArray[np.floating]
 
@@ -32,9 +33,7 @@ class Interval:
     n: int
 
 
-def paired_bootstrap(
-    a: Values, b: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
-) -> Interval:
+def paired_bootstrap(a: Values, b: Values, resampling: Resampling) -> Interval:
     """Expanded percentile interval of the mean difference a - b over resampled queries.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; expanded as in
@@ -43,45 +42,40 @@ def paired_bootstrap(
     Args:
         a: Values of the system in question, [n].
         b: Values of the other system, [n].
-        rng: Source of randomness.
-        draws: Number of resamples.
-        level: Two-sided confidence.
+        resampling: How it is drawn.
 
     Raises:
         DataError: Lengths differ, there is no query, or a value is not finite.
     """
-    return bootstrap_mean(_differences(a, b), rng=rng, draws=draws, level=level)
+    return bootstrap_mean(_differences(a, b), resampling)
 
 
-def bootstrap_mean(
-    values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
-) -> Interval:
+def bootstrap_mean(values: Values, resampling: Resampling) -> Interval:
     """Expanded percentile interval of the mean of ``values``, [n]."""
-    return bootstrap_means(_finite(values)[:, None], rng=rng, draws=draws, level=level)[0]
+    return bootstrap_means(_finite(values)[:, None], resampling)[0]
 
 
-def bootstrap_means(
-    values: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
-) -> list[Interval]:
+def bootstrap_means(values: Values, resampling: Resampling) -> list[Interval]:
     """Expanded percentile intervals of the mean of each column, on the same resamples of rows.
 
     Args:
         values: One row per query, one column per system or a difference, [n, m].
-        rng: Source of randomness.
-        draws: Number of resamples.
-        level: Two-sided confidence.
+        resampling: How they are drawn.
 
     Raises:
         DataError: There is no row, or a value is not finite.
     """
     x = _finite_columns(values)
     n = len(x)
-    means = np.concatenate([counts @ x / n for counts in resamples(n, rng, draws)])  # [draws, m]
-    tail = expanded_tail(n, level)
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return [
-        Interval(float(m), float(lo), float(hi), n) for m, lo, hi in zip(x.mean(0), low, high, strict=True)
-    ]
+    means = np.concatenate([counts @ x / n for counts in resamples(n, resampling)])  # [draws, m]
+    return [interval(m, drawn, n, resampling) for m, drawn in zip(x.mean(0), means.T, strict=True)]
+
+
+def interval(mean: float, drawn: Values, n: int, resampling: Resampling) -> Interval:
+    """A figure over n queries with the expanded percentile interval of its resamples, [draws]."""
+    tail = expanded_tail(n, resampling.level)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(float(mean), float(low), float(high), n)
 
 
 def expanded_tail(n: int, level: float) -> float:
@@ -98,16 +92,20 @@ def expanded_tail(n: int, level: float) -> float:
     return NormalDist().cdf(-float(t.ppf((1 + level) / 2, n - 1)) * math.sqrt(n / (n - 1)))
 
 
-def resamples(n: int, rng: np.random.Generator, draws: int) -> Iterator[npt.NDArray[np.float64]]:
+def resamples(n: int, resampling: Resampling) -> Iterator[npt.NDArray[np.float64]]:
     """How often each of n queries stands in each resample, [<= draws, n] at a time."""
-    step = max(1, CHUNK // n)
-    for start in range(0, draws, step):
-        size = min(step, draws - start)
-        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
+    for size in _sizes(n, resampling):
+        drawn = resampling.rng.integers(0, n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def randomization_tests(values: Values, *, rng: np.random.Generator, draws: int = 10_000) -> list[float]:
+def _sizes(n: int, resampling: Resampling) -> Iterator[int]:
+    """How many draws of n values are held at a time."""
+    step = max(1, CHUNK // n)
+    return (min(step, resampling.draws - start) for start in range(0, resampling.draws, step))
+
+
+def randomization_tests(values: Values, resampling: Resampling) -> list[float]:
     """Two-sided p-values of the paired randomization test: (1 + hits) / (1 + draws).
 
     Under the null hypothesis the two systems' values may be swapped query by query, so that each
@@ -116,8 +114,7 @@ def randomization_tests(values: Values, *, rng: np.random.Generator, draws: int 
 
     Args:
         values: One column per difference of two systems, [n, m]; rows are swapped in all at once.
-        rng: Source of randomness.
-        draws: Number of swaps.
+        resampling: How many swaps, and where they are drawn from.
 
     Raises:
         DataError: There is no row, or a value is not finite.
@@ -126,12 +123,10 @@ def randomization_tests(values: Values, *, rng: np.random.Generator, draws: int 
     total = d.sum(axis=0)
     observed = np.abs(total) - 1e-9 * np.abs(d).sum(axis=0)  # the same sum in another order is no less
     hits = np.zeros(d.shape[1], dtype=np.int64)
-    step = max(1, CHUNK // len(d))
-    for start in range(0, draws, step):
-        size = min(step, draws - start)
-        heads = rng.integers(0, 2, size=(size, len(d)), dtype=np.int8).astype(np.float64)
+    for size in _sizes(len(d), resampling):
+        heads = resampling.rng.integers(0, 2, size=(size, len(d)), dtype=np.int8).astype(np.float64)
         hits += (np.abs(2 * (heads @ d) - total) >= observed).sum(axis=0)
-    return [float(p) for p in (1 + hits) / (1 + draws)]
+    return [float(p) for p in (1 + hits) / (1 + resampling.draws)]
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedlib.errors import DataError
-from embedlib.evaluation.significance import Interval, expanded_tail, resamples
+from embedlib.evaluation.significance import Interval, interval, resamples
+from embedlib.evaluation.statistics import Resampling
 from embedlib.models.encoder import Encoder, unit_norm
 
 Values = npt.NDArray[np.float64]
@@ -107,9 +108,7 @@ def cosines(encoder: Encoder, pairs: SentencePairs) -> Values:
     return products
 
 
-def correlations(
-    predicted: Values, scores: Values, *, rng: np.random.Generator, draws: int = 10_000, level: float = 0.95
-) -> dict[str, Interval]:
+def correlations(predicted: Values, scores: Values, resampling: Resampling) -> dict[str, Interval]:
     """Spearman's and Pearson's correlation with percentile bootstrap intervals over pairs.
 
     Raises:
@@ -118,7 +117,7 @@ def correlations(
     ranks, values = [_Ranks(predicted), _Ranks(scores)], [predicted, scores]
     _require_finite(predicted)
     spearman, pearson = [], []
-    for counts in resamples(len(scores), rng, draws):
+    for counts in resamples(len(scores), resampling):
         spearman.append(_correlation(ranks[0](counts), ranks[1](counts), counts))
         pearson.append(_correlation(values[0][None, :], values[1][None, :], counts))
     once = np.ones((1, len(scores)))
@@ -127,17 +126,11 @@ def correlations(
         "Pearson": _correlation(values[0][None, :], values[1][None, :], once)[0],
     }
     drawn = {"Spearman": np.concatenate(spearman), "Pearson": np.concatenate(pearson)}
-    return {name: _interval(float(whole[name]), drawn[name], len(scores), level) for name in whole}
+    return {name: interval(whole[name], drawn[name], len(scores), resampling) for name in whole}
 
 
 def spearman_difference(
-    a: Values,
-    b: Values,
-    scores: Values,
-    *,
-    rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
+    a: Values, b: Values, scores: Values, resampling: Resampling
 ) -> tuple[float, float, Interval]:
     """Spearman's correlation of a and of b with the scores, and the interval of their difference.
 
@@ -151,13 +144,13 @@ def spearman_difference(
     ranks = [_Ranks(x) for x in (a, b, scores)]
     once = np.ones((1, len(scores)))
     drawn = []
-    for counts in resamples(len(scores), rng, draws):
+    for counts in resamples(len(scores), resampling):
         gold = ranks[2](counts)
         drawn.append(
             _correlation(ranks[0](counts), gold, counts) - _correlation(ranks[1](counts), gold, counts)
         )
     both = [float(_correlation(r(once), ranks[2](once), once)[0]) for r in ranks[:2]]
-    return both[0], both[1], _interval(both[0] - both[1], np.concatenate(drawn), len(scores), level)
+    return both[0], both[1], interval(both[0] - both[1], np.concatenate(drawn), len(scores), resampling)
 
 
 class _Ranks:
@@ -187,12 +180,6 @@ def _correlation(x: Values, y: Values, counts: Values) -> Values:
     spread = np.sqrt((counts * dx * dx).sum(axis=1) * (counts * dy * dy).sum(axis=1))
     result: Values = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-12)
     return result
-
-
-def _interval(mean: float, drawn: Values, n: int, level: float) -> Interval:
-    tail = expanded_tail(n, level)
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high), n)
 
 
 def _require_finite(values: Values) -> None:

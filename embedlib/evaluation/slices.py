@@ -11,6 +11,7 @@ import numpy.typing as npt
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.records import SliceFigure
 from embedlib.evaluation.significance import bootstrap_mean
+from embedlib.evaluation.statistics import Resampling
 from embedlib.retrieval.tokens import words
 
 Values = npt.NDArray[np.float64]
@@ -49,19 +50,13 @@ def slices_of(judged: JudgedSet, texts: Iterable[str]) -> dict[tuple[str, str], 
 
 
 def slice_figures(
-    slices: Mapping[tuple[str, str], list[int]],
-    candidate: Values,
-    base: Values,
-    *,
-    rng: np.random.Generator,
-    draws: int = 10_000,
-    level: float = 0.95,
+    slices: Mapping[tuple[str, str], list[int]], candidate: Values, base: Values, resampling: Resampling
 ) -> list[SliceFigure]:
     """The candidate against the base on each slice, [q] values in the queries' order."""
     figures = []
     for (name, value), positions in slices.items():
         a, b = candidate[positions], base[positions]
-        interval = bootstrap_mean(a - b, rng=rng, draws=draws, level=level)
+        interval = bootstrap_mean(a - b, resampling)
         figures.append(SliceFigure(name, value, float(b.mean()), float(a.mean()), interval))
     return figures
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """The primary measure, and how intervals and tests are made.
+class Resampling:
+    """How intervals and tests are drawn.
 
     Args:
-        primary: The measure that decides.
+        rng: Source of randomness; each use draws on where the one before stopped.
+        draws: Resamples of the bootstrap, and swaps of the randomization test.
         level: Two-sided confidence of intervals.
-        draws: Resamples of the bootstrap and swaps of the randomization test.
     """
 
-    primary: str = "nDCG@10"
-    level: float = 0.95
+    rng: Generator
     draws: int = 10_000
+    level: float = 0.95
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from embedlib.contracts import Judgements
 from embedlib.evaluation.measures import score_run
 from embedlib.evaluation.significance import Interval, bootstrap_mean
+from embedlib.evaluation.statistics import Resampling
 from embedlib.monitoring.logs import Label
 
 
@@ -131,7 +132,7 @@ def score_labels(
     answers = search(queries, DEPTH)
     run = {q: _run(hits[:DEPTH], qrels[q]) for q, hits in zip(queries, answers, strict=True)}
     values = score_run(run, {q: qrels[q] for q in queries}, [MEASURE])[MEASURE]
-    return bootstrap_mean(np.array([values[q] for q in queries]), rng=rng)
+    return bootstrap_mean(np.array([values[q] for q in queries]), Resampling(rng))
 
 
 def _run(hits: Sequence[FoundDocument], judged: Mapping[str, int]) -> dict[str, float]:

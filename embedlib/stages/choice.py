@@ -14,6 +14,7 @@ from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.evaluation.served import served_system
 from embedlib.evaluation.significance import Interval, bootstrap_mean
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.two_stage import FirstStage
 from embedlib.fingerprint import digest
 from embedlib.index.costs import RERANK, TWO_STAGE, Machine, ServedModel, TimedReranker, model_of
@@ -135,8 +136,7 @@ def _quality(
     system = DenseSystem(own.model, encoder, model.vectors)
     first = FirstStage(corpus, judged, system, own.first, config.primary, sparse)
     values = first.both_values(own.timed.score, own.second)
-    rng = job.generator("two stages")
-    return bootstrap_mean(values, rng=rng, draws=config.draws, level=config.level)
+    return bootstrap_mean(values, Resampling(job.generator("two stages"), config.draws, config.level))
 
 
 def _given_reranker(config: Evaluate) -> TimedReranker:

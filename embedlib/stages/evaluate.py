@@ -36,7 +36,7 @@ from embedlib.evaluation.records import (
 from embedlib.evaluation.run_evaluation import run_evaluation
 from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.served import ChosenPlan, choose_plan
-from embedlib.evaluation.statistics import Statistics
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Options
 from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
@@ -84,17 +84,9 @@ def run(
     known = Decision.read(decision.path) if decision is not None else None
     chosen = _plans(job, config, documents, queries, systems, known, models, terms)
     options = _options(job, config, documents, queries, chosen, terms)
-    statistics = Statistics(config.primary, config.level, config.draws)
-    rng = job.generator("evaluate")
+    resampling = Resampling(job.generator("evaluate"), config.draws, config.level)
     record = run_evaluation(
-        documents,
-        sets,
-        systems,
-        options,
-        statistics,
-        job.out,
-        rng=rng,
-        progress=job.progress,
+        documents, sets, systems, options, config.primary, resampling, job.out, progress=job.progress
     )
     figures, general = _guards(job, config, documents, systems, models)
     why = {name: PlanChoice(why=choice.reason, dev=choice.dev) for name, choice in chosen.items()}
@@ -209,11 +201,9 @@ def _guards(
     }
     values_of = GuardCache(job.store, {s.name: s.encoder for s in systems}, identities)
     sets = guard_sets(config, corpus)
-    rng = job.generator("guards")
-    sure = Statistics(config.primary, config.level, config.draws)
-    return guard_figures(sets, values_of, sure, rng=rng), general_figures(
-        sets, values_of, names, sure, rng=rng
-    )
+    resampling = Resampling(job.generator("guards"), config.draws, config.level)
+    figures = guard_figures(sets, values_of, resampling)
+    return figures, general_figures(sets, values_of, names, resampling)
 
 
 def precision_of(vectors: Vectors) -> Precision:

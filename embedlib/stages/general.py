@@ -11,7 +11,7 @@ from embedlib.contracts import SCORES, write_table
 from embedlib.evaluation.guards import GuardCache, GuardSet, ValuesOf, general_figures, guard_figures
 from embedlib.evaluation.records import GENERAL_FILE, GUARDS_FILE
 from embedlib.evaluation.similarity import SentencePairs
-from embedlib.evaluation.statistics import Statistics
+from embedlib.evaluation.statistics import Resampling
 from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
 from embedlib.stages.base import Job, Stage, Summary
@@ -29,12 +29,10 @@ def run(job: Job, config: General, /, **models: ArtifactRef) -> Summary:
     values_of = GuardCache(job.store, encoders, {n: f"{models[n].digest} fp32" for n in names})
     guards = [guard_set(g) for g in config.guards]
     sets = [*(guard_set(s) for s in config.sets), *guards]
-    sure, rng = Statistics(level=config.level, draws=config.draws), job.generator("general")
-    rows = general_figures(sets, values_of, names, sure, rng=rng)
+    resampling = Resampling(job.generator("general"), config.draws, config.level)
+    rows = general_figures(sets, values_of, names, resampling)
     figures = [
-        f
-        for name in names[1:]
-        for f in guard_figures(guards, values_of, sure, (name, config.baseline), rng=rng)
+        f for name in names[1:] for f in guard_figures(guards, values_of, resampling, (name, config.baseline))
     ]
     write_table(job.out / "scores.parquet", _scores(sets, values_of, names), SCORES)
     write_json(job.out / GENERAL_FILE, rows)

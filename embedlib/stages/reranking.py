@@ -16,6 +16,7 @@ from embedlib.evaluation.gate import proven
 from embedlib.evaluation.gate_sentences import DERIVED, KINDS
 from embedlib.evaluation.judged import JudgedSet, primary_set, read_judged
 from embedlib.evaluation.records import Decision
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.two_stage import (
     MOST_QUERIES,
     FirstStage,
@@ -140,7 +141,7 @@ def tested(
     both = test.both_values(score, tried.plan)
     values = {"two stages": {measure: both}, "first stage": {measure: first}}
     pairs = [("two stages", "first stage")]
-    (comparison,) = compare(values, pairs, [measure], dataset=test.judged.name, rng=rng)
+    (comparison,) = compare(values, pairs, [measure], Resampling(rng), dataset=test.judged.name)
     return comparison, (float(first.mean()), float(both.mean()))
 
 

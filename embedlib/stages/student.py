@@ -16,6 +16,7 @@ from embedlib.errors import DataError
 from embedlib.evaluation.noninferiority import Kept, keeps
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.evaluation.served import served_system
+from embedlib.evaluation.statistics import Resampling
 from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.plan import SearchPlan
@@ -40,9 +41,8 @@ def run(
     student_values, teacher_values = (
         values_of(evaluation, record, served_system(name, plans[name])) for name in ("student", "teacher")
     )
-    kept = keeps(
-        student_values, teacher_values, config.share, rng=job.generator("student"), level=record.level
-    )
+    resampling = Resampling(job.generator("student"), level=record.level)
+    kept = keeps(student_values, teacher_values, config.share, resampling)
     models = {"teacher": teacher.path, "student": student.path}
     encoders = {name: (load_encoder(path, dtype="auto"), path) for name, path in models.items()}
     costs = compare_costs(encoders, list(islice(Corpus(corpus.path).texts(), TIMED)))

@@ -12,6 +12,7 @@ import torch
 from embedlib.contracts import Corpus
 from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.significance import paired_bootstrap
+from embedlib.evaluation.statistics import Resampling
 from embedlib.models.hardware import default_device, resolve_precision
 from embedlib.models.local import LocalEncoder, load_encoder
 from embedlib.training.backbone import faster_steps
@@ -47,7 +48,7 @@ def adapt(job: TrainingJob) -> dict[str, Any]:
     before = dev_score(dev, encoder, bf16=bf16)[1]
     numbers = _train(job, encoder, bf16)
     after = dev_score(dev, encoder, bf16=bf16)[1]
-    change = paired_bootstrap(after, before, rng=np.random.default_rng([job.seed, *b"adapt"]))
+    change = paired_bootstrap(after, before, Resampling(np.random.default_rng([job.seed, *b"adapt"])))
     numbers |= {"dev_before": float(before.mean()), "dev_after": float(after.mean())}
     numbers |= {"delta": change.mean, "low": change.low, "high": change.high, "n": change.n}
     if change.mean < 0:

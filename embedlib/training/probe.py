@@ -13,6 +13,7 @@ import numpy.typing as npt
 from embedlib.contracts import EXAMPLES, read_rows, write_table
 from embedlib.disk import write_atomic
 from embedlib.evaluation.significance import paired_bootstrap
+from embedlib.evaluation.statistics import Resampling
 from embedlib.pairs.report import OriginProbe, ProbeResult
 from embedlib.training.finetune import prepare, recipe_of
 from embedlib.training.loop import dev_score, read_dev, train
@@ -111,7 +112,7 @@ def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> Or
     recipe = dataclasses.replace(recipe_of(one, options, prepared), checkpoint_s=None)
     train(prepared.encoder.module, recipe, examples, seed=job.seed)
     after = dev_score(dev, prepared.encoder, bf16=prepared.bf16)[1]
-    interval = paired_bootstrap(after, before, rng=np.random.default_rng([job.seed, *b"probe"]))
+    interval = paired_bootstrap(after, before, Resampling(np.random.default_rng([job.seed, *b"probe"])))
     result = OriginProbe(
         dev_before=float(before.mean()),
         dev_after=float(after.mean()),

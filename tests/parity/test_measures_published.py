@@ -12,6 +12,7 @@ import pytest
 from embedlib.evaluation.beir import read_beir_set
 from embedlib.evaluation.measures import hits_to_run, score_run
 from embedlib.evaluation.similarity import correlations, cosines, read_pairs
+from embedlib.evaluation.statistics import Resampling
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.bm25 import build_bm25
 
@@ -21,13 +22,13 @@ from embedlib.retrieval.bm25 import build_bm25
 def test_spearman_on_stsbenchmark(shared_data, minilm):
     pairs = read_pairs(shared_data / "stsb" / "test.tsv")
     predicted = cosines(load_encoder(minilm, dtype="fp32"), pairs)
-    found = correlations(predicted, pairs.scores, rng=np.random.default_rng(0), draws=200)["Spearman"]
+    found = correlations(predicted, pairs.scores, Resampling(np.random.default_rng(0), 200))["Spearman"]
     assert found.n == 1379
     assert 100 * found.mean == pytest.approx(82.03, abs=0.1)
     assert found.low < found.mean < found.high
     shuffled = np.random.default_rng(0).permutation(predicted)  # negative control
     assert (
-        abs(correlations(shuffled, pairs.scores, rng=np.random.default_rng(0), draws=200)["Spearman"].mean)
+        abs(correlations(shuffled, pairs.scores, Resampling(np.random.default_rng(0), 200))["Spearman"].mean)
         < 0.1
     )
 

@@ -8,7 +8,7 @@ import pytest
 from embedlib.evaluation.compare import compare, means
 from embedlib.evaluation.gate import decide
 from embedlib.evaluation.gate_inputs import GateInputs
-from embedlib.evaluation.statistics import Policy
+from embedlib.evaluation.statistics import Policy, Resampling
 from embedlib.retrieval.plan import HYBRID
 
 MEASURE = "nDCG@10"
@@ -30,8 +30,8 @@ def verdict(rng, n, shift, noise, policy):
         primary=MEASURE,
         decides="human",
         queries=n,
-        systems={s: m[MEASURE] for s, m in means(values, [MEASURE], rng=rng, draws=100).items()},
-        comparisons=compare(values, pairs, [MEASURE], dataset="human", rng=rng, draws=1000),
+        systems={s: m[MEASURE] for s, m in means(values, [MEASURE], Resampling(rng, 100)).items()},
+        comparisons=compare(values, pairs, [MEASURE], Resampling(rng, 1000), dataset="human"),
         plans={"base": HYBRID, "candidate": HYBRID},
     )
     return decide(figures, policy).verdict

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from embedlib.evaluation.measures import hits_to_run, score_run
 from embedlib.evaluation.significance import bootstrap_means, holm, randomization_tests
+from embedlib.evaluation.statistics import Resampling
 from embedlib.retrieval.hits import Hits
 
 MEASURES = ["nDCG@10", "RR@10", "R@5", "AP"]
@@ -58,8 +59,8 @@ def test_holm_keeps_order_and_never_lowers_a_p(ps):
 @given(st.integers(2, 40), st.integers(0, 2**32 - 1))
 def test_interval_and_p_mirror_when_the_systems_change_places(n, seed):
     d = np.random.default_rng(seed).normal(0.1, 0.3, (n, 1))
-    (forth,) = bootstrap_means(d, rng=np.random.default_rng(1), draws=300)
-    (back,) = bootstrap_means(-d, rng=np.random.default_rng(1), draws=300)
+    (forth,) = bootstrap_means(d, Resampling(np.random.default_rng(1), 300))
+    (back,) = bootstrap_means(-d, Resampling(np.random.default_rng(1), 300))
     assert (forth.low, forth.mean, forth.high) == pytest.approx((-back.high, -back.mean, -back.low))
-    p = randomization_tests(d, rng=np.random.default_rng(1), draws=300)
-    assert p == randomization_tests(-d, rng=np.random.default_rng(1), draws=300)
+    p = randomization_tests(d, Resampling(np.random.default_rng(1), 300))
+    assert p == randomization_tests(-d, Resampling(np.random.default_rng(1), 300))

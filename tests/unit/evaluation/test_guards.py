@@ -27,11 +27,13 @@ from embedlib.evaluation.guards import (
 )
 from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.significance import Interval
-from embedlib.evaluation.statistics import Statistics
+from embedlib.evaluation.statistics import Resampling
 from embedlib.fingerprint import code_digest
 from embedlib.stages.guards import guard_set
 
-SURE = Statistics(draws=200)
+
+def resampling():
+    return Resampling(np.random.default_rng(0), 200)
 
 
 @pytest.fixture
@@ -78,9 +80,7 @@ def test_a_missing_guard_is_refused(beir, tmp_path):
 
 
 def figure_of(guard, a, b):
-    return guard_figure(
-        guard, np.asarray(a), np.asarray(b), Statistics(draws=500), rng=np.random.default_rng(0)
-    )
+    return guard_figure(guard, np.asarray(a), np.asarray(b), Resampling(np.random.default_rng(0), 500))
 
 
 def test_a_guard_holds_only_if_the_whole_interval_lies_above_the_margin(beir):
@@ -107,15 +107,13 @@ def test_a_similarity_guard_compares_rank_correlations(tmp_path):
     reversed_ = figure_of(guard, -gold, gold)
     assert (reversed_.base, reversed_.candidate) == pytest.approx((1.0, -1.0))
     assert not reversed_.passed
-    found = general_figures([guard], lambda *_: gold, ["one"], SURE, rng=np.random.default_rng(0))
+    found = general_figures([guard], lambda *_: gold, ["one"], resampling())
     assert [(r.measure, round(r.mean, 9)) for r in found] == [("Spearman", 1.0), ("Pearson", 1.0)]
 
 
 def test_without_a_candidate_a_guards_name_says_whom_it_judges(beir):
     guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
-    (figure,) = guard_figures(
-        [guard], lambda *_: np.ones(4), SURE, ("two", "one"), rng=np.random.default_rng(0)
-    )
+    (figure,) = guard_figures([guard], lambda *_: np.ones(4), resampling(), ("two", "one"))
     assert figure.name == "guard, two"
 
 
@@ -139,13 +137,13 @@ def test_a_models_values_are_computed_once_and_a_changed_set_anew(store, beir):
     encoders = {"base": encoder, "candidate": encoder}
     cache = GuardCache(store, encoders, {"base": "same", "candidate": "same"})
     guard = guard_set(RetrievalGuard(folder=beir, split="test", measure="RR@10", margin=0.01))
-    first = guard_figures([guard], cache, SURE, rng=np.random.default_rng(0))
+    first = guard_figures([guard], cache, resampling())
     assert encoder.calls == 2  # one model under two names: its documents and its queries, once
     again = GuardCache(store, encoders, {"base": "same", "candidate": "same"})
-    guard_figures([guard], again, SURE, rng=np.random.default_rng(0))
+    guard_figures([guard], again, resampling())
     assert encoder.calls == 2
     assert first[0].base == first[0].candidate == 0.75
-    rows = general_figures([guard], cache, ["base", "candidate"], SURE, rng=np.random.default_rng(0))
+    rows = general_figures([guard], cache, ["base", "candidate"], resampling())
     assert [(r.system, r.measure, r.mean, r.n) for r in rows] == [
         ("base", "RR@10", 0.75, 2),
         ("candidate", "RR@10", 0.75, 2),

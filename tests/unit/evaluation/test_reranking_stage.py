@@ -9,6 +9,7 @@ from embedlib.config.evaluation import Decide
 from embedlib.config.reranking import Reranking
 from embedlib.errors import DataError
 from embedlib.evaluation.compare import compare
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.two_stage import Tried
 from embedlib.retrieval.plan import TwoStagePlan
 from embedlib.stages import reranking
@@ -22,7 +23,7 @@ PLAN = Tried(TwoStagePlan(depth=10, weight=1.0), np.ones(3))
 def comparison(gain: float, kind: str = "human"):
     first = RNG.uniform(0, 0.5, 200)
     values = {"two": {"nDCG@10": first + gain + RNG.normal(0, 0.01, 200)}, "one": {"nDCG@10": first}}
-    return compare(values, [("two", "one")], ["nDCG@10"], dataset=kind, rng=RNG)[0]
+    return compare(values, [("two", "one")], ["nDCG@10"], Resampling(RNG), dataset=kind)[0]
 
 
 def chosen(gain: float = 0.1, p95_ms: float = 50.0, tried: Tried | None = PLAN) -> Chosen:

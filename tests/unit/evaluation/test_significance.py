@@ -20,6 +20,7 @@ from embedlib.evaluation.significance import (
     paired_bootstrap,
     randomization_tests,
 )
+from embedlib.evaluation.statistics import Resampling
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def pair():
 
 def test_bootstrap_interval_matches_scipy(pair):
     a, b = pair
-    ours = paired_bootstrap(a, b, rng=np.random.default_rng(0), draws=20_000)
+    ours = paired_bootstrap(a, b, Resampling(np.random.default_rng(0), 20_000))
     theirs = stats.bootstrap(
         (a - b,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
@@ -51,25 +52,25 @@ def test_small_samples_get_wider_intervals_that_cover_as_promised():
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(400):
-        interval = bootstrap_mean(rng.normal(0, 1, 12), rng=rng, draws=400)
+        interval = bootstrap_mean(rng.normal(0, 1, 12), Resampling(rng, 400))
         covered += interval.low <= 0 <= interval.high
     assert covered / 400 >= 0.93  # the plain percentile interval covers 0.91 here
 
 
 def test_interval_does_not_depend_on_how_draws_are_chunked(pair, monkeypatch):
     a, b = pair
-    whole = paired_bootstrap(a, b, rng=np.random.default_rng(0), draws=500)
+    whole = paired_bootstrap(a, b, Resampling(np.random.default_rng(0), 500))
     monkeypatch.setattr("embedlib.evaluation.significance.CHUNK", 900)
-    assert paired_bootstrap(a, b, rng=np.random.default_rng(0), draws=500) == pytest.approx(whole)
+    assert paired_bootstrap(a, b, Resampling(np.random.default_rng(0), 500)) == pytest.approx(whole)
 
 
-def randomization_test(a, b, **options):
-    return randomization_tests((a - b)[:, None], **options)[0]
+def randomization_test(a, b, resampling):
+    return randomization_tests((a - b)[:, None], resampling)[0]
 
 
 def test_randomization_p_matches_scipys_permutation_test(pair):
     a, b = pair[0][:40], pair[1][:40]
-    ours = randomization_test(a, b, rng=np.random.default_rng(0), draws=20_000)
+    ours = randomization_test(a, b, Resampling(np.random.default_rng(0), 20_000))
     theirs = stats.permutation_test(
         (a, b),
         lambda x, y: np.mean(x - y),
@@ -84,14 +85,14 @@ def test_randomization_p_matches_full_enumeration():
     d = np.array([0.1, 0.2, -0.05, 0.3, 0.07, 0.0])
     signs = np.array(list(itertools.product([-1, 1], repeat=len(d))))
     exact = np.mean(np.abs(signs @ d) >= abs(d.sum()) - 1e-12)
-    p = randomization_test(d, np.zeros(6), rng=np.random.default_rng(0), draws=40_000)
+    p = randomization_test(d, np.zeros(6), Resampling(np.random.default_rng(0), 40_000))
     assert p == pytest.approx(exact, abs=0.01)
 
 
 def test_p_is_never_zero_and_one_without_any_difference():
     a = np.linspace(0.5, 1, 200)
-    assert randomization_test(a, a - 0.5, rng=np.random.default_rng(0), draws=999) == 1 / 1000
-    assert randomization_test(a, a, rng=np.random.default_rng(0)) == 1.0
+    assert randomization_test(a, a - 0.5, Resampling(np.random.default_rng(0), 999)) == 1 / 1000
+    assert randomization_test(a, a, Resampling(np.random.default_rng(0))) == 1.0
 
 
 def test_holm_by_hand_and_in_the_order_given():
@@ -130,10 +131,10 @@ def test_detectable_difference_is_found_with_the_promised_power():
 )
 def test_bad_values_are_refused(a, b, message):
     with pytest.raises(DataError, match=message):
-        paired_bootstrap(a, b, rng=np.random.default_rng(0))
+        paired_bootstrap(a, b, Resampling(np.random.default_rng(0)))
 
 
 def test_one_query_has_an_interval_of_no_width():
-    assert bootstrap_mean(np.array([0.25]), rng=np.random.default_rng(0), draws=100) == Interval(
+    assert bootstrap_mean(np.array([0.25]), Resampling(np.random.default_rng(0), 100)) == Interval(
         0.25, 0.25, 0.25, 1
     )

@@ -17,6 +17,7 @@ from embedlib.evaluation.similarity import (
     read_pairs,
     spearman_difference,
 )
+from embedlib.evaluation.statistics import Resampling
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def values():
 
 
 def test_correlations_match_scipy(values):
-    found = correlations(values[0], values[2], rng=np.random.default_rng(0), draws=500)
+    found = correlations(values[0], values[2], Resampling(np.random.default_rng(0), 500))
     assert found["Spearman"].mean == pytest.approx(stats.spearmanr(values[0], values[2]).statistic)
     assert found["Pearson"].mean == pytest.approx(stats.pearsonr(values[0], values[2]).statistic)
     assert found["Spearman"].low < found["Spearman"].mean < found["Spearman"].high
@@ -43,7 +44,7 @@ def test_ranks_in_a_resample_match_scipy_on_the_resample_itself(values):
 
 def test_bootstrap_interval_of_a_difference_matches_resampling_by_hand(values):
     a, b, gold = values
-    after, before, d = spearman_difference(a, b, gold, rng=np.random.default_rng(0), draws=4000)
+    after, before, d = spearman_difference(a, b, gold, Resampling(np.random.default_rng(0), 4000))
     rng = np.random.default_rng(7)
     by_hand = []
     for _ in range(2000):
@@ -61,7 +62,7 @@ def test_cosines_by_hand_and_each_sentence_encoded_once():
 
 
 def test_a_constant_model_has_no_correlation():
-    found = correlations(np.ones(5), np.arange(5.0), rng=np.random.default_rng(0), draws=50)
+    found = correlations(np.ones(5), np.arange(5.0), Resampling(np.random.default_rng(0), 50))
     assert found["Spearman"] == Interval(0.0, 0.0, 0.0, 5)
 
 
@@ -97,4 +98,4 @@ def test_a_missing_file_and_a_nan_are_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_pairs(tmp_path / "none.tsv")
     with pytest.raises(DataError, match="pair 1"):
-        correlations(np.array([1.0, np.nan]), np.arange(2.0), rng=np.random.default_rng(0), draws=10)
+        correlations(np.array([1.0, np.nan]), np.arange(2.0), Resampling(np.random.default_rng(0), 10))

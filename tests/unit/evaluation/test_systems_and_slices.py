@@ -17,6 +17,7 @@ from embedlib.evaluation.model_on_set import DenseSystem, leading
 from embedlib.evaluation.runs import read_run, write_run
 from embedlib.evaluation.significance import Interval
 from embedlib.evaluation.slices import slice_figures, slices_of
+from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Options, evaluate_systems
 from embedlib.retrieval.hits import Hits, without
 
@@ -188,7 +189,7 @@ def test_comparison_counts_and_adjusts_within_a_measure():
         "same": {"m": base, "w": base},
     }
     found = compare(
-        values, [("better", "base"), ("same", "base")], ["m", "w"], dataset="human", rng=rng, draws=999
+        values, [("better", "base"), ("same", "base")], ["m", "w"], Resampling(rng, 999), dataset="human"
     )
     by_key = {(c.system, c.measure): c for c in found}
     better = by_key["better", "m"]
@@ -197,7 +198,7 @@ def test_comparison_counts_and_adjusts_within_a_measure():
     assert better.effect_size is None  # the difference is the same for every query: infinitely many spreads
     assert (by_key["same", "m"].difference.mean, by_key["same", "m"].p) == (0.0, 1.0)
     with pytest.raises(DataError, match="missing"):
-        compare(values, [("missing", "base")], ["m"], dataset="human", rng=rng)
+        compare(values, [("missing", "base")], ["m"], Resampling(rng), dataset="human")
 
 
 def test_natural_pairs_without_a_candidate_compare_with_the_first():
@@ -230,7 +231,7 @@ def test_slices_by_hand(tmp_path):
     assert found["origin", "human"] == [0, 1]
     assert found["document length", "up to 50 words"] == [0, 1]
     figures = slice_figures(
-        found, np.array([1.0, 0.0]), np.array([0.5, 0.5]), rng=np.random.default_rng(0), draws=50
+        found, np.array([1.0, 0.0]), np.array([0.5, 0.5]), Resampling(np.random.default_rng(0), 50)
     )
     by_key = {(f.name, f.value): f for f in figures}
     assert by_key["label", "rare"].difference == Interval(0.5, 0.5, 0.5, 1)
