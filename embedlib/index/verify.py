@@ -29,7 +29,7 @@ class Checks:
     """What is checked besides the files and counts.
 
     Args:
-        canaries: (query, doc_id): the document must be among the first k hits of the query.
+        canaries: (query, doc_id): the document, or a chunk of it, must be among the query's first k hits.
         k: Depth of canaries and self-checks.
         self_checks: Documents encoded again: they must match their stored vector and find themselves.
         encoder: The model if it is loaded already; it is loaded from the artifact when None.
@@ -166,8 +166,8 @@ def _ask_canaries(
     hits = dense.search(encoder.encode_queries([query for query, _ in checks.canaries]), checks.k)
     problems = []
     for (query, doc_id), rows in zip(checks.canaries, hits.rows, strict=True):
-        if doc_id not in corpus.row_of:
+        if not (own := corpus.rows_of(doc_id)):
             problems.append(f"the document {doc_id!r} of the canary {query!r} is not in the corpus")
-        elif corpus.row_of[doc_id] not in rows:
+        elif not np.isin(own, rows).any():
             problems.append(f"the canary {query!r} does not find {doc_id!r} among {checks.k} hits")
     return len(checks.canaries), problems

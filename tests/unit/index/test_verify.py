@@ -9,7 +9,7 @@ import pytest
 from index_workspace import Workspace, load, words
 from records import json_of
 
-from embedlib.contracts import Corpus
+from embedlib.contracts import CHUNKS, CHUNKS_FILE, Corpus, write_table
 from embedlib.errors import CorruptArtifact, MismatchError, VerificationError
 from embedlib.index.catalog import current
 from embedlib.index.verify import Checks, verify_index
@@ -58,6 +58,15 @@ def test_a_canary_that_is_not_found_or_not_there_is_named(workspace):
         verify(parts, canaries=(("aaaaa", "zebra"),), k=3)
     with pytest.raises(VerificationError, match=r"'ghost'.*not in the corpus"):
         verify(parts, canaries=(("a", "ghost"),))
+
+
+def test_a_canary_names_a_document_that_was_cut(workspace):
+    parts = workspace.parts(words(40) | {"z#0001": "zzzz zzzz", "z#0002": "zyzy zyzy"})
+    rows = [{"doc_id": chunk, "document_id": "z"} for chunk in ("z#0001", "z#0002")]
+    write_table(parts["corpus"].file(CHUNKS_FILE), rows, CHUNKS)
+    assert verify(parts, canaries=(("zzzz", "z"),), k=3)["canaries"] == 1
+    with pytest.raises(VerificationError, match="does not find 'z'"):
+        verify(parts, canaries=(("aaaaa", "z"),), k=3)
 
 
 def test_a_swapped_model_is_seen_by_its_vectors(parts):
