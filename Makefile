@@ -23,10 +23,10 @@ demo: $(VENV)/.runtime
 	$(BIN)/embedlib demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not gpu" $(DRILLS)
+	$(BIN)/python -m pytest -m slow $(DRILLS)
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlib.errors import ModelError, type_and_line
+from embedlib.models.hardware import no_attention_plans
 from embedlib.models.options import SENTENCE_TRANSFORMERS_NAMES, Precision, Strategy
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def load_module(folder: Path, device: str, dtype: Precision, trust_remote_code: 
     import torch
     from sentence_transformers import SentenceTransformer
 
+    no_attention_plans()
     try:
         with no_progress_bars(), made_up_weights() as missing:
             module = SentenceTransformer(

@@ -12,7 +12,7 @@ import numpy as np
 from embedlib.contracts import Floats, Rows
 from embedlib.errors import DataError, ModelError, OutOfMemory, first_line, type_and_line
 from embedlib.memory import is_out_of_memory
-from embedlib.models.hardware import resolve_precision
+from embedlib.models.hardware import no_attention_plans, resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
 from embedlib.models.resolve import resolve_model
 from embedlib.retrieval.hits import NO_ROW, Hits, sort_hits
@@ -109,6 +109,7 @@ def load_cross_encoder(name_or_path: str | Path) -> PairScorer:
             remedy="name one, or leave re-ranking out",
         )
     folder = resolve_model(name_or_path)
+    no_attention_plans()
     try:
         with made_up_weights() as missing:
             model = CrossEncoder(str(folder), local_files_only=True)

@@ -22,7 +22,7 @@ from torch import nn
 from embedlib.contracts import Corpus
 from embedlib.errors import DataError, ModelError, type_and_line
 from embedlib.evaluation.lineage import Provenance
-from embedlib.models.hardware import default_device, resolve_precision
+from embedlib.models.hardware import default_device, no_attention_plans, resolve_precision
 from embedlib.models.loading import made_up_weights, require_weights
 from embedlib.training.backbone import faster_steps, set_dropout
 from embedlib.training.collate import Collator
@@ -111,6 +111,7 @@ def new_reranker(folder: Path, max_length: int, device: str) -> CrossEncoder:
     """
     from sentence_transformers import CrossEncoder
 
+    no_attention_plans()
     try:
         with made_up_weights() as missing:
             model = CrossEncoder(

@@ -37,6 +37,12 @@ def count_forwards(encoder, monkeypatch):
     return rows
 
 
+def test_a_loaded_model_plans_no_attention_per_shape(tiny_model):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    load_encoder(tiny_model)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_same_vectors_as_the_library(encoder):
     expected = encoder.module.encode(TEXTS)
     assert np.allclose(encoder.encode(TEXTS), expected, atol=1e-6)
