@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedlib.contracts import Corpus, Document, document_text, read_rows, write_table
-from embedlib.corpus.leaks import LeakFilter, near_groups
+from embedlib.corpus.leaks import LeakFilter, near_groups, stable_order
 from embedlib.corpus.titles import bare, body_of, heading_of, section_of, title_of, without_opening
 
 _SENTENCE = re.compile(r"\A\s*(.{20,400}?[.!?。！？])(?=\s|[^\x00-\x7f]|\Z)", flags=re.DOTALL)
@@ -82,7 +82,7 @@ def derive_queries(
     Returns:
         In random order. Headings, first sentences and halves only where the kinds before do not suffice.
     """
-    rows = rng.permutation(len(corpus))[: LOOKED_AT * wanted + 1000]
+    rows = stable_order(corpus.ids, rng)[: LOOKED_AT * wanted + 1000]
     documents = corpus.take(rows)
     seen = _count(corpus, documents)
     most_groups = max(2, len(set(corpus.column("group_id"))) // 2)
@@ -97,7 +97,7 @@ def derive_queries(
     distinct = _distinct([d for kind in found.values() for d in kind], taken, threshold, wanted)
     groups = set(list(dict.fromkeys(d.group_id for d in distinct))[:most_groups])
     chosen = [d for d in distinct if d.group_id in groups][:wanted]
-    return [chosen[position] for position in rng.permutation(len(chosen))]
+    return [chosen[position] for position in stable_order([d.doc_id for d in chosen], rng)]
 
 
 def parted(derived: Sequence[Derived], first: int) -> tuple[list[Derived], list[Derived]]:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from embedlib.corpus.leaks import connected, near_groups
+from embedlib.corpus.leaks import connected, near_groups, stable_order
 
 How = Literal["components", "cut", "queries"]
 
@@ -78,10 +78,13 @@ def _members(ids: Sequence[str], roots: Sequence[int]) -> list[list[str]]:
 def _assign(
     components: Sequence[Sequence[str]], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> dict[str, str]:
-    """Fill each split with whole components, in random order, without passing its size."""
+    """Fill each split with whole components, in random order, without passing its size.
+
+    Components are known by their first query, whatever else was labelled since (see ``stable_order``).
+    """
     split = {}
     room = dict(sizes)
-    for position in rng.permutation(len(components)):
+    for position in stable_order([component[0] for component in components], rng):
         component = components[position]
         name = next((name for name, left in room.items() if len(component) <= left), "train")
         if name in room:

@@ -118,6 +118,32 @@ def test_official_splits_are_kept_and_overlaps_leave_train(beir, ingest, split) 
     assert ref.manifest.summary["train_queries"] == 1
 
 
+def test_more_documents_leave_what_was_held_out_held_out(jsonl, ingest, split, rows) -> None:
+    """A model that is live was trained on the pairs of the others: tested on those, it could not be beaten."""
+    documents = _documents(600)
+    before = split(ingest(jsonl(*documents[30:], name="before.jsonl")))
+    after = split(ingest(jsonl(*documents, name="after.jsonl")))
+    tested = {next(iter(judged)) for judged in read_judgements(after.path, "test").qrels.values()}
+    known = {d["_id"] for d in documents[30:]}
+    assert len(tested & known) > 90
+    assert len(tested & known - _held_out(before, rows)) <= 2
+
+
+def test_more_labels_leave_test_queries_out_of_train(beir, ingest, split, tmp_path) -> None:
+    documents = _documents(400)
+    asked = {f"q{i:03d}": d["title"].replace("visiting", "who visits") for i, d in enumerate(documents)}
+    corpus = ingest(beir(documents, asked))
+    splits = []
+    for count in (380, 400):
+        (tmp_path / "qrels.tsv").write_text(
+            "".join(f"q{i:03d} d{i:04d} 1\n" for i in range(400 - count, 400))
+        )
+        files = {"queries": tmp_path / "beir" / "queries.jsonl", "qrels": tmp_path / "qrels.tsv"}
+        splits.append(_names(split(corpus, {"type": "files", **files})))
+    assert len(splits[1]["test"]) == 100
+    assert len(splits[1]["test"] & splits[0]["train"]) <= 2
+
+
 def test_unread_judgement_files_are_named(beir, ingest, split) -> None:
     folder = beir(
         _documents(20), {"q": "where is the market"}, test=[("q", "d0001")], train_small=[("q", "d0002")]
