@@ -15,6 +15,7 @@ import numpy as np
 
 from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
 from embedlib.corpus.derive import read_withheld
+from embedlib.corpus.leaks import normalised
 from embedlib.errors import DataError
 
 #: Kinds of judgement, the most trustworthy first.
@@ -56,8 +57,9 @@ class JudgedSet:
 
     @property
     def answerable(self) -> int:
-        """Number of queries with at least one relevant document."""
-        return sum(any(r > 0 for r in documents.values()) for documents in self.qrels.values())
+        """Number of distinct questions with at least one relevant document."""
+        asked = zip(self.query_ids, self.query_texts, strict=True)
+        return len({normalised(text) for i, text in asked if any(r > 0 for r in self.qrels[i].values())})
 
     def texts(self, texts: Iterable[str]) -> Iterator[str]:
         """The corpus's texts with the withheld ones in their place."""
@@ -94,6 +96,9 @@ def substituted(
 def read_judged(corpus: Corpus, queries: Path, split: str) -> dict[str, JudgedSet]:
     """The judged sets of ``split`` by kind, most trustworthy first; kinds without queries are left out.
 
+    Of a kind, queries without a relevant document are left out where others have one: no ranking could answer
+    them, and in a mean they would hide what the others gain.
+
     Args:
         corpus: The corpus artifact.
         queries: Folder of the queries artifact.
@@ -107,6 +112,7 @@ def read_judged(corpus: Corpus, queries: Path, split: str) -> dict[str, JudgedSe
     sets: dict[str, JudgedSet] = {}
     for family in FAMILIES:
         ids = sorted(q for q in judgements.qrels if judgements.origins.get(q, "").split(":")[0] == family)
+        ids = [q for q in ids if any(r > 0 for r in judgements.qrels[q].values())] or ids
         if ids:
             sets[family] = judged_set(
                 family, ids, judgements, corpus, withheld if family == "derived" else {}

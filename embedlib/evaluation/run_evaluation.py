@@ -16,6 +16,7 @@ from embedlib.evaluation.leakage import content_duplicates
 from embedlib.evaluation.model_on_set import DenseSystem
 from embedlib.evaluation.records import SLICES_FILE, EvaluationRecord, Gains, JudgedFigures, SliceFigure
 from embedlib.evaluation.served import served_system
+from embedlib.evaluation.significance import by_question
 from embedlib.evaluation.slices import slice_figures, slices_of
 from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Evaluated, Options, evaluate_systems
@@ -91,14 +92,18 @@ def _record(
     comparisons: list[Comparison] = []
     served = {name: served_system(name, plan) for name, plan in options.plans.items()}
     for e in found:
+        values = {
+            system: {m: by_question(v, e.judged.query_texts) for m, v in by_measure.items()}
+            for system, by_measure in e.values.items()
+        }
         datasets[e.judged.name] = JudgedFigures(
             queries=len(e.judged.query_ids),
             answerable=e.judged.answerable,
             documents=len(e.judged.labels),
-            systems=means(e.values, options.measures, resampling),
+            systems=means(values, options.measures, resampling),
         )
-        pairs = natural_pairs(list(e.values), served)
-        comparisons += compare(e.values, pairs, options.measures, resampling, dataset=e.judged.name)
+        pairs = natural_pairs(list(values), served)
+        comparisons += compare(values, pairs, options.measures, resampling, dataset=e.judged.name)
     deciding = primary_set({e.judged.name: e.judged for e in found})
     return EvaluationRecord(
         primary=primary,

@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from embedlib.corpus.leaks import normalised
 from embedlib.errors import DataError
 from embedlib.evaluation.statistics import Resampling
 
@@ -48,6 +49,25 @@ def paired_bootstrap(a: Values, b: Values, resampling: Resampling) -> Interval:
         DataError: Lengths differ, there is no query, or a value is not finite.
     """
     return bootstrap_mean(_differences(a, b), resampling)
+
+
+def by_question(values: Values, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Values by distinct question, [c], of the same mean: asked under several ids it is one observation.
+
+    Sums of clusters of queries, scaled so that their mean is the queries' (the ratio estimator of cluster
+    sampling; Cochran, Sampling Techniques, 1977, chapter 9A); the values themselves where no question stands
+    twice.
+
+    Args:
+        values: One a query, [q].
+        texts: Their texts, [q].
+    """
+    x = np.asarray(values, dtype=np.float64)
+    _, cluster = np.unique([normalised(text) for text in texts], return_inverse=True)
+    count = int(cluster.max(initial=-1)) + 1
+    sums = np.zeros(count)
+    np.add.at(sums, cluster, x * count / max(len(x), 1))
+    return x if count == len(x) else sums
 
 
 def bootstrap_mean(values: Values, resampling: Resampling) -> Interval:

@@ -16,6 +16,7 @@ from embedlib.evaluation.gate import proven
 from embedlib.evaluation.gate_sentences import DERIVED, KINDS
 from embedlib.evaluation.judged import JudgedSet, primary_set, read_judged
 from embedlib.evaluation.records import Decision
+from embedlib.evaluation.significance import by_question
 from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.two_stage import (
     MOST_QUERIES,
@@ -139,7 +140,8 @@ def tested(
     if tried is None:
         return None, (float(first.mean()), None)
     both = test.both_values(score, tried.plan)
-    values = {"two stages": {measure: both}, "first stage": {measure: first}}
+    stages = {"two stages": both, "first stage": first}
+    values = {name: {measure: by_question(v, test.judged.query_texts)} for name, v in stages.items()}
     pairs = [("two stages", "first stage")]
     (comparison,) = compare(values, pairs, [measure], Resampling(rng), dataset=test.judged.name)
     return comparison, (float(first.mean()), float(both.mean()))

@@ -16,6 +16,7 @@ from embedlib.errors import DataError
 from embedlib.evaluation.noninferiority import Kept, keeps
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.evaluation.served import served_system
+from embedlib.evaluation.significance import by_question
 from embedlib.evaluation.statistics import Resampling
 from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
@@ -75,7 +76,7 @@ def run(
 
 
 def values_of(evaluation: ArtifactRef, record: EvaluationRecord, system: str) -> npt.NDArray[np.float64]:
-    """A system's values of the deciding measure by query, in the order of query ids.
+    """A system's values of the deciding measure by question (see ``by_question``), in one order for all.
 
     Raises:
         DataError: There is no judged query, or the system was not evaluated.
@@ -90,7 +91,10 @@ def values_of(evaluation: ArtifactRef, record: EvaluationRecord, system: str) ->
             expected="judged test queries",
             remedy="give labels, or documents from which queries can be derived",
         )
-    return np.array([found[query_id] for query_id in sorted(found)])
+    judged = read_rows(evaluation.file("judged.parquet"))
+    texts = {r["query_id"]: r["query"] for r in judged if r["dataset"] == record.decides}
+    ids = sorted(found)
+    return by_question(np.array([found[i] for i in ids]), [texts[i] for i in ids])
 
 
 def headline(kept: Kept) -> str:

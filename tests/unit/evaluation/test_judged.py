@@ -47,6 +47,19 @@ def test_a_set_without_any_relevant_document_decides_nothing(tmp_path):
     assert primary_set(sets) is None
 
 
+def test_a_query_that_nothing_answers_is_left_out_where_others_are_answered(tmp_path):
+    unanswered = ("q0", "stew", "dev", "human", None, {"d2": 0})
+    assert read_judged(write_corpus(tmp_path), _queries(tmp_path, unanswered, HUMAN), "dev")[
+        "human"
+    ].query_ids == ["q1"]
+
+
+def test_a_question_asked_twice_is_answerable_once(tmp_path):
+    again = ("q9", "Pie of  apples?", "dev", "human", None, {"d1": 1})
+    judged = read_judged(write_corpus(tmp_path), _queries(tmp_path, HUMAN, again), "dev")["human"]
+    assert (len(judged.query_ids), judged.answerable) == (2, 1)
+
+
 CUT = {"d1": "A", "d2": "A", "d3": "B"}
 
 

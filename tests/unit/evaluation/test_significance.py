@@ -13,6 +13,7 @@ from embedlib.errors import DataError
 from embedlib.evaluation.significance import (
     Interval,
     bootstrap_mean,
+    by_question,
     detectable_difference,
     effect_size,
     expanded_tail,
@@ -41,6 +42,19 @@ def test_bootstrap_interval_matches_scipy(pair):
     assert ours.low == pytest.approx(theirs.low, abs=0.06 * spread)
     assert ours.high == pytest.approx(theirs.high, abs=0.06 * spread)
     assert ours.n == 300
+
+
+def test_a_question_asked_under_many_ids_is_one_observation(pair):
+    difference = (pair[0] - pair[1])[:20]
+    texts = [f"question {i}" for i in range(20)]
+    assert by_question(difference, texts) is difference
+    often = by_question(
+        np.tile(difference, 10), [t for n in range(10) for t in (f" {t.upper()}?" for t in texts)]
+    )
+    assert sorted(often) == pytest.approx(sorted(difference))
+    weighted = by_question(np.array([1.0, 0.0, 0.0, 0.0]), ["a", "b", "b", "A"])
+    assert len(weighted) == 2
+    assert weighted.mean() == pytest.approx(0.25)
 
 
 def test_small_samples_get_wider_intervals_that_cover_as_promised():

@@ -131,6 +131,16 @@ def test_the_same_model_twice_is_never_promoted(store, inputs):
     assert record["numbers"]["comparisons"][0]["difference"]["mean"] == 0
 
 
+def test_the_same_questions_under_more_ids_prove_no_more(store, inputs):
+    again = [(f"again {n} {row[0]}", *row[1:]) for n in range(5) for row in queries_of(6)]
+    inputs["queries"] = artifact(
+        store, "queries", "often", lambda out: write_queries(out, queries_of(6) + again)
+    )
+    record = EvaluationRecord.read(run_stage(store, EVALUATE, EVALUATION, **inputs).ref.path)
+    assert (record.deciding.queries, record.deciding.answerable) == (36, 6)
+    assert {c.difference.n for c in record.comparisons} == {6}
+
+
 def test_where_nothing_was_trained_the_verdict_says_so(store, inputs):
     evaluation = run_stage(store, EVALUATE, EVALUATION, **inputs).ref
     untrained, trained = (
