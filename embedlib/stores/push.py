@@ -86,14 +86,15 @@ def push_release(
         ServiceError: The store cannot be reached, or refuses.
     """
     root = Path(root)
-    release = release_to_export(root, number)
-    hold = ReleaseLock(root, release.number)
-    try:
-        with file_lock(releases_dir(root) / f".push-{target}.lock"), store_errors(store):
+    release_to_export(root, number)
+    with file_lock(releases_dir(root) / f".push-{target}.lock"), store_errors(store):
+        release = release_to_export(root, number)  # another may have gone live while this waited
+        hold = ReleaseLock(root, release.number)
+        try:
             require_whole(root, release, ("corpus", "model", "vectors", "index"))
             return _push(root, release, store, target, options)
-    finally:
-        hold.close()
+        finally:
+            hold.close()
 
 
 def _push(root: Path, release: Release, store: VectorStore, target: str, options: PushOptions) -> Pushed:

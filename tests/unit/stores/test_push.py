@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from index_workspace import ShiftedEncoder, Workspace, load, words
 
+from embedlib.contracts import CHUNKS, CHUNKS_FILE, write_table
 from embedlib.errors import VerificationError
 from embedlib.index.dense import DenseIndex
 from embedlib.index.verify import Checks
 from embedlib.retrieval.plan import HYBRID
+from embedlib.stores import push as push_module
 from embedlib.stores.base import VectorStore
 from embedlib.stores.push import Pushed, PushOptions, push_release
 from embedlib.vectors import Vectors
@@ -55,6 +58,28 @@ def test_a_first_release_is_loaded_and_answers_as_faiss_does(workspace, target, 
         clear = expected.scores[i] > expected.scores[i, -1] + 1e-5
         assert {hit.doc_id for hit in answer} >= {ids[row] for row in expected.rows[i, clear]}
     assert push(index="exact").reused
+
+
+def test_who_waits_for_another_pushes_what_is_live_then(workspace, push, target, monkeypatch):
+    workspace.publish(workspace.parts(words(12)))
+    locked = push_module.file_lock
+
+    @contextmanager
+    def waits(path):
+        workspace.publish(workspace.parts(words(13)))
+        with locked(path) as held:
+            yield held
+
+    monkeypatch.setattr(push_module, "file_lock", waits)
+    assert push().release == 2
+
+
+def test_a_canary_names_a_document_that_was_cut(workspace, push, target):
+    parts = workspace.parts(words(12) | {"z#0001": "zzzz zzzz", "z#0002": "zyzy zyzy"})
+    workspace.publish(parts)
+    rows = [{"doc_id": chunk, "document_id": "z"} for chunk in ("z#0001", "z#0002")]
+    write_table(parts["corpus"].file(CHUNKS_FILE), rows, CHUNKS)
+    assert push(canaries=[("zzzz", "z")]).sent == 14
 
 
 def test_a_refresh_sends_what_changed_and_deletes_what_is_gone(workspace, target, push):
