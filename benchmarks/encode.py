@@ -7,7 +7,6 @@ vectors or rankings are wrong, not when they are slow.
     pip install openvino                        # to compare with it, too
     python -m benchmarks.encode                 # speed, cosine, nDCG@10 on nfcorpus (about 8 minutes)
     python -m benchmarks.encode --no-quality    # without nfcorpus
-    python -m benchmarks.encode --memory        # peak memory of the encode stage at 4k, 16k, 64k documents
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workspace import DATA, ROOT, arguments, debian, in_own_process, machine
+from benchmarks.workspace import DATA, ROOT, arguments, debian, machine
 
 MODEL = "all-MiniLM-L6-v2"
 SYSTEMS = ("library fp32", "library bf16", "library bf16, batch 128", "library OpenVINO", "embedlib")
@@ -39,25 +38,13 @@ def main() -> int:
     parser.add_argument("--chunks", type=int, default=6, help="turns each system gets")
     parser.add_argument("--documents", type=int, help="a random part of the documents, for a quick look")
     parser.add_argument("--no-quality", action="store_true", help="leave out nfcorpus")
-    parser.add_argument("--memory", action="store_true", help="peak memory instead of speed")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[4000, 16000, 63905])
-    parser.add_argument("--max-length", type=int, help="--memory: word pieces a document")
-    parser.add_argument("--synthetic", action="store_true", help="--memory: short made-up documents")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--stage", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if options.worker:
         return worker(options.worker)
-    if options.stage:
-        return encode_stage(options.stage)
     print(machine("torch", "transformers", "sentence-transformers"))
-    if options.memory:
-        return memory(options.sizes, options.max_length, options.synthetic)
     return speed(options.chunks, options.documents, quality=not options.no_quality)
-
-
-# --- speed --------------------------------------------------------------------------------------
 
 
 def speed(chunks: int, limit: int | None, *, quality: bool) -> int:
@@ -273,69 +260,6 @@ def gemm() -> tuple[Callable[[list[str]], float], Callable[[list[str]], int], fl
         return float(2 * 4096**3 / min(seconds))
 
     return best, len, 0.0
-
-
-# --- memory -------------------------------------------------------------------------------------
-
-
-def memory(sizes: list[int], max_length: int | None, synthetic: bool) -> int:
-    """Peak memory of the encode stage at each size, every one in a process of its own."""
-    print(f"{'documents':>10}{'tokens/s':>10}{'seconds':>9}{'peak MB':>9}")
-    peaks = []
-    for size in sizes:
-        values = {"size": size, "max_length": max_length, "synthetic": synthetic}
-        found = in_own_process("encode", "--stage", json.dumps(values))
-        peaks.append(found["peak_mb"])
-        print(
-            f"{found['documents']:10,}{found['tokens_per_s']:10,.0f}{found['seconds']:9.1f}{peaks[-1]:9,.0f}"
-        )
-    print(f"largest over smallest: {peaks[-1] / peaks[0]:.3f}")
-    return 0
-
-
-def encode_stage(values: dict[str, Any]) -> int:
-    """One size in this process; prints a line of JSON."""
-    from embedlib.config.models import Encode, Model
-    from embedlib.memory import peak_memory_mb, reset_peak_memory
-    from embedlib.stages import encode, pin
-    from embedlib.stages.base import run_stage
-    from embedlib.store import Store
-
-    with tempfile.TemporaryDirectory(prefix="embedlib-encode-") as folder:
-        store = Store(folder)
-        corpus = write_corpus(store, values["size"], values["synthetic"])
-        model = run_stage(store, pin.STAGE, Model(max_length=values["max_length"])).ref
-        reset_peak_memory()
-        started = time.perf_counter()
-        built = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model)
-        summary = built.ref.manifest.summary
-        peak = max(peak_memory_mb(), summary["shard_peak_memory_mb"], built.ref.manifest.peak_memory_mb)
-        seconds = time.perf_counter() - started
-    found = {key: summary[key] for key in ("documents", "tokens_per_s")}
-    print(json.dumps({**found, "seconds": seconds, "peak_mb": peak}))
-    return 0
-
-
-def write_corpus(store: Any, size: int, synthetic: bool) -> Any:
-    """A corpus artifact of real descriptions (repeated with a number when they run out) or made-up ones."""
-    from embedlib.contracts import CORPUS, content_hash, write_table
-    from embedlib.store import Recipe
-
-    real = [] if synthetic else package_descriptions(size)
-
-    def row(number: int) -> dict[str, str]:
-        doc_id = f"{number:08d}"
-        text = (
-            real[number] if number < len(real) else f"item {number * 7919 % 1_000_003} of kind {number % 97}"
-        )
-        hashed = content_hash("", text)
-        empty = {"title": "", "source": "bench", "metadata": "{}"}
-        return {"doc_id": doc_id, "text": text, "group_id": doc_id, "content_hash": hashed, **empty}
-
-    def make(work: Any) -> dict[str, int]:
-        return {"documents": write_table(work.out / "corpus.parquet", map(row, range(size)), CORPUS)}
-
-    return store.build(Recipe("ingest", "corpus", "bench", {"size": size}), make).ref
 
 
 if __name__ == "__main__":

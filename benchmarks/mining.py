@@ -1,12 +1,11 @@
-"""Hard-negative mining against sentence-transformers, and BM25 against rank-bm25, on the same inputs.
+"""Hard-negative mining against sentence-transformers on the same inputs.
 
 Each miner runs in a process of its own on the same stored vectors; the two take turns, and the
-figures are medians. Fails when negatives or scores differ, not when something is slow.
+figures are medians. Fails when negatives differ, not when something is slow.
 
     python -m benchmarks.mining                       # made-up vectors: 20,000 queries, 64,000 documents
     python -m benchmarks.mining --data nl2bash        # its train pairs (encodes with the base model first)
     python -m benchmarks.mining --data scale-debian   # 20,000 titles
-    python -m benchmarks.mining --bm25                # queries a second at 50,000 documents
     python -m benchmarks.mining --curve               # 4,000, 16,000, 64,000 documents
 """
 
@@ -40,7 +39,6 @@ def main() -> int:
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--documents", type=int, default=64_000)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--bm25", action="store_true")
     parser.add_argument("--curve", action="store_true")
     parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -48,14 +46,9 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if options.worker:
         return worker(options.worker, options.folder)
-    print(machine("torch", "sentence-transformers", "numpy", "bm25s", "rank-bm25"))
-    if options.bm25:
-        return bm25()
+    print(machine("torch", "sentence-transformers", "numpy"))
     sizes = [4_000, 16_000, 64_000] if options.curve else [options.documents]
     return max(compare(options.data, options.queries, size, options.turns) for size in sizes)
-
-
-# --- mining -------------------------------------------------------------------------------------
 
 
 def compare(data: str, queries: int, documents: int, turns: int) -> int:
@@ -220,9 +213,6 @@ def table_scores(inputs: dict[str, Any], table: np.ndarray) -> np.ndarray:
     return -np.sort(-out, axis=1)
 
 
-# --- inputs -------------------------------------------------------------------------------------
-
-
 def synthetic(folder: Path, queries: int, documents: int) -> None:
     """Clustered unit vectors of 384 components; a query lies near its positive."""
     rng = np.random.default_rng(0)
@@ -276,54 +266,6 @@ def store(folder: Path, queries: np.ndarray, documents: np.ndarray, positives: n
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows at unit length."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-# --- BM25 ---------------------------------------------------------------------------------------
-
-
-def bm25(documents: int = 50_000, queries: int = 500, reference_queries: int = 20) -> int:
-    """Queries a second of rank-bm25 and of ours on one corpus; both searches give the top 100."""
-    from rank_bm25 import BM25Okapi
-
-    from embedlib.retrieval.bm25 import K1, B, build_bm25, lucene_idf
-    from embedlib.retrieval.tokens import words
-
-    texts, asked = bm25_texts(documents, queries)
-    started = time.process_time()
-    index = build_bm25(texts, engine="bm25s")
-    built = time.process_time() - started
-    tokens = [words(text) for text in texts]
-    oracle = BM25Okapi(tokens, k1=K1, b=B)
-    oracle.idf = {term: lucene_idf(index.engine.document_frequency(term), documents) for term in oracle.idf}
-    started = time.perf_counter()
-    hits = index.search(asked, 100)
-    ours = (time.perf_counter() - started) / queries
-    times, worst = [], 0.0
-    for i in range(reference_queries):
-        started = time.perf_counter()
-        scores = oracle.get_scores(words(asked[i]))
-        np.argsort(-scores, kind="stable")[:100]
-        times.append(time.perf_counter() - started)
-        found = hits.rows[i] >= 0
-        expected = np.sort(scores)[::-1][: int(found.sum())] / (K1 + 1)
-        worst = max(worst, float(np.abs(hits.scores[i][found] - expected).max(initial=0)))
-    theirs = statistics.median(times)
-    print(f"BM25 at {documents} documents (ours is built in {built:.1f} s of a core):")
-    print(f"  rank-bm25 {theirs * 1e3:8.2f} ms a query\n  embedlib  {ours * 1e3:8.2f} ms a query")
-    print(f"  {theirs / ours:.0f} times as many queries a second; scores differ by at most {worst:.1e}")
-    return int(worst > 1e-4)
-
-
-def bm25_texts(documents: int, queries: int) -> tuple[list[str], list[str]]:
-    """Debian's descriptions and titles, or made-up text of Zipf's law where they are absent."""
-    if (DATA / "scale-debian").is_dir():
-        rows = list(debian(documents))
-        return [f"{r['title']} {r['text']}" for r in rows], [r["title"] for r in rows[:queries]]
-    rng = np.random.default_rng(0)
-    vocabulary = np.array([f"w{i}" for i in range(50_000)])
-    draw = np.minimum(rng.zipf(1.3, (documents, 60)) - 1, len(vocabulary) - 1)
-    texts = [" ".join(vocabulary[row]) for row in draw]
-    return texts, [" ".join(text.split()[:6]) for text in texts[:queries]]
 
 
 if __name__ == "__main__":
