@@ -212,6 +212,10 @@ class Corpus:
         for row in read_rows(self.path, columns=["title", "text"], batch=batch):
             yield document_text(row["title"], row["text"])
 
+    def texts_at(self, rows: Sequence[int] | Rows) -> list[str]:
+        """What an encoder sees of the documents at ``rows``, in the order given."""
+        return [document_text(d.title, d.text) for d in self.take(rows)]
+
     def take(self, rows: Sequence[int] | Rows) -> list[Document]:
         """The documents at ``rows``, in the order given, reading only the row groups they lie in."""
         wanted = np.asarray(rows, dtype=np.int64)

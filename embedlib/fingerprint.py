@@ -8,6 +8,7 @@ import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ def digest(value: Any) -> str:
     """SHA-256 of a JSON value, keys sorted; 32 hexadecimal digits (128 bits)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def package_version(name: str) -> str:
+    """An installed package's version, or ``absent``."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def file_sha256(path: Path) -> str:

@@ -153,14 +153,15 @@ def estimate(
 
 def _result(measured: Any) -> MeasuredResult:
     from embedlib.evaluation.choice import Choice
-    from embedlib.evaluation.records import EvaluationRecord, read_general, read_guards
+    from embedlib.evaluation.records import GENERAL_FILE, EvaluationRecord, GeneralFigure, read_guards
+    from embedlib.json_file import read_list
 
     general = measured.general
     return MeasuredResult(
         {name: EvaluationRecord.read(found.evaluation.path) for name, found in measured.collections.items()},
         {name: Choice.read(found.choice.path) for name, found in measured.collections.items()},
         {name: found.report.file("report.html") for name, found in measured.collections.items()},
-        read_general(general.path) if general else [],
+        read_list(general.file(GENERAL_FILE), GeneralFigure) if general else [],
         read_guards(general.path) if general else [],
     )
 

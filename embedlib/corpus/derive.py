@@ -103,9 +103,7 @@ def derive_queries(
 def parted(derived: Sequence[Derived], first: int) -> tuple[list[Derived], list[Derived]]:
     """Queries cut in two, about ``first`` of them and the rest; a group's queries stay together.
 
-    Args:
-        derived: Two queries or more.
-        first: Queries of the first part; a group that crosses this border counts to it.
+    A group that crosses the border counts to the first part.
     """
     of_group: dict[str, list[Derived]] = {}
     for one in derived:
@@ -178,10 +176,7 @@ def resembling(corpus: Corpus, derived: Sequence[Derived], threshold: float) -> 
 
     Documents with the same body need no look: they give no derived query.
 
-    Args:
-        corpus: The corpus.
-        derived: Derived test and dev queries.
-        threshold: Similarity of character trigrams at which two queries are one.
+    Two queries are one from a similarity of their character trigrams of ``threshold`` on.
     """
     groups = {d.group_id for d in derived}
     leaks = LeakFilter([d.query for d in derived], threshold)
@@ -204,9 +199,6 @@ def write_withheld(folder: Path, texts: Mapping[str, str]) -> int:
 
 def read_withheld(queries_folder: Path) -> dict[str, str]:
     """What to encode, in evaluation, of each document that a derived query was taken from.
-
-    Args:
-        queries_folder: Folder of a queries artifact.
 
     Returns:
         doc_id → the whole text to encode or index (title included where it is not the query);

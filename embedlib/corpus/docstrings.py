@@ -75,9 +75,6 @@ def docstring_documents(roots: Sequence[Path]) -> Iterator[Item]:
 
     A docstring is useful when its name is public, its summary has at least three words and its body at
     least ten, and no earlier one has the same summary or body (overriding methods repeat theirs).
-
-    Args:
-        roots: Folders of Python source.
     """
     summaries: set[str] = set()
     bodies: set[str] = set()

@@ -62,11 +62,6 @@ def near_duplicate_pairs(
     Candidates come from MinHash LSH (Broder 1997; datasketch), set low to miss few; each is checked on
     the shingles themselves, so that no pair is reported wrongly. Memory grows by about a kilobyte a
     document.
-
-    Args:
-        corpus: The corpus.
-        threshold: Smallest Jaccard similarity of the three-word shingles.
-        progress: Progress callback: documents compared.
     """
     from datasketch import MinHash, MinHashLSH
 
@@ -102,12 +97,8 @@ def near_duplicates(
 ) -> NearDuplicateCounts:
     """Count near-duplicates in ``folder``'s corpus, or drop all but the first of each cluster.
 
-    Args:
-        folder: Holds ``corpus.parquet`` and ``aliases.parquet``; rewritten by ``drop``.
-        threshold: Smallest Jaccard similarity of the three-word shingles.
-        action: What to do.
-        max_documents: ``report`` does not look at larger corpora.
-        progress: Progress callback: documents compared.
+    ``drop`` rewrites the folder's ``corpus.parquet`` and ``aliases.parquet``; ``report`` looks at no more
+    than ``max_documents``.
     """
     corpus = Corpus(folder)
     if action == "off" or (action == "report" and len(corpus) > max_documents):

@@ -67,12 +67,7 @@ def read_folder(
 ) -> Iterator[Item]:
     """The documents of each file, headings and pages marked (see ``markup``).
 
-    Args:
-        root: Folder, or one file.
-        suffixes: Files to read.
-        encoding: Of text files without a byte-order mark.
-        max_bytes: Largest text or Markdown file.
-        bounds: What bounds the reading of all others.
+    ``max_bytes`` is the largest text or Markdown file, ``bounds`` are those of all others.
 
     Raises:
         DataError: The folder is not there.

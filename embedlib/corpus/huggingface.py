@@ -22,12 +22,7 @@ def open_dataset(
 ) -> Any:
     """A data set whose rows stay on disk (memory-mapped Arrow).
 
-    Args:
-        name: Name on the hub; or give ``path``.
-        path: Folder written by ``save_to_disk``.
-        config_name: Configuration of the data set.
-        split: Split to read, where there are several.
-        revision: Commit, tag or branch on the hub.
+    It is given by its ``name`` on the hub, or by the ``path`` of a folder that ``save_to_disk`` wrote.
 
     Raises:
         DataError: It cannot be had, or has no such split.
@@ -61,10 +56,7 @@ def open_dataset(
 def read_huggingface(dataset: Any, names: FieldNames, origin: str) -> Iterator[Item]:
     """Documents of a data set, read in blocks.
 
-    Args:
-        dataset: From ``open_dataset``.
-        names: Which column holds what.
-        origin: What to call the data set in messages.
+    ``origin`` is what messages call the data set.
 
     Raises:
         DataError: A column is missing.

@@ -37,13 +37,7 @@ class Claim(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of the claims.
-
-    Args:
-        refused: Records whose id was taken.
-        dropped: Documents left out for their content → the one that is kept.
-        duplicates: Documents that repeat an earlier one's content, left out or not.
-    """
+    """Records whose id was taken, documents left out → the one kept, and how many repeat a content."""
 
     refused: set[int]
     dropped: dict[str, str]

@@ -27,15 +27,8 @@ QUERY_NAMES = ("text", "query", "question", "title")
 QREL_NAMES = (
     ("query-id", "query_id", "queryid", "qid", "query"),
     (
-        "corpus-id",
-        "corpus_id",
-        "doc-id",
-        "doc_id",
-        "docid",
-        "docno",
-        "document_id",
-        "document-id",
-        "document",
+        *("corpus-id", "corpus_id", "doc-id", "doc_id", "docid", "docno"),
+        *("document_id", "document-id", "document"),
     ),
     ("score", "relevance", "rel", "label", "grade"),
 )
@@ -78,9 +71,7 @@ class Labels:
 def read_queries(path: Path, reject: Reject) -> dict[str, LabelledQuery]:
     """Queries of a JSONL, CSV or TSV file, by id.
 
-    Args:
-        path: The file, ``.gz`` or not.
-        reject: Callback for each query that cannot be used: no id, no text, an id given twice.
+    Rejected are queries without an id or a text, and ids given twice.
     """
     queries: dict[str, LabelledQuery] = {}
     for where, row in rows_of(path):

@@ -98,12 +98,7 @@ def stable_order(names: Sequence[str], rng: np.random.Generator) -> list[int]:
 
 
 def near_groups(queries: Sequence[str], threshold: float = NEAR) -> list[int]:
-    """For each query the position of the first query it is linked to by near-duplicates.
-
-    Args:
-        queries: Texts.
-        threshold: Smallest similarity of character trigrams that links two.
-    """
+    """For each query the position of the first query it is linked to by near-duplicates."""
     index = LeakFilter(queries, threshold)
     pairs = ((other, position) for position, query in enumerate(queries) for other in index.matches(query))
     return connected(len(queries), pairs)

@@ -28,11 +28,7 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
     in the corpus are passed over: people marked what they saw then. So is a line that was cut when a
     server died over it: no hand has to mend a file that no hand wrote.
 
-    Args:
-        labels: Changed in place.
-        path: The marks.
-        known: Finds a document in the corpus; None for one that is not there.
-        reject: Callback for each line that is no mark.
+    ``known`` finds a document in the corpus, or gives None.
 
     Returns:
         How many marks are used, are of documents that are gone, or cannot be read.

@@ -22,68 +22,14 @@ _MARKED = re.compile(f"^{PAGE}\\d+\\n*|^{MARK}+ ?", flags=re.MULTILINE)
 _PAGE_LINE = re.compile(f"{PAGE}(\\d{{1,7}})")
 
 _BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "br",
-        "caption",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "option",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "title",
-        "tr",
-        "ul",
-    ]
+    {"address", "article", "aside", "blockquote", "body", "br", "caption", "dd", "details", "div", "dl"}
+    | {"dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6"}
+    | {"header", "hr", "li", "main", "nav", "ol", "option", "p", "pre", "section", "summary", "table"}
+    | {"tbody", "td", "tfoot", "th", "thead", "title", "tr", "ul"}
 )
 _UNREAD = frozenset(
-    [
-        "head",
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "svg",
-        "math",
-        "iframe",
-        "object",
-        "nav",
-        "form",
-        "button",
-        "select",
-    ]
+    {"head", "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "nav", "form"}
+    | {"button", "select"}
 )
 _UNREAD_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "dialog", "alertdialog"))
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -158,11 +104,7 @@ def _inline(token: Any) -> str:
 def parse_html(source: bytes, *, declared: str | None = None) -> Any:
     """The root element; None of an empty document.
 
-    The encoding is the one that the document declares. Entities expand to characters only.
-
-    Args:
-        source: The document's bytes.
-        declared: The encoding where it is known from elsewhere.
+    The encoding is ``declared``, else the one that the document declares. Entities expand to characters only.
 
     Raises:
         Unreadable: It is damaged, or has more than ``MAX_HTML_NODES`` elements.

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from embedlib.contracts import Corpus, document_text
+from embedlib.contracts import Corpus
 from embedlib.corpus.duplicates import NearDuplicateCounts
 from embedlib.corpus.language import language_of
 from embedlib.corpus.rejects import LeftOut
@@ -83,19 +83,13 @@ def sample_rows(count: int, wanted: int) -> list[int]:
 
 
 def text_figures(corpus: Corpus, counter: TokenCounter, *, progress: Progress = silent) -> TextFigures:
-    """Tokens, truncation, scripts and languages of at most ``PROFILED`` documents, sampled evenly.
-
-    Args:
-        corpus: The corpus.
-        counter: The model's tokenizer and limit.
-        progress: Progress callback: documents counted.
-    """
+    """Tokens, truncation, scripts and languages of at most ``PROFILED`` documents, sampled evenly."""
     rows = sample_rows(len(corpus), PROFILED)
     lengths: list[int] = []
     scripts: Counter[str] = Counter()
     languages: Counter[str] = Counter()
     for start in range(0, len(rows), 1024):
-        texts = [document_text(d.title, d.text) for d in corpus.take(rows[start : start + 1024])]
+        texts = corpus.texts_at(rows[start : start + 1024])
         lengths += counter.count(texts)
         scripts.update(main_script(text) for text in texts)
         languages.update(code for text in texts if (code := language_of(text)))
@@ -140,9 +134,7 @@ def main_script(text: str) -> str:
 def check_limits(shares: Iterable[tuple[str, float, float, str]], where: str) -> None:
     """Fail when a share is above its limit.
 
-    Args:
-        shares: (option's name, share found, share allowed, remedy) each.
-        where: The source.
+    Each share has its option's name, what was found, what is allowed, and a remedy.
 
     Raises:
         DataError: Naming the first share that is too large.

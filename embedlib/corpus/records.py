@@ -49,12 +49,7 @@ class Unreadable(Exception):
 class Mapped:
     """Which column holds what, already resolved against the columns there are.
 
-    Args:
-        doc_id: Column of the identifier; empty when ids come from the content.
-        title: Column of the title; empty when there is none.
-        text: Column of the text.
-        group_id: Column of the group; empty when there is none.
-        metadata: Columns kept as metadata.
+    A name is empty where there is no such column; without one of ids these come from the content.
     """
 
     doc_id: str

@@ -78,11 +78,7 @@ class SplitReport(JsonFile):
 
 
 class Resolver:
-    """Finds the document that a label means: itself, whole or cut, or the kept one of its duplicates.
-
-    Args:
-        folder: A corpus artifact's folder.
-    """
+    """Finds the document that a label means: itself, whole or cut, or the kept one of its duplicates."""
 
     def __init__(self, folder: Path) -> None:
         corpus = Corpus(folder)
@@ -100,12 +96,6 @@ def resolve(
     judgements: Sequence[Judgement], queries: Mapping[str, Any], resolver: Resolver, reject: Reject
 ) -> tuple[Qrels, int]:
     """Judgements by query and corpus document; where several fall on one document the highest counts.
-
-    Args:
-        judgements: One split's judgements.
-        queries: Known queries.
-        resolver: Of the corpus.
-        reject: Callback for judgements that name an unknown query or document.
 
     Returns:
         The judgements, and how many named documents without text.
@@ -210,11 +200,6 @@ def remove_overlaps(
     qrels: dict[str, Qrels], texts: Mapping[str, str], threshold: float
 ) -> dict[str, Overlap]:
     """Take out of train each query that is, or nearly is, one of dev or test; count what was found.
-
-    Args:
-        qrels: Split → judgements; ``train`` is changed.
-        texts: Query id → text.
-        threshold: Similarity of character trigrams at which two queries are one.
 
     Returns:
         For the report: per pair of splits the exact and near overlaps, and ten examples.

@@ -22,9 +22,6 @@ from embedlib.errors import ConfigError, DataError, ServiceError, UserError
 def database_url(variable: str) -> str:
     """The database's URL from the environment, where its password may stand.
 
-    Args:
-        variable: Name of the environment variable.
-
     Raises:
         ConfigError: It is not set, or is no URL. The value is not shown.
     """
@@ -90,9 +87,7 @@ def _sqlite_reads(action: int, _: str | None, value: str | None, *__: object) ->
 def sql_rows(url: str, query: str) -> Iterator[Mapping[str, Any]]:
     """The query's rows by column, a thousand in memory at a time (a server-side cursor where there is one).
 
-    Args:
-        url: Database URL.
-        query: One SELECT statement; it runs on a connection that refuses to write.
+    The query runs on a connection that refuses to write.
 
     Raises:
         ServiceError: The database cannot be reached.

@@ -17,11 +17,7 @@ _LIMITS = (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.j
 
 
 class TokenCounter:
-    """Tokens of texts as the model will see them, special tokens included.
-
-    Args:
-        folder: The model's folder (holds ``tokenizer.json``).
-    """
+    """Tokens of texts as the model will see them, special tokens included."""
 
     def __init__(self, folder: Path) -> None:
         path = next((folder / name for name in _TOKENIZERS if (folder / name).is_file()), None)

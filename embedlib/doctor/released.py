@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.contracts import Corpus, Rows
 from embedlib.doctor import consistency, quality, text, vectors
 from embedlib.doctor.findings import Finding, failure, fine
 from embedlib.evaluation.dev import DevSet
@@ -68,7 +68,7 @@ class ReleaseDoctor:
     @cached_property
     def texts(self) -> list[str]:
         """The sampled documents as the encoder sees them."""
-        return [document_text(d.title, d.text) for d in self.corpus.take(self.rows)]
+        return self.corpus.texts_at(self.rows)
 
     @cached_property
     def dev(self) -> DevSet | None:

@@ -123,11 +123,7 @@ def latencies(
     Each query is asked of every system in turn, beginning with another one each time, so that a busy
     machine and warm caches are fair to all; the first one is asked once more before anything counts.
 
-    Args:
-        answers: How each system answers a query.
-        queries: Different queries.
-        seconds: No further query is begun after so long, unless fewer than ``LEAST_QUERIES`` were asked.
-        clock: Seconds, rising.
+    No further query is begun after ``seconds``, unless fewer than ``LEAST_QUERIES`` were asked.
 
     Raises:
         DataError: There is no query.

@@ -27,17 +27,12 @@ class Comparison:
     """One system against another on the same queries.
 
     Args:
-        dataset: Judged set.
-        measure: Measure.
-        system: The system in question.
-        baseline: The one it is compared with.
         difference: Mean of system - baseline, with its interval.
         p: Two-sided p of the paired randomization test.
         p_holm: The same, adjusted for the comparisons made on this set and measure.
         effect_size: Mean over standard deviation of the differences; None when that is infinite.
         detectable: Smallest true difference found with 80% probability; None when there is none.
         better: Queries on which the system is better.
-        worse: Queries on which it is worse.
     """
 
     dataset: str
@@ -58,10 +53,7 @@ def means(
 ) -> dict[str, dict[str, Interval]]:
     """Mean of each system on each measure, with its interval, all on the same resamples.
 
-    Args:
-        values: ``values[system][measure]``, [q].
-        measures: Which measures.
-        resampling: How intervals are drawn.
+    ``values[system][measure]`` are [q].
     """
     keys = [(s, m) for s in values for m in measures]
     if not keys:
@@ -81,12 +73,7 @@ def compare(
 ) -> list[Comparison]:
     """Compare systems pair by pair on each measure.
 
-    Args:
-        values: ``values[system][measure]``, [q], in one order of queries.
-        pairs: (system, baseline) names.
-        measures: Which measures.
-        resampling: How intervals and tests are drawn.
-        dataset: Name of the judged set.
+    ``values[system][measure]`` are [q], in one order of queries; ``pairs`` are (system, baseline) names.
 
     Raises:
         DataError: A named system was not evaluated.
@@ -129,9 +116,7 @@ def natural_pairs(systems: Sequence[str], served: Mapping[str, str] | None = Non
     hybrid against the other hybrids, and each model's hybrid against the model. Without one: every
     system against the first.
 
-    Args:
-        systems: Names of those evaluated.
-        served: The system that each model would be served as, by model.
+    ``served`` is the system that each model would be served as, by model.
 
     Examples:
         >>> natural_pairs(["base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"])[:2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.contracts import Corpus, Rows
 from embedlib.errors import DataError
 from embedlib.evaluation.judged import CHUNKS_READ, JudgedSet, primary_set, read_judged
 from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
@@ -63,13 +63,8 @@ class DevSet:
     ) -> DevSet | None:
         """The dev set of a queries artifact, of one kind of judgement; None without a usable query.
 
-        Args:
-            corpus: The corpus artifact.
-            queries: Folder of the queries artifact.
-            split: Which split to read.
-            size: Documents to search in: every judged one, filled up with random others.
-            most_queries: Queries beyond this number are left out at random.
-            rng: Source of randomness.
+        Searched are ``size`` documents, every judged one, filled up with random others; of more than
+        ``most_queries`` queries some are drawn.
         """
         chosen = primary_set(read_judged(corpus, queries, split))
         return (
@@ -97,12 +92,11 @@ class DevSet:
         """A judged set in a small corpus."""
         wanted = {d for documents in judged.qrels.values() for d in documents}
         rows = _rows_of(judged.labels, wanted, size, rng)
-        texts = [document_text(d.title, d.text) for d in corpus.take(rows)]
         return cls(
             judged.query_ids,
             judged.query_texts,
             [judged.labels[r] for r in rows],
-            [judged.withheld.get(int(r), text) for r, text in zip(rows, texts, strict=True)],
+            judged.texts_at(corpus, rows),
             judged.qrels,
             judged.name,
             np.asarray(rows, dtype=np.int64),

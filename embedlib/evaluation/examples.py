@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from embedlib.contracts import Corpus, document_text
+from embedlib.contracts import Corpus
 from embedlib.evaluation.records import Gains, QueryGain, ShownDocument, ShownHit
 from embedlib.evaluation.systems import Evaluated
 from embedlib.retrieval.hits import Hits
@@ -23,16 +21,7 @@ def gains(
     baseline: str = "base",
     count: int = 10,
 ) -> Gains:
-    """Per-query differences and the queries at both ends.
-
-    Args:
-        evaluated: Scores and hits.
-        corpus: The corpus artifact.
-        measure: By which measure.
-        system: The system in question.
-        baseline: What it is compared with.
-        count: Queries at each end.
-    """
+    """Per-query differences and the queries at both ends."""
     judged = evaluated.judged
     a, b = evaluated.values[system][measure], evaluated.values[baseline][measure]
     d = a - b
@@ -77,8 +66,7 @@ class _Shower:
         self.first_row = first_row
         rows = {r for i in queries for s in systems for r in self._rows(i, s)} | set(first_row.values())
         ordered = sorted(rows)
-        documents = corpus.take(np.array(ordered, dtype=np.int64)) if ordered else []
-        self.texts = {r: document_text(d.title, d.text) for r, d in zip(ordered, documents, strict=True)}
+        self.texts = dict(zip(ordered, corpus.texts_at(ordered), strict=True))
 
     def relevant(self, query: int) -> list[ShownDocument]:
         return [

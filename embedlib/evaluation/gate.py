@@ -19,6 +19,7 @@ from dataclasses import asdict, astuple
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.gate_sentences import (
+    DERIVED,
     KINDS,
     MODELS,
     UNTESTED,
@@ -27,7 +28,6 @@ from embedlib.evaluation.gate_sentences import (
     alone_sentences,
     guard_sentence,
     headline,
-    kind_cautions,
     power_sentence,
     second_stage_sentence,
     sentence,
@@ -40,10 +40,6 @@ from embedlib.evaluation.statistics import Policy
 
 def decide(figures: GateInputs, policy: Policy) -> Decision:
     """Judge a candidate.
-
-    Args:
-        figures: What the evaluation found.
-        policy: What a candidate must show.
 
     Returns:
         ``promote``: as served proven better than what is live (the incumbent if there is one, else the
@@ -61,7 +57,8 @@ def decide(figures: GateInputs, policy: Policy) -> Decision:
         stays: Verdict = "keep" if "incumbent" in figures.systems else "do-not-fine-tune"
         return _decision(stays, [UNTRAINED], figures)
     verdict, reasons = _judge(figures, policy)
-    return _decision(verdict, (*reasons, *figures.cautions, *kind_cautions(figures)), figures)
+    derived = [DERIVED] if figures.decides == "derived" else []
+    return _decision(verdict, (*reasons, *figures.cautions, *derived), figures)
 
 
 def first_release(figures: GateInputs) -> Decision:
@@ -123,7 +120,7 @@ def _judge(figures: GateInputs, policy: Policy) -> tuple[Verdict, list[str]]:
     main = figures.comparison(figures.served("candidate"), figures.served(reference))
     if not proven(main, policy):
         return _not_proven(main, reference, figures, policy)
-    won = [sentence(main, figures, "candidate", reference), *alone_sentences(figures, reference)]
+    won = [sentence(main, figures, reference), *alone_sentences(figures, reference)]
     lost = _against_base(figures, policy) if reference == "incumbent" else []
     if main.difference.low <= figures.second_stage > 0:
         lost.append(second_stage_sentence(main, figures.second_stage))
@@ -162,7 +159,7 @@ def _not_proven(
     main: Comparison, reference: str, figures: GateInputs, policy: Policy
 ) -> tuple[Verdict, list[str]]:
     d, least = main.difference, policy.effect(main.dataset)
-    reasons = [sentence(main, figures, "candidate", reference), *alone_sentences(figures, reference)]
+    reasons = [sentence(main, figures, reference), *alone_sentences(figures, reference)]
     rivals = [s for s in dict.fromkeys(("bm25", figures.served("base"))) if _as_good(figures, s)]
     small = d.low > 0 and d.mean < least
     if small:
@@ -196,6 +193,4 @@ def _against_base(figures: GateInputs, policy: Policy) -> list[str]:
     comparison = figures.comparison(ours, theirs)
     if comparison.difference.low > -policy.min_effect:
         return []
-    return [
-        f"It is not shown to be as good as the base. {sentence(comparison, figures, 'candidate', 'base')}"
-    ]
+    return [f"It is not shown to be as good as the base. {sentence(comparison, figures, 'base')}"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from embedlib.evaluation.compare import Comparison
 from embedlib.evaluation.gate_inputs import GateInputs
 from embedlib.evaluation.records import GuardFigure, SliceFigure, Verdict
-from embedlib.models.catalog import load_catalog
+from embedlib.models.catalog import find_model
 
 #: Share of the documents in a language from which on it matters that a model was not made for it; so many
 #: of those looked at must tell theirs, too.
@@ -79,12 +79,10 @@ def advice(verdict: Verdict, figures: GateInputs) -> list[str]:
 def language_advice(source: str, languages: Mapping[str, int], sampled: int) -> list[str]:
     """That a model of the catalog was not made for a language of the documents.
 
-    Args:
-        source: The base model's name.
-        languages: Documents whose language is plain, by its ISO 639-1 code.
-        sampled: Documents looked at; where few of them tell, nothing is said.
+    ``languages`` counts the documents whose language is plain, by its ISO 639-1 code, ``sampled`` those that
+    were looked at; where few of them tell, nothing is said.
     """
-    model, told = load_catalog().find(source), sum(languages.values())
+    model, told = find_model(source), sum(languages.values())
     if model is None or told < FOREIGN_SHARE * sampled:
         return []
     common = [code for code, n in languages.items() if n >= FOREIGN_SHARE * told and not model.speaks(code)]
@@ -98,16 +96,16 @@ def language_advice(source: str, languages: Mapping[str, int], sampled: int) -> 
     ]
 
 
-def sentence(c: Comparison, figures: GateInputs, model: str, other: str) -> str:
-    """A difference between two models as they are or would be served, with its figures."""
+def sentence(c: Comparison, figures: GateInputs, other: str) -> str:
+    """What the candidate gains against another model, both as they are or would be served."""
     d = c.difference
     verb = "gains" if d.mean >= 0 else "loses"
-    ours, theirs = figures.plan(model), figures.plan(other)
+    ours, theirs = figures.plan("candidate"), figures.plan(other)
     dense = ours.mode == theirs.mode == "dense"
     how = "" if dense else f", searched as {ours},"
     what = "" if dense else ", searched alike" if theirs == ours else f", searched as {theirs}"
     return (
-        f"The {model}{how} {verb} {abs(d.mean):.4f} {c.measure} against the {other}{what} "
+        f"The candidate{how} {verb} {abs(d.mean):.4f} {c.measure} against the {other}{what} "
         f"(interval {d.low:+.4f} to {d.high:+.4f}, p = {c.p:.4f}, {d.n} {KINDS.get(c.dataset, c.dataset)}): "
         f"{figures.systems[c.baseline].mean:.4f} to {figures.systems[c.system].mean:.4f}."
     )
@@ -172,10 +170,3 @@ def alone_sentences(figures: GateInputs, reference: str) -> list[str]:
         f"By vectors alone: {before:.4f} to {after:.4f} "
         f"({d.mean:+.4f}, interval {d.low:+.4f} to {d.high:+.4f})."
     ]
-
-
-def kind_cautions(figures: GateInputs) -> list[str]:
-    """What the kind of the deciding queries takes away from the verdict."""
-    if figures.decides != "derived":
-        return []
-    return [DERIVED]

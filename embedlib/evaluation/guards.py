@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from importlib import metadata
 from importlib.util import find_spec
 from itertools import islice
 
@@ -17,7 +16,7 @@ from embedlib.corpus.docstrings import docstring_documents, package_roots
 from embedlib.corpus.records import Record
 from embedlib.evaluation.dev import DevSet
 from embedlib.evaluation.records import GeneralFigure, GuardFigure
-from embedlib.evaluation.significance import Interval, bootstrap_mean, paired_bootstrap
+from embedlib.evaluation.significance import bootstrap_mean, paired_bootstrap
 from embedlib.evaluation.similarity import (
     SentencePairs,
     correlations,
@@ -66,17 +65,16 @@ def guard_values(guard: GuardSet, encoder: Encoder) -> Values:
 def guard_figure(guard: GuardSet, candidate: Values, base: Values, resampling: Resampling) -> GuardFigure:
     """Non-inferiority: the guard holds when the whole interval of the difference lies above -margin.
 
-    Args:
-        guard: The set.
-        candidate: ``guard_values`` of the candidate.
-        base: ``guard_values`` of the base.
-        resampling: How the interval is drawn.
+    Both sides are ``guard_values``.
     """
     if isinstance(guard.content, SentencePairs):
+        measure = "Spearman"
         after, before, difference = spearman_difference(candidate, base, guard.content.scores, resampling)
-        return _figure(guard, "Spearman", before, after, difference)
-    difference = paired_bootstrap(candidate, base, resampling)
-    return _figure(guard, guard.measure, float(base.mean()), float(candidate.mean()), difference)
+    else:
+        measure, before, after = guard.measure, float(base.mean()), float(candidate.mean())
+        difference = paired_bootstrap(candidate, base, resampling)
+    passed = difference.low > -guard.margin
+    return GuardFigure(guard.name, measure, before, after, difference, guard.margin, passed)
 
 
 def guard_figures(
@@ -107,20 +105,11 @@ def general_figures(
     return rows
 
 
-def _figure(guard: GuardSet, measure: str, before: float, after: float, difference: Interval) -> GuardFigure:
-    passed = difference.low > -guard.margin
-    return GuardFigure(guard.name, measure, before, after, difference, guard.margin, passed)
-
-
 def default_guard(corpus: Corpus, margin: float) -> GuardSet | None:
     """Docstrings of installed packages: the summary line must find the body.
 
     Documents that the corpus holds too are left out, for the candidate was trained on them. None
     when fewer than 100 remain.
-
-    Args:
-        corpus: What the candidate was trained on.
-        margin: Maximum nDCG@10 that may be lost.
     """
     hashes = set(corpus.column("content_hash"))
     records = [
@@ -150,24 +139,13 @@ def _docstrings(packages: tuple[str, ...]) -> list[Record]:
     return [r for r in docstring_documents(roots) if isinstance(r, Record)]
 
 
-def package_version(name: str) -> str:
-    """An installed package's version, or ``absent``."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "absent"
-
-
 VALUES = "values.json"
 
 
 class GuardCache:
     """Values of guard sets by system, from the store where they are there.
 
-    Args:
-        store: The workspace.
-        encoders: The models by name.
-        identities: Each model's identity: its digest and the precision it is run in.
+    A model's identity is its digest and the precision it is run in.
     """
 
     def __init__(self, store: Store, encoders: Mapping[str, Encoder], identities: Mapping[str, str]) -> None:

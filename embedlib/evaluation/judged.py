@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Floats, Judgements, read_judgements
+from embedlib.contracts import Corpus, Floats, Judgements, Rows, read_judgements
 from embedlib.corpus.derive import read_withheld
 from embedlib.corpus.leaks import normalised
 from embedlib.errors import DataError
@@ -66,6 +66,10 @@ class JudgedSet:
         for row, text in enumerate(texts):
             yield self.withheld.get(row, text)
 
+    def texts_at(self, corpus: Corpus, rows: Sequence[int] | Rows) -> list[str]:
+        """The texts of some rows, the withheld ones in their place."""
+        return [self.withheld.get(int(r), t) for r, t in zip(rows, corpus.texts_at(rows), strict=True)]
+
     def sample(self, size: int, rng: np.random.Generator) -> JudgedSet:
         """At most ``size`` of the queries, drawn at random."""
         if len(self.query_ids) <= size:
@@ -98,11 +102,6 @@ def read_judged(corpus: Corpus, queries: Path, split: str) -> dict[str, JudgedSe
 
     Of a kind, queries without a relevant document are left out where others have one: no ranking could answer
     them, and in a mean they would hide what the others gain.
-
-    Args:
-        corpus: The corpus artifact.
-        queries: Folder of the queries artifact.
-        split: ``train``, ``dev`` or ``test``.
 
     Raises:
         DataError: A judgement names a document that is not in the corpus.

@@ -125,10 +125,6 @@ def content_duplicates(judged: JudgedSet, corpus: Corpus) -> dict[str, list[str]
     A relevant id stands for its own row and, where it is a group's, for all its chunks. Whoever
     trains on one of these rows trains on the test's answer.
 
-    Args:
-        judged: The queries.
-        corpus: The corpus artifact.
-
     Returns:
         For each relevant id (as the judgements name it) the rows' doc_ids, itself included.
     """

@@ -80,10 +80,6 @@ def model_name(model: ArtifactRef) -> str:
 def lineage(artifacts: Path, refs: Iterable[ArtifactRef]) -> list[Manifest]:
     """The manifests of some artifacts and of all their parents, parents first.
 
-    Args:
-        artifacts: The store's artifacts folder (``artifacts/<kind>/<fingerprint>/``).
-        refs: Where to start.
-
     Returns:
         Each manifest once; an ancestor that was removed or damaged since is left out.
     """

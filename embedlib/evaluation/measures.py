@@ -67,13 +67,7 @@ def hits_to_run(
 def own_rows(
     query_ids: Sequence[str], query_texts: Sequence[str], texts: Iterable[str]
 ) -> dict[str, set[int]]:
-    """Rows whose text is a query's own text, by query id; reads the corpus once, keeps no text.
-
-    Args:
-        query_ids: Id of each query, [q].
-        query_texts: Text of each query, [q].
-        texts: Text of each row, in row order.
-    """
+    """Rows whose text is a query's own text, by query id; reads the corpus once, keeps no text."""
     owners: dict[str, list[str]] = {}
     for query_id, text in zip(query_ids, query_texts, strict=True):
         owners.setdefault(text.strip(), []).append(query_id)

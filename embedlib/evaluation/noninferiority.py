@@ -23,11 +23,7 @@ Values = npt.NDArray[np.float64]
 class Kept(NamedTuple):
     """How much of its teacher a student keeps.
 
-    Args:
-        student: Mean of the student.
-        teacher: Mean of the teacher.
-        share: Share that had to be kept.
-        surplus: mean(student - share · teacher) with its interval.
+    ``share`` had to be kept; ``surplus`` is mean(student - share · teacher) with its interval.
     """
 
     student: float

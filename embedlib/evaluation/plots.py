@@ -70,10 +70,8 @@ def forest(
 ) -> Forest:
     """Intervals as bars with a dot for the mean, on one scale.
 
-    Args:
-        rows: Label and interval.
-        tones: Style class by label: ``good``, ``bad`` or ``main``.
-        signed: Write signs, and keep zero on the scale.
+    ``tones`` are style classes by label (``good``, ``bad``, ``main``); ``signed`` writes signs and keeps zero
+    on the scale.
     """
     lows, highs = [i.low for _, i in rows], [i.high for _, i in rows]
     low, high = (min([*lows, 0.0]), max([*highs, 0.0])) if signed else (min(lows), max(highs))
@@ -100,11 +98,7 @@ def forest(
 def line(xs: Sequence[float], ys: Sequence[float], *, log_x: bool = False, digits: int = 4) -> Line | None:
     """A curve through the points; None for fewer than two, or when all x are equal.
 
-    Args:
-        xs: Horizontal values, ascending.
-        ys: Vertical values.
-        log_x: Place x by its logarithm (vector sizes).
-        digits: Digits of the labels of the vertical axis.
+    ``log_x`` places x, which ascend, by its logarithm; ``digits`` are those of the vertical labels.
     """
     if len(xs) < 2 or xs[0] == xs[-1]:
         return None

@@ -26,10 +26,7 @@ class GuardFigure:
     """How candidate and base do on a general set.
 
     Args:
-        name: The set.
         measure: What is measured, such as ``nDCG@10`` or ``Spearman``.
-        base: The base's value.
-        candidate: The candidate's value.
         difference: candidate - base with its interval.
         margin: Most that may be lost.
         passed: Whether the whole interval lies above -margin (non-inferiority).
@@ -51,8 +48,6 @@ class SliceFigure:
     Args:
         name: What it is cut by, such as ``query length``.
         value: Which part, such as ``1-3 words``.
-        base: Mean of the base.
-        candidate: Mean of the candidate.
         difference: candidate - base with its interval; its ``n`` is the number of queries.
     """
 
@@ -221,12 +216,3 @@ def read_slices(folder: Path) -> Sequence[SliceFigure]:
         CorruptArtifact: It is missing or damaged.
     """
     return read_list(folder / SLICES_FILE, SliceFigure)
-
-
-def read_general(folder: Path) -> Sequence[GeneralFigure]:
-    """``general.json`` of general sets.
-
-    Raises:
-        CorruptArtifact: It is missing or damaged.
-    """
-    return read_list(folder / GENERAL_FILE, GeneralFigure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -42,16 +41,8 @@ class Findings:
     """What the report is made of.
 
     Args:
-        title: Heading of the page.
-        command: The command that made the run.
-        decision: The verdict with its reasons, if something was decided.
         uses: Decisions made before on the same test set.
-        record: The evaluation behind it.
-        guards: How the guards came out.
-        slices: Parts of the deciding queries.
-        examples: Queries that gained and lost most.
-        choice: What the systems cost, if that was measured.
-        curve: Of the candidate's training, if it was trained.
+        curve: Of the candidate's training.
         details: Other artifacts' reports by heading, as JSON values.
         manifests: Every artifact behind the decision, parents first.
         shown: Queries shown at each end.
@@ -247,9 +238,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def write_report(findings: Findings, folder: Path, markdown: str) -> None:
-    """Write ``report.html`` and ``summary.md``."""
-    (folder / "report.html").write_text(render_report(findings), encoding="utf-8")
-    (folder / "summary.md").write_text(markdown, encoding="utf-8")

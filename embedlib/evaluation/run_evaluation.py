@@ -47,16 +47,8 @@ def run_evaluation(
     (one row per query, the primary measure), ``judged.parquet`` (the queries and their documents),
     ``comparisons.json``, ``slices.json`` and ``examples.json``.
 
-    Args:
-        corpus: The corpus artifact.
-        sets: Judged sets by kind.
-        systems: Dense systems; ``base`` and ``candidate`` have a meaning.
-        options: What else is retrieved and measured, and how each system would be served: slices and examples
-            compare the candidate with the base as served.
-        primary: The measure that decides.
-        resampling: How intervals and tests are drawn.
-        out: Folder to write to.
-        progress: Progress callback: systems done.
+    Slices and examples compare the system ``candidate`` with ``base``, each as the options say that it would
+    be served.
 
     Returns:
         What ``comparisons.json`` holds.

@@ -26,10 +26,7 @@ def read_run(
 ) -> Run:
     """Read a TREC run file.
 
-    Args:
-        path: The file.
-        queries: Known query ids; others are refused. Not checked when None.
-        documents: Known document ids; others are refused. Not checked when None.
+    Ids are not checked where ``queries`` or ``documents`` is None.
 
     Raises:
         DataError: A line is malformed, an id is unknown, a score is not finite, or a document

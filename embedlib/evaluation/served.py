@@ -70,16 +70,8 @@ def choose_plan(  # noqa: PLR0913 - an argument a ranking
     made, while over 14 collections with human judgements the prior (BM25 weighted .3) beat the
     vectors alone on 12 and lost at most .036.
 
-    Args:
-        corpus: The corpus artifact.
-        dev: Development queries with human labels; None where there are none.
-        system: The model.
-        prior: The plan to beat.
-        bm25: BM25 of the corpus, asked for where there is something to choose by.
-        measure: By which measure.
-        least_queries: Answerable dev queries that are needed.
-        rng: Draws among more than ``MOST_QUERIES``.
-        sparse: A sparse encoder's term weights of the corpus, if it may be a third ranking.
+    ``bm25``, of the corpus, is asked for where there is something to choose by; ``sparse`` may be a third
+    ranking. Of more than ``MOST_QUERIES`` dev queries ``rng`` draws some.
     """
     answerable = 0 if dev is None else dev.answerable
     if dev is None or answerable < least_queries:

@@ -23,10 +23,7 @@ COLUMNS = ("sentence1", "sentence2", "score")
 class SentencePairs:
     """Pairs of sentences and how similar people find them.
 
-    Args:
-        first: Sentences, [n].
-        second: Sentences, [n].
-        scores: Higher is more similar, [n].
+    All are [n]; a higher score is more similar.
     """
 
     first: list[str]
@@ -35,12 +32,7 @@ class SentencePairs:
 
 
 def similarity_file(path: Path, split: str) -> Path | None:
-    """The similarity set at a path: the file itself, or a folder's file of the split; None if it is none.
-
-    Args:
-        path: File or folder.
-        split: Name of the file in a folder, without ``.tsv``.
-    """
+    """The similarity set at a path: the file itself, or a folder's file of the split; None if it is none."""
     file = path / f"{split}.tsv" if path.is_dir() else path
     if file.suffix != ".tsv" or not file.is_file():
         return None

@@ -23,9 +23,7 @@ RARE_SHARE, RARE_MOST = 0.001, 5
 def slices_of(judged: JudgedSet, texts: Iterable[str]) -> dict[tuple[str, str], list[int]]:
     """Positions of the queries of each slice, by (what it is cut by, which part).
 
-    Args:
-        judged: The queries.
-        texts: Text of each row, in row order; read once.
+    ``texts``, one a row in row order, are read once.
 
     Returns:
         Slices by query length, rare words, document length, origin and the user's label.

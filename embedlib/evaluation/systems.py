@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.contracts import Corpus
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.measures import Run, hits_to_run, score_run
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
@@ -78,10 +79,6 @@ class Evaluated:
     values: dict[str, Values] = field(default_factory=dict)
     hits: dict[str, Hits] = field(default_factory=dict)
 
-    def mean(self, system: str, measure: str) -> float:
-        """Mean over the set's queries."""
-        return float(self.values[system][measure].mean())
-
 
 def evaluate_systems(
     corpus: Corpus,
@@ -92,13 +89,6 @@ def evaluate_systems(
     progress: Progress = silent,
 ) -> Evaluated:
     """Retrieve and score with every system, each query's own document taken out.
-
-    Args:
-        corpus: The corpus artifact.
-        judged: Queries of one kind.
-        systems: Dense systems.
-        options: What else, how deep, by which measures.
-        progress: Progress callback: systems done.
 
     Returns:
         Scores and hits: the dense systems first, then BM25, hybrids, re-ranked, runs.
@@ -178,15 +168,5 @@ def _retrieved(
     yield from fused.items()
     if options.reranker is not None:
         for name, hits in {**found, **fused}.items():
-            asked = (options.reranker, judged.query_texts, hits, texts_in(corpus, judged))
+            asked = (options.reranker, judged.query_texts, hits, partial(judged.texts_at, corpus))
             yield f"rerank:{name}", rerank_first(*asked, options.rerank_depth, weight=None)
-
-
-def texts_in(corpus: Corpus, judged: JudgedSet) -> Callable[[Rows], list[str]]:
-    """Gives the texts of rows as a judged set sees them: withheld ones in their place."""
-
-    def texts_of(rows: Rows) -> list[str]:
-        texts = [document_text(d.title, d.text) for d in corpus.take(rows)]
-        return [judged.withheld.get(int(r), t) for r, t in zip(rows, texts, strict=True)]
-
-    return texts_of

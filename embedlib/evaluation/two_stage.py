@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from embedlib.contracts import Corpus, Floats
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import standard_error
-from embedlib.evaluation.systems import Options, score_hits, texts_in
+from embedlib.evaluation.systems import Options, score_hits
 from embedlib.retrieval import rerank
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import NO_ROW, Hits
@@ -46,13 +47,7 @@ class Tried(NamedTuple):
 class FirstStage:
     """What is served of one judged set without a reranker, and what a reranker makes of it.
 
-    Args:
-        corpus: The corpus artifact.
-        judged: The set.
-        system: The served model.
-        plan: How it is searched.
-        measure: By which measure answers are valued.
-        sparse: Where the plan gives it a weight.
+    Of the hits and of the answer ``MEASURED`` documents a query are valued, by ``measure``.
     """
 
     def __init__(
@@ -70,7 +65,7 @@ class FirstStage:
         self.judged, self._measure = judged, measure
         terms = sparse.with_texts(judged.withheld) if sparse is not None else None
         self.hits = ModelOnSet(judged, system, bm25, own, terms).served(k, plan)
-        self.texts_of = texts_in(corpus, judged)
+        self.texts_of = partial(judged.texts_at, corpus)
 
     def values(self, hits: Hits) -> Values:
         """The measure of each query, [q]."""
@@ -101,11 +96,7 @@ class FirstStage:
 def time_depths(first: FirstStage, score: PairScorer, most: int, budget_ms: float) -> dict[int, float]:
     """Milliseconds that 95 of 100 queries stay under, by depth, up to the first beyond the budget.
 
-    Args:
-        first: What is re-ranked.
-        score: The reranker.
-        most: Greatest depth; more than there are hits are not read.
-        budget_ms: What is allowed.
+    More than there are hits are not read.
     """
     width = min(most, first.hits.rows.shape[1])
     found: dict[int, float] = {}

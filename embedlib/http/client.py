@@ -163,7 +163,6 @@ class ApiClient:
         if len(values) != len(keys):
             raise ValueError(f"parse made {len(values)} values for {len(keys)} keys")
         self._settle(list(zip(keys, values, strict=True)), usage)
-        self._count("answered")
         return values
 
     def _attempt(self, request: ApiRequest) -> tuple[list[Any], TokenUsage]:
@@ -251,12 +250,11 @@ class ApiClient:
         seconds = state.next_action.sleep if state.next_action else 0.0
         logger.info("attempt %d failed (%s); next in %.1f s", state.attempt_number, error, seconds)
 
-    def _count(self, name: str, by: float = 1) -> None:
+    def _count(self, name: str) -> None:
         with self._lock:
-            setattr(self.counts, name, getattr(self.counts, name) + by)
+            setattr(self.counts, name, getattr(self.counts, name) + 1)
 
     def _pause(self, seconds: float) -> None:
-        self._count("waited_s", seconds)
         if self._stop.wait(seconds):
             raise ProviderError("the client was closed while a request waited")
 

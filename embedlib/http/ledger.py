@@ -32,8 +32,7 @@ SCHEMA_VERSION = 1
 class Ledger:
     """Answers by key (a digest of the question), kept in a folder.
 
-    Args:
-        folder: Made if it is not there.
+    The folder is made if it is not there.
 
     Raises:
         CorruptArtifact: The file is of another schema version.

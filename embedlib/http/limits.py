@@ -63,9 +63,7 @@ def exhausted_s(headers: Mapping[str, str]) -> float | None:
 class RateGate:
     """A gate that all threads pass before a request, closed while a provider asks for a pause.
 
-    Args:
-        wait: Waits that many seconds; returns early when the client is closed.
-        clock: Monotonic seconds.
+    ``wait`` waits that many seconds, or less when the client is closed.
     """
 
     def __init__(self, wait: Callable[[float], object], clock: Callable[[], float] = time.monotonic) -> None:
@@ -91,10 +89,7 @@ class RateGate:
 class Transient(Exception):
     """A failure that a later attempt may not meet.
 
-    Args:
-        problem: What happened.
-        wait_s: Seconds that the provider asked to wait.
-        rate_limit: Whether it was a rate limit.
+    ``wait_s`` are seconds that the provider asked to wait.
     """
 
     def __init__(self, problem: str, wait_s: float | None = None, *, rate_limit: bool = False) -> None:

@@ -89,9 +89,7 @@ class ApiRequest:
 class RequestCounts:
     """What the client went through, for reports."""
 
-    answered: int = 0
     from_ledger: int = 0
     retried: int = 0
     rate_limited: int = 0
     malformed: int = 0
-    waited_s: float = 0.0

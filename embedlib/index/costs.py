@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Rows, document_text
+from embedlib.contracts import Corpus, Rows
 from embedlib.corpus.profile import sample_rows
 from embedlib.evaluation.choice import Alternative, latencies
 from embedlib.evaluation.significance import Interval
@@ -222,8 +222,7 @@ class Machine:
 
     @cached_property
     def _sample(self) -> list[str]:
-        documents = self.corpus.take(sample_rows(len(self.corpus), SAMPLE))
-        return [document_text(d.title, d.text) for d in documents]
+        return self.corpus.texts_at(sample_rows(len(self.corpus), SAMPLE))
 
     @cached_property
     def _texts(self) -> list[str]:

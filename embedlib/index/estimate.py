@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedlib.artifact import ArtifactRef
-from embedlib.contracts import Corpus, document_text
+from embedlib.contracts import Corpus
 from embedlib.index.encode import Encoding, encode_shard, pending_rows, shard_of
 from embedlib.models.api import ApiEncoder
 from embedlib.models.api_protocols import estimate_tokens
@@ -64,7 +64,7 @@ def estimate_encoding(
     pending = pending_rows(store, corpus.path, encoding)
     documents = Corpus(corpus.path)
     chosen = np.sort(np.random.default_rng(0).permutation(pending)[:sample])
-    texts = [document_text(d.title, d.text) for d in documents.take(chosen)]
+    texts = documents.texts_at(chosen)
     encoder = open_folder(encoding.model, encoding.precision)
     if isinstance(encoder, ApiEncoder):
         return _behind_api(encoder, texts, len(documents), len(pending))

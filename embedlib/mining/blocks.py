@@ -99,7 +99,7 @@ def draw_block(
         vectors=vectors.astype(np.float32),
         moments=np.empty((len(vectors), 0), np.float32)
         if moments is None
-        else np.stack([*moments.dense, *moments.lexical], axis=1).astype(np.float32),
+        else np.stack([values for pair in moments for values in pair], axis=1).astype(np.float32),
         counts={
             "proposed": _by_origin(found.miners),
             **{name: dict(counter) for name, counter in mined.removed.items()},

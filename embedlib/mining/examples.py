@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from embedlib.contracts import EXAMPLES, Corpus, Rows, document_text, write_table
+from embedlib.contracts import EXAMPLES, Corpus, Rows, write_table
 from embedlib.errors import DataError
 from embedlib.json_file import SAMPLES, write_json
 from embedlib.mining.blocks import Block, draw_block
@@ -49,16 +49,9 @@ def mine_examples(
 ) -> dict[str, Any]:
     """Mine every pair and write the examples artifact's files.
 
-    Args:
-        work: ``out`` takes examples.parquet, report.json, samples.json and teacher/; finished
-            blocks wait in ``scratch``, and those found there are not mined again.
-        pairs: What to mine for.
-        known: Documents that are no negatives; the pairs' own are added.
-        documents: The corpus.
-        vectors: Its vectors by ``encoder``.
-        plan: How.
-        encoder: Encodes the queries.
-        progress: Progress callback: queries mined.
+    ``work.out`` takes examples.parquet, report.json, samples.json and teacher/; finished blocks wait in
+    ``work.scratch``, and those found there are not mined again. The pairs' own documents are added to
+    ``known``, which are no negatives.
 
     Returns:
         A summary.
@@ -97,7 +90,7 @@ def make_sources(documents: Corpus, vectors: Vectors, plan: MiningPlan) -> Sourc
         bm25=build_bm25(documents.texts()) if lexical else None,
         moments=vector_moments(vectors.blocks()) if lexical else None,
         cross_encoder=load_cross_encoder(plan.cross_encoder) if plan.cross_encoder else None,
-        texts_of=lambda rows: [document_text(d.title, d.text) for d in documents.take(rows)],
+        texts_of=documents.texts_at,
         background=mean_cosine(vectors.take(sampled)),
     )
 

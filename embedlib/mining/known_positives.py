@@ -49,10 +49,6 @@ class KnownPositives:
 
 
 def text_classes(hashes: Sequence[str]) -> Rows:
-    """A number for each row, equal for rows of equal text, int64 [n].
-
-    Args:
-        hashes: Content hash of each row.
-    """
+    """A number for each row, equal for rows of equal text, int64 [n]."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(h, len(numbers)) for h in hashes], dtype=np.int64)

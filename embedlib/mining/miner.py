@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -86,13 +85,6 @@ class Sources:
     background: float = 0.0
 
 
-class QueryMoments(NamedTuple):
-    """The moments of a block of queries, which the hybrid's scores are made with."""
-
-    dense: Moments
-    lexical: Moments
-
-
 @dataclass(frozen=True)
 class Mined:
     """What a block of queries gave.
@@ -113,7 +105,7 @@ class Mined:
     positive_scores: Floats
     positive_ranking: Floats
     removed: dict[str, Counter[str]]
-    moments: QueryMoments | None
+    moments: tuple[Moments, Moments] | None
 
 
 def mine(texts: Sequence[str], queries: Floats, positives: Rows, sources: Sources, rules: Rules) -> Mined:
@@ -132,14 +124,13 @@ def mine(texts: Sequence[str], queries: Floats, positives: Rows, sources: Source
         scores = _score(texts, queries, candidates.rows, sources)
         candidates = Candidates(candidates.rows, candidates.miners, scores, scores).ordered()
         ranking = positive_scores
-    removed: dict[str, Counter[str]] = {}
-    keep = _filter(candidates, positives, positive_scores, sources, rules, removed)
+    keep, removed = _filter(candidates, positives, positive_scores, sources, rules)
     return Mined(candidates, keep, positives, positive_scores, ranking, removed, moments)
 
 
 def _propose(
     texts: Sequence[str], queries: Floats, positives: Rows, sources: Sources, rules: Rules
-) -> tuple[Candidates, QueryMoments | None, Floats]:
+) -> tuple[Candidates, tuple[Moments, Moments] | None, Floats]:
     """The miners' proposals in ranking order, the queries' moments, and the positives' ranking scores."""
     found: list[tuple[int, Hits]] = []
     if "dense" in rules.miners:
@@ -157,7 +148,7 @@ def _propose(
     dense = _dense(queries, rows, miners, dict(found).get(MINERS["dense"]), sources)
     known = np.concatenate([looked_up, lexical.hits.rows], axis=1)
     values = np.concatenate([lexical.at, lexical.hits.scores], axis=1)
-    moments = QueryMoments(sources.moments.of_queries(queries), lexical.moments)
+    moments = (sources.moments.of_queries(queries), lexical.moments)
     if rules.miners == ("bm25",):
         ranking, positive_ranking = look_up(rows, known, values), lexical.at[:, : positives.shape[1]]
     else:
@@ -186,15 +177,11 @@ def _score(texts: Sequence[str], queries: Floats, rows: Rows, sources: Sources) 
 
 
 def _filter(
-    candidates: Candidates,
-    positives: Rows,
-    positive_scores: Floats,
-    sources: Sources,
-    rules: Rules,
-    removed: dict[str, Counter[str]],
-) -> Mask:
-    """Apply every filter in turn; a candidate is counted at the first that takes it."""
+    candidates: Candidates, positives: Rows, positive_scores: Floats, sources: Sources, rules: Rules
+) -> tuple[Mask, dict[str, Counter[str]]]:
+    """Apply every filter in turn: what is left, and what each took, by origin; the first one counts."""
     keep: Mask = candidates.rows != NO_ROW
+    removed: dict[str, Counter[str]] = {}
 
     def take_out(name: str, mask: Mask) -> None:
         gone = candidates.miners[mask & keep]
@@ -214,4 +201,4 @@ def _filter(
         take_out("near_duplicate", near_duplicates(left, positives, sources.vectors_of, threshold))
     if rules.thresholds.skip_ranks:
         take_out("skipped_ranks", first_ranks(keep, rules.thresholds.skip_ranks))
-    return keep
+    return keep, removed

@@ -57,10 +57,7 @@ class MiningPairs(NamedTuple):
 def read_pairs(folder: Path, documents: Corpus, origins: Collection[str] | None = None) -> MiningPairs:
     """Read a pairs artifact.
 
-    Args:
-        folder: Holds ``pairs.parquet``.
-        documents: The corpus its ids refer to.
-        origins: Origins to keep; None keeps all.
+    Of ``origins``, unless it is None, only these are kept.
 
     Raises:
         DataError: There is no pair, or one names a document that is not in the corpus.

@@ -72,8 +72,7 @@ class MiningReport(JsonFile):
 class MiningCounts:
     """Sums over blocks.
 
-    Args:
-        estimator: Whose scores the false-negative estimate compares.
+    ``estimator`` names whose scores the false-negative estimate compares.
     """
 
     def __init__(self, estimator: str) -> None:
@@ -119,14 +118,7 @@ class MiningCounts:
 def example_samples(
     block: Block, pairs: Sequence[CandidatePair], rows: Rows, documents: Corpus
 ) -> list[dict[str, Any]]:
-    """Ten examples as a person reads them, spread evenly over a block.
-
-    Args:
-        block: The block.
-        pairs: All pairs.
-        rows: int64, each pair's document.
-        documents: The corpus.
-    """
+    """Ten examples as a person reads them, spread evenly over a block."""
     places = range(0, len(block.pairs), max(1, len(block.pairs) // 10))[:10]
     return [_sample(block, i, pairs, rows, documents) for i in places]
 

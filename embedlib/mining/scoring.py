@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from embedlib.contracts import Corpus, Floats, Rows, document_text
+from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.mining.blocks import Block
 from embedlib.mining.teacher import HybridTeacher
 from embedlib.models.encoder import Encoder
@@ -34,11 +34,8 @@ def teacher_scores(kind: str, model: str | None, documents: Corpus, work: Work) 
 
     Where nobody teaches, what candidates were ranked by, for the false-negative estimate.
 
-    Args:
-        kind: Which.
-        model: Name or folder of the model of the last two.
-        documents: The corpus.
-        work: ``out`` holds ``teacher/`` for the hybrid; ``scratch`` keeps an encoder's vectors.
+    ``model``, a name or folder, is that of the last two. ``work.out`` holds ``teacher/`` for the hybrid,
+    ``work.scratch`` keeps an encoder's vectors.
 
     Raises:
         ModelError: The model cannot be loaded.
@@ -65,7 +62,7 @@ def _by_cross_encoder(
     score: PairScorer, documents: Corpus, start: int, queries: Sequence[str], rows: Rows, block: Block
 ) -> Scored:
     """By a model that reads query and document together (GPL, arXiv 2112.07577)."""
-    return _split(score_hits(score, queries, _table(rows, block), partial(_texts, documents)))
+    return _split(score_hits(score, queries, _table(rows, block), documents.texts_at))
 
 
 class EncoderTeacher:
@@ -92,14 +89,10 @@ class EncoderTeacher:
     def _encode(self, rows: Rows) -> None:
         new = rows[self._known[rows] == 0]
         if len(new):
-            self._vectors[new] = self.encoder.encode_documents(_texts(self.documents, new))
+            self._vectors[new] = self.encoder.encode_documents(self.documents.texts_at(new))
             self._vectors.flush()  # the vectors are on disk before they count as known
             self._known[new] = 1
             self._known.flush()
-
-
-def _texts(documents: Corpus, rows: Rows) -> list[str]:
-    return [document_text(d.title, d.text) for d in documents.take(rows)]
 
 
 def _table(rows: Rows, block: Block) -> Rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from embedlib.errors import DataError, ModelError
+from embedlib.errors import DataError
 
 CATALOG = Path(__file__).with_name("catalog.yaml")
 SCHEMA_VERSION = 1
@@ -131,48 +130,17 @@ class KnownModel(Fact):
         return "multilingual" in self.languages or language in self.languages
 
 
-class Catalog:
-    """Known models by name.
-
-    Args:
-        models: In the order of the file.
-    """
-
-    def __init__(self, models: list[KnownModel]) -> None:
-        self.models = models
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def __iter__(self) -> Iterator[KnownModel]:
-        return iter(self.models)
-
-    def find(self, name: str) -> KnownModel | None:
-        """A model by its name, or by the part behind the last slash; None when it is not known."""
-        short = name.rstrip("/").rsplit("/", 1)[-1].lower()
-        by_name = (m for m in self.models if m.name.lower() == name.lower())
-        by_short = (m for m in self.models if m.name.rsplit("/", 1)[-1].lower() == short)
-        return next(by_name, None) or next(by_short, None)
-
-    def get(self, name: str) -> KnownModel:
-        """A model by its name.
-
-        Raises:
-            ModelError: It is not in the catalog.
-        """
-        model = self.find(name)
-        if model is None:
-            raise ModelError(
-                f"{name!r} is not in the catalog",
-                expected=f"one of {', '.join(m.name for m in self.models)}",
-                remedy="other models can be used all the same; only facts about them are missing here",
-            )
-        return model
+def find_model(name: str) -> KnownModel | None:
+    """A known model by its name, or by the part behind the last slash; None when it is not known."""
+    models, short = load_catalog(), name.rstrip("/").rsplit("/", 1)[-1].lower()
+    by_name = (m for m in models if m.name.lower() == name.lower())
+    by_short = (m for m in models if m.name.rsplit("/", 1)[-1].lower() == short)
+    return next(by_name, None) or next(by_short, None)
 
 
 @lru_cache(maxsize=8)
-def load_catalog(path: Path = CATALOG) -> Catalog:
-    """Read and check a catalog file.
+def load_catalog(path: Path = CATALOG) -> tuple[KnownModel, ...]:
+    """Read and check a catalog file: its models in their order.
 
     Args:
         path: YAML with ``schema_version`` and a list ``models``, see ``KnownModel``.
@@ -194,7 +162,7 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
             expected=f"schema_version: {SCHEMA_VERSION} and a list of models",
             found=f"schema_version: {found}",
         )
-    return Catalog(_models(raw["models"], path))
+    return tuple(_models(raw["models"], path))
 
 
 def _models(entries: list[Any], path: Path) -> list[KnownModel]:

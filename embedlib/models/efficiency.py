@@ -29,10 +29,7 @@ def compare_costs(
 ) -> dict[str, Cost]:
     """Costs of several models on the same texts, measured in turn so that a busy machine is fair to all.
 
-    Args:
-        models: Encoder and folder by name.
-        texts: What is encoded in each round.
-        rounds: Rounds after one that is not counted; the medians count.
+    The medians of ``rounds`` count, after one more that does not.
 
     Raises:
         DataError: There is no text.

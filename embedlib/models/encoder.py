@@ -67,10 +67,7 @@ def check_texts(texts: Sequence[str], where: str) -> None:
 def check_vectors(vectors: Floats, texts: Sequence[str], where: str) -> None:
     """Refuse vectors that no search can use: NaN, infinite or of zero length.
 
-    Args:
-        vectors: [n, d].
-        texts: The n texts they stand for, to quote the culprit.
-        where: The model.
+    Vectors are [n, d]; of the n texts that they stand for the culprit is quoted.
 
     Raises:
         ModelError: Naming the index and the start of the text.

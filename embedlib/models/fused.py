@@ -123,9 +123,6 @@ class Buffers:
 class FusedBert:
     """A BERT-like backbone's last hidden states, computed in bf16 from packed copies of its weights.
 
-    Args:
-        model: A backbone that ``supports`` accepts.
-
     Attributes:
         longest: Positions beyond which the library's attention is the better one.
     """

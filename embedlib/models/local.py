@@ -168,7 +168,8 @@ class LocalEncoder:
         """Windows of texts, tokenized ahead, sorted by length, in batches, put back in order; [n, full]."""
         out = np.empty((len(texts), self.full_dimension), dtype=np.float32)
         done = 0
-        autocast = _autocast_of_caller(self.module.device.type)
+        device = self.module.device.type
+        autocast, budget = _autocast_of_caller(device), CPU_BUDGET if device == "cpu" else GPU_BUDGET
         for start, tokens in tokenized_ahead(tokenizing, texts):
             self.truncated += tokens.truncated
             self.tokens += int(tokens.lengths.sum())
@@ -177,9 +178,7 @@ class LocalEncoder:
                 with autocast():
                     return self._halving(tokenizing, [ids[i] for i in batch])
 
-            for batch, vectors in over_cores(
-                run, list(batches(tokens.lengths, self._budget())), self._at_once
-            ):
+            for batch, vectors in over_cores(run, list(batches(tokens.lengths, budget)), self._at_once):
                 out[start + batch] = vectors
                 done += len(batch)
                 progress(done, len(texts), "encoding")
@@ -241,9 +240,6 @@ class LocalEncoder:
         parts = [texts[i : i + size] for i in range(0, len(texts), size)]
         with self.module.truncate_embeddings(None):
             return np.concatenate([found for _, found in over_cores(run, parts, self._at_once)])
-
-    def _budget(self) -> int:
-        return CPU_BUDGET if self.module.device.type == "cpu" else GPU_BUDGET
 
 
 def load_encoder(

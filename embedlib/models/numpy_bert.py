@@ -37,11 +37,7 @@ _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
 class NumpyBert:
-    """The vectors that ``load_encoder`` would give, in single precision.
-
-    Args:
-        folder: A model folder that ``supports`` accepts.
-    """
+    """The vectors that ``load_encoder`` would give of a folder that ``supports`` accepts, in fp32."""
 
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file

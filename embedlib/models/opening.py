@@ -9,7 +9,7 @@ from embedlib.errors import ModelError
 from embedlib.json_file import JsonFile
 from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_protocols import is_api_spec
-from embedlib.models.catalog import load_catalog
+from embedlib.models.catalog import find_model
 from embedlib.models.encoder import Encoder
 from embedlib.models.options import Precision
 
@@ -67,7 +67,7 @@ def open_encoder(
 def _open_api(
     name: str, dimension: int | None, max_length: int | None, ledger: Path | None = None
 ) -> ApiEncoder:
-    known = load_catalog().find(name)
+    known = find_model(name)
     return load_api_encoder(
         name,
         dimension=dimension,
@@ -79,10 +79,6 @@ def _open_api(
 
 def open_folder(folder: Path, precision: Precision | Literal["auto"]) -> LocalEncoder | ApiEncoder:
     """The encoder of a model artifact's folder: its weights, or the API that its ``api.json`` names.
-
-    Args:
-        folder: The artifact's folder.
-        precision: Arithmetic of weights; an API has its own.
 
     Raises:
         ModelError: The weights cannot be loaded.

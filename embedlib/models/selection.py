@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from embedlib.models.catalog import Catalog, KnownModel, Measure
+from embedlib.models.catalog import KnownModel, Measure
 
 #: Multiply-add throughput reached by an encoder of this size class, in FLOP/s. CPU: 8–10 thousand
 #: tokens/s of all-MiniLM-L6-v2 in fp32 on two cores; GPU: a cautious share of a data-centre card.
@@ -107,15 +107,11 @@ class Recommendation:
     ruled_out: list[RuledOut]
 
 
-def recommend(requirements: Requirements, catalog: Catalog) -> Recommendation:
+def recommend(requirements: Requirements, catalog: Iterable[KnownModel]) -> Recommendation:
     """Rank the catalog's models against requirements.
 
     A requirement for which a model's figure is unknown rules it out, and says that it is unknown:
     a floor that is not known to be met is not met.
-
-    Args:
-        requirements: What has to hold, and what to rank by.
-        catalog: Known models.
 
     Returns:
         Every model of the catalog, either ranked or ruled out.

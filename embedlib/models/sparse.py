@@ -21,13 +21,7 @@ BATCH = 32
 
 
 class SparseTexts:
-    """A ``SparseEncoder`` whose vectors are rows of a scipy matrix; safe to share between threads.
-
-    Args:
-        module: The ``SparseEncoder``.
-        name: What it was loaded as.
-        digest: Of its files.
-    """
+    """A ``SparseEncoder`` whose vectors are rows of a scipy matrix; safe to share between threads."""
 
     def __init__(self, module: Any, name: str, digest: str) -> None:
         self.module, self.name, self.digest = module, name, digest

@@ -50,12 +50,7 @@ def above_background(threshold: float, background: float) -> float:
 
 
 def not_near_identical(vectors: Floats, threshold: float) -> Mask:
-    """True for queries that are not too close to an earlier one that stays (greedy, in order).
-
-    Args:
-        vectors: float32 [n, d].
-        threshold: Cosine above which the later of two is dropped.
-    """
+    """True for queries that are not too close to an earlier one that stays (greedy, in order)."""
     unit = unit_norm(vectors)
     keep = np.ones(len(unit), dtype=bool)
     for low in range(0, len(unit), BLOCK):

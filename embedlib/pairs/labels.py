@@ -23,10 +23,7 @@ class Labelled(NamedTuple):
 def labelled_pairs(queries: Path, corpus: Corpus, held_out: Collection[str]) -> Labelled:
     """The (query, relevant document) pairs of the train split, origin ``label``.
 
-    Args:
-        queries: Folder of a queries artifact.
-        corpus: The corpus; of a document that was cut, the chunk that answers the query is taken.
-        held_out: Documents that give no training pairs.
+    Of a document that was cut, the chunk that answers the query is taken; ``held_out`` ones give no pair.
 
     Returns:
         Pairs by (query_id, doc_id); judgements of documents that are held out or not in the
@@ -76,10 +73,8 @@ def answering_chunks(
     Titles are left out, which all chunks of a document share. A query that shares no word with any chunk
     gets the first one; of equally close ones the earlier counts.
 
-    Args:
-        corpus: The corpus.
-        asked: Queries by the document that was cut and is judged relevant to them.
-        held_out: Chunks that may not be chosen; a document with no other has no answer.
+    ``asked`` are the queries by the cut document that is judged relevant to them. No chunk of ``held_out`` is
+    chosen; a document with no other has no answer.
 
     Returns:
         doc_id of the chunk by (document, query).

@@ -117,13 +117,7 @@ def generate_queries(
     the rest only. The ledger should outlive a change of the budget: keep it in the workspace
     rather than in a stage's scratch folder, which belongs to one configuration.
 
-    Args:
-        documents: (doc_id, text) pairs.
-        settings: Endpoint, key variable, concurrency, retries, budget.
-        writer: Model, prompt and sampling.
-        n: Maximum queries per document.
-        ledger: Folder that keeps the answers.
-        report: Filled with counts.
+    ``documents`` are (doc_id, text); ``n`` is the most queries of each; ``report`` is filled with counts.
 
     Yields:
         (doc_id, query).

@@ -14,11 +14,6 @@ def positive_text(document: Document, query: str, origin: str) -> str:
     A title, heading, sentence or crop stands word for word in its document; left there, the pair
     would teach string matching. Other origins see the document as it is.
 
-    Args:
-        document: The pair's document.
-        query: The pair's query.
-        origin: The pair's origin.
-
     Returns:
         Never empty: where nothing is left without the query, the whole document.
     """

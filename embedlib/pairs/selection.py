@@ -128,12 +128,7 @@ def mix(
     First each origin's share, then at most ``per_document`` pairs of a document, then, of what is
     more than ``max_pairs``, the same part of every origin.
 
-    Args:
-        pairs: Candidates that passed the filters.
-        shares: Share of an origin's pairs that is kept, 0 to 1; 1 where nothing is said.
-        per_document: Pairs a document may give.
-        max_pairs: Maximum size of the result.
-        rng: Chooses.
+    A share is 0 to 1, and 1 where nothing is said.
     """
     chosen = _by_share(pairs, shares, rng)
     chosen = _capped(pairs, chosen, per_document, rng)

@@ -25,12 +25,8 @@ TOP_K, TOP_P, MAX_INPUT_TOKENS = 25, 0.95, 350
 class Sampling:
     """How queries are drawn from the model.
 
-    Args:
-        count: Queries per document.
-        max_query_tokens: Tokens a query may have.
-        batch_size: Documents at once.
-        prompt: Text before each document.
-        seed: Of all draws.
+    ``count`` queries a document of at most ``max_query_tokens``, ``batch_size`` documents at once, each after
+    ``prompt``.
     """
 
     count: int = 3
@@ -102,15 +98,7 @@ def generated_pairs(
     scratch: Path,
     progress: Progress,
 ) -> Iterator[CandidatePair]:
-    """Pairs of origin ``seq2seq``; finished shards are read back from ``scratch`` after a crash.
-
-    Args:
-        documents: (doc_id, text).
-        writer: The model.
-        sampling: How.
-        scratch: Folder for shards.
-        progress: Progress callback: documents done.
-    """
+    """Pairs of origin ``seq2seq``; finished shards are read back from ``scratch`` after a crash."""
     scratch.mkdir(parents=True, exist_ok=True)
     remaining = iter(documents)
     for number in itertools.count():

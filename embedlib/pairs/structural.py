@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,46 +23,35 @@ GROUP_WINDOW = 16
 KEYWORDS = 5
 
 
-@dataclass(frozen=True)
-class StructuralSettings:
-    """How structural pairs are made.
-
-    Args:
-        origins: Which of title, heading, sentence, crop, keywords, adjacent, same_document.
-        sentences: Sentences of a document used as queries.
-    """
-
-    origins: Collection[str]
-    sentences: int = 1
-
-
 def structural_pairs(
-    documents: Iterable[Document], settings: StructuralSettings, idf: Idf, rng: np.random.Generator
+    documents: Iterable[Document],
+    origins: Collection[str],
+    idf: Idf,
+    rng: np.random.Generator,
+    *,
+    sentences: int = 1,
 ) -> Iterator[CandidatePair]:
-    """Pairs of one document after the other.
+    """Pairs of one document after the other; a group's passages follow each other in reading order.
 
-    Args:
-        documents: In row order; a group's passages follow each other in reading order.
-        settings: Which pairs, and how many.
-        idf: Inverse document frequency of a term in the corpus.
-        rng: Chooses sentences, crops and passages.
+    ``origins`` are some of title, heading, sentence, crop, keywords, adjacent and same_document; a document
+    gives ``sentences`` queries of the third.
     """
     group: deque[Document] = deque(maxlen=GROUP_WINDOW)
     for document in documents:
-        for origin in settings.origins:
-            yield from _of_origin(origin, document, settings, idf, rng)
+        for origin in origins:
+            yield from _of_origin(origin, document, sentences, idf, rng)
         if group and group[-1].group_id != document.group_id:
             group.clear()
-        if "adjacent" in settings.origins and group:
+        if "adjacent" in origins and group:
             yield _pair("adjacent", document, _opening(group[-1].text))
-        if "same_document" in settings.origins and len(group) > 1:
+        if "same_document" in origins and len(group) > 1:
             other = group[int(rng.integers(len(group) - 1))]  # not the one just before: that is adjacent
             yield _pair("same_document", document, _opening(other.text))
         group.append(document)
 
 
 def _of_origin(
-    origin: str, document: Document, settings: StructuralSettings, idf: Idf, rng: np.random.Generator
+    origin: str, document: Document, sentences: int, idf: Idf, rng: np.random.Generator
 ) -> Iterator[CandidatePair]:
     if origin == "title" and _enough(body_of(document)) and _is_query(title := title_of(document)):
         yield _pair(origin, document, title)
@@ -71,7 +59,7 @@ def _of_origin(
         title = title_of(document)
         yield _pair(origin, document, heading if title in ("", heading) else f"{title}: {heading}")
     elif origin == "sentence":
-        for number, sentence in enumerate(random_sentences(document.text, settings.sentences, rng)):
+        for number, sentence in enumerate(random_sentences(document.text, sentences, rng)):
             yield _pair(origin, document, sentence, number)
     elif origin == "crop" and (crop := _crop(document, rng)):
         yield _pair(origin, document, crop)
@@ -133,10 +121,7 @@ def split_sentences(text: str) -> Iterator[str]:
 def random_sentences(text: str, count: int, rng: np.random.Generator) -> list[str]:
     """``count`` sentences at random: the wordiest or rarest ones are addresses, formulas and boilerplate.
 
-    Args:
-        text: The document's text.
-        count: Maximum number; none where no rest would remain.
-        rng: Chooses.
+    None where no rest would remain.
     """
     total = len(text.split())
     lengths = {sentence: len(sentence.split()) for sentence in split_sentences(text)}

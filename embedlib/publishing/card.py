@@ -27,11 +27,7 @@ def model_card(
 ) -> str:
     """The content of ``README.md``.
 
-    Args:
-        name: What the model is called.
-        release: The release that it is a part of.
-        facts: What is known of it.
-        converted: What ``convert`` returned, where the folder holds the model for another runtime.
+    ``converted`` is what ``convert`` returned, where the folder holds the model for another runtime.
     """
     parts = [
         f"# {name}",

@@ -57,7 +57,7 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
     """Gather what the workspace still has of a release's model; parts that were removed are left empty."""
     model = release.ref(root, "model")
     line = list(model_line(model))
-    origin = next((ref for ref in line if not _from_models(ref)), line[-1])
+    origin = next((ref for ref in line if all(p.kind != "model" for p in ref.parents.values())), line[-1])
     base, licence = _base(origin)
     decision = release.ref(root, "decision") if "decision" in release.parts else None
     evaluation = evaluation_of(root, release)
@@ -78,15 +78,11 @@ def model_facts(root: Path, release: Release) -> ModelFacts:
     )
 
 
-def _from_models(ref: ArtifactRef) -> bool:
-    return any(parent.kind == "model" for parent in ref.parents.values())
-
-
 def _base(model: ArtifactRef) -> tuple[str, str]:
     """Name and licence of the model that the line begins with; the hub's name where it is known."""
     source = Provenance.of(model.path).source or "unknown"
     name = source.partition("@")[0]
-    for known in load_catalog().models:
+    for known in load_catalog():
         if name in (known.name, known.name.rpartition("/")[2]):
             return known.name, known.licence
     return name, ""

@@ -20,11 +20,7 @@ def to_push(folder: Path) -> list[tuple[str, int]]:
 def push(folder: Path, name: str, *, private: bool = True, message: str = "") -> str:
     """Make the repository where it is missing, and put the folder's files into it in one commit.
 
-    Args:
-        folder: The model with its card.
-        name: ``owner/name`` on the hub.
-        private: Whether a repository that is made now is private.
-        message: Of the commit.
+    ``name`` is ``owner/name`` on the hub; ``private`` counts for a repository that is made now.
 
     Returns:
         The repository's address.

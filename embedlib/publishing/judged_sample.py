@@ -39,12 +39,7 @@ class JudgedSample:
 
 
 def judged_sample(root: Path, release: Release) -> JudgedSample | None:
-    """At most a hundred of the test queries that the release was decided on; None where there are none left.
-
-    Args:
-        root: The workspace.
-        release: Which release.
-    """
+    """At most a hundred of the test queries that the release was decided on; None where none are left."""
     evaluation = evaluation_of(root, release)
     system = system_of(release.ref(root, "model"), evaluation)
     parents = evaluation.parents if evaluation is not None else {}

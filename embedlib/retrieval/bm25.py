@@ -35,11 +35,7 @@ Engine = Literal["rank-bm25", "bm25s"]
 
 
 class BM25Index:
-    """A searchable BM25 index over documents 0..n-1.
-
-    Args:
-        engine: One of the two engines, built or loaded.
-    """
+    """A searchable BM25 index over documents 0..n-1."""
 
     def __init__(self, engine: ReferenceEngine | SparseEngine) -> None:
         self.engine = engine
@@ -97,9 +93,7 @@ class BM25Index:
 def build_bm25(texts: Iterable[str], *, engine: Engine = "bm25s") -> BM25Index:
     """Index documents' texts, read once.
 
-    Args:
-        texts: One per document, in row order.
-        engine: ``bm25s``, or ``rank-bm25``, the reference that it is checked against.
+    ``rank-bm25`` is the reference that ``bm25s`` is checked against.
 
     Raises:
         DataError: There is no document, or no document has a word.
@@ -150,11 +144,7 @@ class _Numbers(dict[str, int]):
 
 
 class ReferenceEngine:
-    """rank-bm25's own counting and scoring, with Lucene's idf in place of Robertson's.
-
-    Args:
-        documents: Each document's terms.
-    """
+    """rank-bm25's own counting and scoring, with Lucene's idf in place of Robertson's."""
 
     name = "rank-bm25"
 
@@ -192,11 +182,7 @@ class ReferenceEngine:
 
 
 class SparseEngine:
-    """bm25s: every (term, document) weight computed once, kept by term (CSC).
-
-    Args:
-        index: A ``bm25s.BM25`` that is indexed or loaded.
-    """
+    """bm25s: every (term, document) weight computed once, kept by term (CSC)."""
 
     name = "bm25s"
 

@@ -63,14 +63,6 @@ def fused_scores(
     return z
 
 
-class SparseScores(NamedTuple):
-    """What a sparse encoder holds of the same queries: hits, scores [q, c] of the rows, moments."""
-
-    hits: Hits
-    scores: Floats
-    moments: Moments
-
-
 class Gathered(NamedTuple):
     """What the rankings hold of q queries: enough to fuse them by any plan.
 
@@ -81,7 +73,7 @@ class Gathered(NamedTuple):
         dense_scores: float32 [q, c].
         lexical_scores: float32 [q, c].
         moments: Of the dense scores and of BM25's.
-        sparse: The third ranking, where it was asked.
+        sparse: The third ranking with its scores of the same rows, where it was asked.
     """
 
     dense: Hits
@@ -90,14 +82,14 @@ class Gathered(NamedTuple):
     dense_scores: Floats
     lexical_scores: Floats
     moments: tuple[Moments, Moments]
-    sparse: SparseScores | None = None
+    sparse: Lexical | None = None
 
     def fuse(self, k: int, plan: SearchPlan) -> Hits:
         """The k best rows of each query by the rankings, ties by row."""
         if plan.fusion == "rrf":
             third = [self.sparse.hits] if self.sparse else []
             return reciprocal_rank_fusion([self.dense, self.lexical, *third], k)
-        third_scores = (self.sparse.scores, self.sparse.moments, plan.sparse_weight) if self.sparse else None
+        third_scores = (self.sparse.at, self.sparse.moments, plan.sparse_weight) if self.sparse else None
         scores = fused_scores(
             self.dense_scores, self.lexical_scores, *self.moments, plan.weight, third_scores
         )
@@ -169,7 +161,7 @@ class Rankers:
             known = np.concatenate([known, more.rows], axis=1)
             values = np.concatenate([values, self.lexical(texts, 1, more.rows).at], axis=1)
             theirs = np.concatenate([third.at, more.scores], axis=1)
-            sparse = SparseScores(more, look_up(rows, known, theirs), third.moments)
+            sparse = Lexical(more, look_up(rows, known, theirs), third.moments)
         scored = self.to_scores(queries)
         exact = dense_scores(scored, rows, lambda wanted: self.to_scores(self.vectors_of(wanted)))
         moments = (self.moments.of_queries(scored), lexical.moments)

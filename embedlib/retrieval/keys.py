@@ -29,9 +29,7 @@ SORT_CHUNK = 64
 def to_keys(scores: Floats, rows: Rows) -> Keys:
     """Keys of finite scores, int64 of the same shape.
 
-    Args:
-        scores: float32, any shape.
-        rows: int64 of the same shape, 0 to 2^32 - 2.
+    Rows are 0 to 2^32 - 2.
     """
     bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 makes -0.0 equal 0.0
     ordered = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))

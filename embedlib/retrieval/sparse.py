@@ -36,9 +36,7 @@ class SparseInfo(JsonFile):
 class SparseIndex:
     """Term weights of the corpus, searched like BM25's.
 
-    Args:
-        matrix: float32 [n, terms], a row a document.
-        encoder: Made them, and makes the queries'.
+    The matrix is float32 [n, terms], a row a document; the encoder made it, and makes the queries'.
     """
 
     def __init__(self, matrix: csr_matrix, encoder: SparseTexts) -> None:

@@ -18,7 +18,6 @@ from embedlib.evaluation.guards import (
     default_guard,
     general_figures,
     guard_figures,
-    package_version,
 )
 from embedlib.evaluation.judged import read_judged
 from embedlib.evaluation.lineage import model_line
@@ -38,6 +37,7 @@ from embedlib.evaluation.runs import read_run
 from embedlib.evaluation.served import ChosenPlan, choose_plan
 from embedlib.evaluation.statistics import Resampling
 from embedlib.evaluation.systems import Options
+from embedlib.fingerprint import package_version
 from embedlib.json_file import write_json
 from embedlib.models.opening import open_folder
 from embedlib.models.options import Precision

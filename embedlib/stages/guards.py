@@ -8,11 +8,11 @@ from pathlib import Path
 from embedlib.config.evaluation import Guard, MtebGuard, RetrievalGuard, SimilarityGuard
 from embedlib.errors import DataError
 from embedlib.evaluation.beir import read_beir_set
-from embedlib.evaluation.guards import GuardSet, package_version
+from embedlib.evaluation.guards import GuardSet
 from embedlib.evaluation.measures import parse_measures
 from embedlib.evaluation.mteb import load_task
 from embedlib.evaluation.similarity import read_pairs
-from embedlib.fingerprint import tree_digest
+from embedlib.fingerprint import package_version, tree_digest
 
 
 def guard_set(guard: Guard) -> GuardSet:

@@ -23,7 +23,7 @@ from embedlib.evaluation.records import (
     read_guards,
     read_slices,
 )
-from embedlib.evaluation.report import Findings, write_report
+from embedlib.evaluation.report import Findings, render_report
 from embedlib.fingerprint import file_sha256
 from embedlib.index.info import IndexInfo
 from embedlib.json_file import JsonFile
@@ -71,7 +71,9 @@ def run(job: Job, config: Report, /, *, evaluation: ArtifactRef, **others: Artif
         shown=config.examples,
         records=config.records if isinstance(config, ReportOfRun) else (),
     )
-    write_report(findings, job.out, summary_markdown(verdict, record, guards, choice))
+    (job.out / "report.html").write_text(render_report(findings), encoding="utf-8")
+    summary = summary_markdown(verdict, record, guards, choice)
+    (job.out / "summary.md").write_text(summary, encoding="utf-8")
     return {"verdict": verdict.verdict, "headline": verdict.headline} if verdict else {}
 
 

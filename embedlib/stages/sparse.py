@@ -8,7 +8,7 @@ import numpy as np
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.models import Sparse
-from embedlib.contracts import Corpus, document_text
+from embedlib.contracts import Corpus
 from embedlib.errors import ConfigError
 from embedlib.index.vector_cache import read_hashes
 from embedlib.models.resolve import model_digests
@@ -37,8 +37,7 @@ def run(job: Job, config: Sparse, *, corpus: ArtifactRef) -> Summary:
         row_of = {content: row for row, content in enumerate(np.load(earlier.file(HASHES_FILE)).tolist())}
     known = sum(part.shape[0] for part in parts)
     first_of = {content: row for row, content in enumerate(hashes.tolist()) if content not in row_of}
-    documents = Corpus(corpus.path).take(list(first_of.values()))
-    texts = [document_text(d.title, d.text) for d in documents]
+    texts = Corpus(corpus.path).texts_at(list(first_of.values()))
     if texts:
         parts.append(encoder.encode_documents(texts, job.progress))
     row_of |= {content: known + row for row, content in enumerate(first_of)}

@@ -29,7 +29,7 @@ from embedlib.models.resolve import model_digests
 from embedlib.pairs.labels import labelled_pairs
 from embedlib.pairs.report import PairsReport, origin_counts, pair_samples
 from embedlib.pairs.selection import FilterThresholds, Selection, mix, select_pairs
-from embedlib.pairs.structural import LABEL_FREE, StructuralSettings, structural_pairs
+from embedlib.pairs.structural import LABEL_FREE, structural_pairs
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.stages.base import Job, Stage, Summary
 from embedlib.vectors import Vectors
@@ -112,9 +112,10 @@ class _Making:
     def candidates(self, bm25: BM25Index) -> Iterator[CandidatePair]:
         """Pairs of every origin, as yet unfiltered."""
         config = self.config
-        settings = StructuralSettings(self.origins, config.sentences_per_document)
         documents, rng = self.usable(config.max_pairs), self.job.generator("crops")
-        for count, pair in enumerate(structural_pairs(documents, settings, bm25.idf, rng), start=1):
+        sentences = config.sentences_per_document
+        made = structural_pairs(documents, self.origins, bm25.idf, rng, sentences=sentences)
+        for count, pair in enumerate(made, start=1):
             self.job.progress(count, None, "structural pairs")
             yield pair
         if "seq2seq" in self.origins and config.seq2seq is not None:

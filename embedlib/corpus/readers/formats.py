@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
 from typing import NamedTuple
 
 from embedlib.corpus.readers import archives, mail, pdf, plain, sheets, slides, web, word
 from embedlib.corpus.readers.file import File
 from embedlib.corpus.records import Item
+from embedlib.fingerprint import package_version
 
 INSTALL = 'pip install "embedlib[office]"'
 
@@ -77,7 +77,7 @@ def why_unread(suffix: str) -> str:
 def versions(suffixes: Iterable[str]) -> dict[str, str]:
     """The libraries that read such files with their versions, ``absent`` for those that are not installed."""
     names = {name for suffix in suffixes for name in _libraries(suffix)}
-    return {name: _version(name) for name in sorted(names)}
+    return {name: package_version(name) for name in sorted(names)}
 
 
 def missing(suffix: str) -> list[str]:
@@ -85,7 +85,7 @@ def missing(suffix: str) -> list[str]:
     form = FORMATS.get(suffix)
     if form is None or form.optional:
         return []
-    return [name for name in form.libraries if _version(name) == "absent"]
+    return [name for name in form.libraries if package_version(name) == "absent"]
 
 
 def _libraries(suffix: str) -> Iterable[str]:
@@ -93,10 +93,3 @@ def _libraries(suffix: str) -> Iterable[str]:
     if suffix in (".zip", ".eml", ".mbox"):
         return [name for form in FORMATS.values() for name in form.libraries]
     return FORMATS[suffix].libraries if suffix in FORMATS else ()
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "absent"

@@ -20,9 +20,7 @@ _TITLE = "{http://purl.org/dc/elements/1.1/}title"
 def require_package(file: File, needed: str) -> None:
     """Check that an Office file can be opened.
 
-    Args:
-        file: The file.
-        needed: The part that files of this kind hold.
+    ``needed`` is the part that files of this kind hold.
 
     Raises:
         Unreadable: It is encrypted, damaged or too large.

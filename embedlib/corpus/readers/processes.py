@@ -31,12 +31,7 @@ _MOST_PROCESSES = 8
 
 
 class ReadingProcess:
-    """Reads files one after the other in a process of its own.
-
-    Args:
-        encoding: Of text files without a byte-order mark.
-        bounds: Memory of the process, seconds and bytes of a file.
-    """
+    """Reads files one after the other in a process of its own."""
 
     def __init__(self, encoding: str, bounds: Bounds) -> None:
         self.encoding, self.bounds = encoding, bounds
@@ -112,20 +107,9 @@ class ReadingProcess:
                 with contextlib.suppress(BrokenPipeError):  # a request that a dead process never took
                     stream.close()
 
-    def __enter__(self) -> ReadingProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class ReadingProcesses:
-    """A process for each core, which read different files at the same time.
-
-    Args:
-        encoding: Of text files without a byte-order mark.
-        bounds: What bounds the reading of one file.
-    """
+    """A process for each core, which read different files at the same time."""
 
     def __init__(self, encoding: str, bounds: Bounds) -> None:
         self.count = min(cpu_cores(), _MOST_PROCESSES)

@@ -16,12 +16,7 @@ def read_path(
 ) -> Iterator[Item]:
     """The documents of a file on disk.
 
-    Args:
-        path: The file.
-        name: What it is called.
-        encoding: Of text without a byte-order mark.
-        bounds: How much is read.
-        max_bytes: Largest text or Markdown file; None: as ``bounds`` say, as for any other.
+    Text and Markdown files are read up to ``max_bytes``, where it is given.
     """
     limit = f"ingest.files.max_mb is {bounds.max_mb:g}"
     if max_bytes is not None:

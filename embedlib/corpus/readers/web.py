@@ -35,9 +35,7 @@ def read_html(file: File) -> Iterator[Item]:
 def read_page(source: bytes, *, declared: str | None = None) -> tuple[str, str]:
     """Title and main content of a page.
 
-    Args:
-        source: The page's bytes.
-        declared: Its encoding where that is known from elsewhere.
+    ``declared`` is its encoding where that is known from elsewhere.
 
     Raises:
         Unreadable: It is damaged or too large.
@@ -52,9 +50,7 @@ def read_page(source: bytes, *, declared: str | None = None) -> tuple[str, str]:
 def main_lines(lines: Sequence[str], root: Any) -> list[str]:
     """The lines from where the main content begins to where it ends.
 
-    Args:
-        lines: The page's lines, headings marked.
-        root: The page; trafilatura may change it.
+    The headings of ``lines`` are marked; trafilatura may change ``root``, the page.
     """
     main = _main_text(root)
     whole = sum(len(_squeezed(line)) for line in lines)

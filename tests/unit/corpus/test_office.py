@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import office_files as files
@@ -230,10 +231,10 @@ def test_a_text_longer_than_a_document_may_be(kind: str) -> None:
 def test_a_file_beyond_the_bounds_of_the_process_is_left_out_and_the_next_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(files.pdf([["readable"]]))
     (tmp_path / "many.html").write_bytes(b"<p>" + b"<b>x</b>" * 60_000)
-    with ReadingProcess("utf-8", BOUNDS) as process:
+    with closing(ReadingProcess("utf-8", BOUNDS)) as process:
         assert isinstance(next(process.read(tmp_path / "a.pdf", "a.pdf")), Record)
     slow = Bounds(max_mb=50, memory_mb=2048, timeout_s=0.001, max_characters=1000)
-    with ReadingProcess("utf-8", slow) as process:
+    with closing(ReadingProcess("utf-8", slow)) as process:
         (rejected,) = process.read(tmp_path / "many.html", "many.html")
         assert (
             rejected.reason == "too large: not read within the time allowed (ingest.files.timeout_s is 0.001)"
@@ -247,7 +248,7 @@ def test_a_file_beyond_the_bounds_of_the_process_is_left_out_and_the_next_is_rea
         assert rejected.reason == "damaged: the process that read it ended with SIGKILL"
         assert [type(item) for item in process.read(tmp_path / "a.pdf", "a.pdf")] == [Record]
     small = Bounds(max_mb=0.000001, memory_mb=2048, timeout_s=10, max_characters=1000)
-    with ReadingProcess("utf-8", small) as process:
+    with closing(ReadingProcess("utf-8", small)) as process:
         assert "ingest.files.max_mb" in next(process.read(tmp_path / "a.pdf", "a.pdf")).reason
 
 
@@ -256,7 +257,7 @@ def test_a_file_that_needs_more_memory_than_allowed_is_left_out(tmp_path: Path) 
         files.archive({f"{n}.txt": b"%d" % n * 40_000_000 for n in range(1, 3)})
     )
     bounds = Bounds(max_mb=4000, memory_mb=300, timeout_s=60, max_characters=1000)
-    with ReadingProcess("utf-8", bounds) as process:
+    with closing(ReadingProcess("utf-8", bounds)) as process:
         found = list(process.read(tmp_path / "big.zip", "big.zip"))
     assert found
     assert all(isinstance(item, Rejected) and "too large" in item.reason for item in found)
@@ -265,7 +266,7 @@ def test_a_file_that_needs_more_memory_than_allowed_is_left_out(tmp_path: Path) 
 def test_the_process_is_given_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
     (tmp_path / "a.html").write_text("<p>words</p>")
-    with ReadingProcess("utf-8", BOUNDS) as process:
+    with closing(ReadingProcess("utf-8", BOUNDS)) as process:
         list(process.read(tmp_path / "a.html", "a.html"))
         assert process._child is not None
         environment = Path(f"/proc/{process._child.pid}/environ").read_bytes()
@@ -279,8 +280,10 @@ def test_without_the_libraries_one_message_names_the_command(
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
     (tmp_path / "b.pdf").write_bytes(b"%PDF")
     (tmp_path / "c.txt").write_text("words")
-    version = formats._version
-    monkeypatch.setattr(formats, "_version", lambda name: "absent" if name == "pypdfium2" else version(name))
+    version = formats.package_version
+    monkeypatch.setattr(
+        formats, "package_version", lambda name: "absent" if name == "pypdfium2" else version(name)
+    )
     with pytest.raises(DataError, match=r"no installed library reads: 2 \.pdf") as error:
         ingest(tmp_path)
     assert 'pip install "embedlib[office]"' in error.value.remedy
@@ -292,10 +295,14 @@ def test_another_version_of_a_reading_library_reads_again(
 ) -> None:
     (tmp_path / "a.pdf").write_bytes(files.pdf([["words to read"]]))
     first = ingest(tmp_path)
-    version = formats._version
-    monkeypatch.setattr(formats, "_version", lambda name: "99.0" if name == "mammoth" else version(name))
+    version = formats.package_version
+    monkeypatch.setattr(
+        formats, "package_version", lambda name: "99.0" if name == "mammoth" else version(name)
+    )
     assert ingest(tmp_path).fingerprint == first.fingerprint
-    monkeypatch.setattr(formats, "_version", lambda name: "99.0" if name == "pypdfium2" else version(name))
+    monkeypatch.setattr(
+        formats, "package_version", lambda name: "99.0" if name == "pypdfium2" else version(name)
+    )
     assert ingest(tmp_path).fingerprint != first.fingerprint
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from embedlib.errors import DataError, ModelError
+from embedlib.errors import DataError
 from embedlib.models.api_protocols import is_api_spec
-from embedlib.models.catalog import CATALOG, MEASURES, Catalog, load_catalog
+from embedlib.models.catalog import CATALOG, MEASURES, KnownModel, find_model, load_catalog
 from embedlib.models.prompts import Prompts, known_prompts
 
 
 @pytest.fixture(scope="module")
-def catalog() -> Catalog:
+def catalog() -> tuple[KnownModel, ...]:
     return load_catalog()
 
 
@@ -44,18 +44,18 @@ def catalog() -> Catalog:
         "sentence-transformers/all-mpnet-base-v2",
     ],
 )
-def test_the_models_in_common_use_are_there(catalog: Catalog, name: str) -> None:
-    assert catalog.get(name).name == name
+def test_the_models_in_common_use_are_there(catalog: tuple[KnownModel, ...], name: str) -> None:
+    assert find_model(name).name == name
 
 
-def test_every_figure_has_a_source_and_every_measure_a_meaning(catalog: Catalog) -> None:
+def test_every_figure_has_a_source_and_every_measure_a_meaning(catalog: tuple[KnownModel, ...]) -> None:
     figures = [score for model in catalog for score in model.scores]
     assert len(figures) >= 80
     assert {score.measure for score in figures} == set(MEASURES)
     assert all(score.source and score.date for score in figures)
 
 
-def test_figures_of_one_measure_come_from_comparable_sources(catalog: Catalog) -> None:
+def test_figures_of_one_measure_come_from_comparable_sources(catalog: tuple[KnownModel, ...]) -> None:
     """The three measures worked out from the results repository all name the same commit of it."""
     for measure in ("mteb-v1-retrieval", "mteb-v2-mean", "mteb-v2-retrieval"):
         sources = {s.source for m in catalog if (s := m.score(measure))}
@@ -63,20 +63,22 @@ def test_figures_of_one_measure_come_from_comparable_sources(catalog: Catalog) -
         assert next(iter(sources)).startswith("https://github.com/embeddings-benchmark/results/tree/")
 
 
-def test_overall_and_retrieval_figures_are_apart(catalog: Catalog) -> None:
-    model = catalog.get("sentence-transformers/all-MiniLM-L6-v2")
+def test_overall_and_retrieval_figures_are_apart(catalog: tuple[KnownModel, ...]) -> None:
+    model = find_model("sentence-transformers/all-MiniLM-L6-v2")
     overall, retrieval = model.score("mteb-v1-mean"), model.score("mteb-v1-retrieval")
     assert overall is not None
     assert retrieval is not None
     assert (overall.value, retrieval.value) == (56.26, 41.95)
 
 
-def test_the_facts_of_the_packaged_model_are_those_of_its_files(catalog: Catalog, minilm: Path) -> None:
+def test_the_facts_of_the_packaged_model_are_those_of_its_files(
+    catalog: tuple[KnownModel, ...], minilm: Path
+) -> None:
     from embedlib.models.efficiency import weights_mb
     from embedlib.models.local import load_encoder
 
     encoder = load_encoder(minilm)
-    fact = catalog.get("all-MiniLM-L6-v2")
+    fact = find_model("all-MiniLM-L6-v2")
     assert weights_mb(encoder) == pytest.approx(fact.parameters_millions * 4e6 / 2**20, rel=0.005)
     assert weights_mb(encoder) == pytest.approx(fact.memory_mb(), rel=0.005)
     assert (encoder.dimension, encoder.max_length) == (fact.dimension, fact.context_tokens)
@@ -84,22 +86,20 @@ def test_the_facts_of_the_packaged_model_are_those_of_its_files(catalog: Catalog
     assert table == pytest.approx(fact.embedding_parameters_millions * 1e6, rel=0.005)
 
 
-def test_prompts_are_those_that_encoders_apply(catalog: Catalog) -> None:
+def test_prompts_are_those_that_encoders_apply(catalog: tuple[KnownModel, ...]) -> None:
     for model in catalog:
         if not model.is_api:
             applied = known_prompts(model.name) or Prompts()
             assert (model.query_prompt, model.document_prompt) == applied, model.name
 
 
-def test_api_names_are_ones_that_can_be_loaded(catalog: Catalog) -> None:
+def test_api_names_are_ones_that_can_be_loaded(catalog: tuple[KnownModel, ...]) -> None:
     assert all(is_api_spec(model.name) == model.is_api for model in catalog)
 
 
-def test_models_are_found_by_their_short_name_too(catalog: Catalog) -> None:
-    assert catalog.get("bge-m3").name == "BAAI/bge-m3"
-    assert catalog.find("no-such-model") is None
-    with pytest.raises(ModelError, match="no-such-model"):
-        catalog.get("no-such-model")
+def test_models_are_found_by_their_short_name_too(catalog: tuple[KnownModel, ...]) -> None:
+    assert find_model("bge-m3").name == "BAAI/bge-m3"
+    assert find_model("no-such-model") is None
 
 
 def entry(**changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from embedlib.models.catalog import Catalog, KnownModel, PublishedPrice, Score, load_catalog
+from embedlib.models.catalog import KnownModel, PublishedPrice, Score, load_catalog
 from embedlib.models.selection import (
     Recommendation,
     Requirements,
@@ -56,7 +56,7 @@ NO_PRICE = model("openai:unpriced", 52, licence="proprietary")
 POLYGLOT = model("polyglot", 51, 61, languages=["multilingual"])
 NON_COMMERCIAL = model("nc", 53, licence="CC-BY-NC-4.0", commercial_use=False)
 LAW = model("voyage:law", domains=["law"], licence="proprietary", price=priced(0.12))
-ALL = Catalog([SMALL, LARGE, GIANT, UNKNOWN, API, NO_PRICE, POLYGLOT, NON_COMMERCIAL, LAW])
+ALL = [SMALL, LARGE, GIANT, UNKNOWN, API, NO_PRICE, POLYGLOT, NON_COMMERCIAL, LAW]
 
 
 def ask(**requirements: Any) -> Recommendation:
@@ -121,7 +121,7 @@ def test_overall_and_retrieval_figures_are_never_mixed() -> None:
     assert by_mean.index("small") < by_mean.index("large")
     by_retrieval = names(ask())
     assert by_retrieval.index("large") < by_retrieval.index("small")
-    only_mean = Catalog([model("only-mean", mean=99)])
+    only_mean = [model("only-mean", mean=99)]
     result = recommend(Requirements(min_quality=10), only_mean)
     assert result.ranked == []
     assert result.ruled_out[0].objections[0].unknown
@@ -155,7 +155,7 @@ def test_a_domain_lets_its_models_in_and_warns_of_the_others() -> None:
     assert "voyage:law" in names(result)
     general = next(c for c in result.ranked if c.model.name == "large")
     assert any("law" in caveat for caveat in general.caveats)
-    same = Catalog([model("a-general", 50), model("z-lawyer", 50, domains=["general", "law"])])
+    same = [model("a-general", 50), model("z-lawyer", 50, domains=["general", "law"])]
     assert names(recommend(Requirements(domain="law"), same))[0] == "z-lawyer"
 
 

@@ -6,7 +6,6 @@ import pytest
 from embedlib.contracts import Document, document_text
 from embedlib.pairs.render import positive_text, without_passage
 from embedlib.pairs.structural import (
-    StructuralSettings,
     keyword_query,
     random_crop,
     random_sentences,
@@ -26,9 +25,8 @@ def document(
 
 
 def made(documents: list[Document], *origins: str, **options: int) -> list[tuple[str, str, str]]:
-    settings = StructuralSettings(origins, **options)
-    rng = np.random.default_rng(0)
-    return [(p.origin, p.query, p.doc_id) for p in structural_pairs(documents, settings, len, rng)]
+    pairs = structural_pairs(documents, origins, len, np.random.default_rng(0), **options)
+    return [(p.origin, p.query, p.doc_id) for p in pairs]
 
 
 def test_title_pairs_need_a_title_and_a_body() -> None:
