@@ -164,9 +164,7 @@ class Judged:
         )
         depth = judged.reach(DEPTH)
         gathered = on_set.gather(depth)
-        hits = {name: on_set.fuse(gathered, depth, plan) for name, plan in plans.items()}
-        alone = {"dense": gathered.dense, "bm25": gathered.lexical}
-        hits |= {name: alone[plan.mode] for name, plan in plans.items() if plan.mode in alone}
+        hits = {name: on_set.answers(gathered, depth, plan) for name, plan in plans.items()}
         options = Options(measures=(MEASURE,), depth=DEPTH)
         return {name: score_hits(judged, found, options, name)[MEASURE] for name, found in hits.items()}
 

@@ -266,8 +266,7 @@ def _failing(result: MeasuredResult) -> Iterator[str]:
     """Guards that fail, each in a sentence."""
     for g in result.guards:
         if not g.passed:
-            low, high = g.difference.low, g.difference.high
             yield (
                 f"guard {g.name} fails: {g.measure} {g.base:.4f} to {g.candidate:.4f} "
-                f"(interval {low:+.4f} to {high:+.4f}, may lose {g.margin:g})"
+                f"(interval {g.difference.ends}, may lose {g.margin:g})"
             )

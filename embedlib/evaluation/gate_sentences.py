@@ -106,7 +106,7 @@ def sentence(c: Comparison, figures: GateInputs, other: str) -> str:
     what = "" if dense else ", searched alike" if theirs == ours else f", searched as {theirs}"
     return (
         f"The candidate{how} {verb} {abs(d.mean):.4f} {c.measure} against the {other}{what} "
-        f"(interval {d.low:+.4f} to {d.high:+.4f}, p = {c.p:.4f}, {d.n} {KINDS.get(c.dataset, c.dataset)}): "
+        f"(interval {d.ends}, p = {c.p:.4f}, {d.n} {KINDS.get(c.dataset, c.dataset)}): "
         f"{figures.systems[c.baseline].mean:.4f} to {figures.systems[c.system].mean:.4f}."
     )
 
@@ -135,15 +135,14 @@ def guard_sentence(guard: GuardFigure) -> str:
     word = "holds" if guard.passed else "fails"
     return (
         f"Guard {guard.name} {word}: {guard.measure} {guard.base:.4f} to {guard.candidate:.4f} "
-        f"(interval {d.low:+.4f} to {d.high:+.4f}, n = {d.n}, margin {guard.margin:g})."
+        f"(interval {d.ends}, n = {d.n}, margin {guard.margin:g})."
     )
 
 
 def slice_sentence(piece: SliceFigure) -> str:
     """What a slice lost."""
     d = piece.difference
-    interval = f"interval {d.low:+.4f} to {d.high:+.4f}, n = {d.n}"
-    return f"Slice {piece.name} = {piece.value} loses {-d.mean:.4f} ({interval})."
+    return f"Slice {piece.name} = {piece.value} loses {-d.mean:.4f} (interval {d.ends}, n = {d.n})."
 
 
 def system_title(system: str) -> str:
@@ -166,7 +165,4 @@ def alone_sentences(figures: GateInputs, reference: str) -> list[str]:
         return []
     d = figures.comparison("candidate", reference).difference
     before, after = (figures.systems[name].mean for name in (reference, "candidate"))
-    return [
-        f"By vectors alone: {before:.4f} to {after:.4f} "
-        f"({d.mean:+.4f}, interval {d.low:+.4f} to {d.high:+.4f})."
-    ]
+    return [f"By vectors alone: {before:.4f} to {after:.4f} ({d.mean:+.4f}, interval {d.ends})."]

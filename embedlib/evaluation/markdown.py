@@ -64,7 +64,7 @@ def choice_table(choice: Choice) -> str:
 
 
 def _difference(d: Interval) -> tuple[str, str]:
-    return f"{d.mean:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}"
+    return f"{d.mean:+.4f}", d.ends
 
 
 def _mean(i: Interval) -> str:

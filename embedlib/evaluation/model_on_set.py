@@ -84,16 +84,17 @@ class ModelOnSet:
         depth = max(k, FUSION_DEPTH)
         return self.rankers.gather(self.judged.query_texts, self.queries, depth, self.own, with_sparse)
 
-    def fuse(self, gathered: Gathered, k: int, plan: SearchPlan) -> Hits:
-        """The k best documents of each query by both."""
+    def answers(self, gathered: Gathered, k: int, plan: SearchPlan) -> Hits:
+        """The k best documents of each query as a plan answers, or all that one ranking gathered."""
+        if plan.mode != "hybrid":
+            return gathered.dense if plan.mode == "dense" else gathered.lexical
         return self.rankers.fuse(gathered, self.judged.query_texts, self.queries, k, plan, self.own)
 
     def served(self, k: int, plan: SearchPlan) -> Hits:
-        """The k best documents of each query as a plan answers."""
+        """The k best documents of each query as a plan answers; BM25 is not needed for the vectors alone."""
         if plan.mode == "dense":
             return self.dense(k)
-        gathered = self.gather(k, plan.sparse_weight > 0)
-        return gathered.lexical if plan.mode == "bm25" else self.fuse(gathered, k, plan)
+        return self.answers(self.gather(k, plan.sparse_weight > 0), k, plan)
 
     @cached_property
     def rankers(self) -> Rankers:

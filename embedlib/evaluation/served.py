@@ -140,8 +140,5 @@ class _Trial:
         return self._on_set.gather(self._depth, with_sparse=True)
 
     def _hits(self, plan: SearchPlan) -> Hits:
-        if plan.sparse_weight:
-            return self._on_set.fuse(self._with_sparse, self._depth, plan)
-        if plan.mode == "hybrid":
-            return self._on_set.fuse(self._gathered, self._depth, plan)
-        return self._gathered.dense if plan.mode == "dense" else self._gathered.lexical
+        gathered = self._with_sparse if plan.sparse_weight else self._gathered
+        return self._on_set.answers(gathered, self._depth, plan)

@@ -33,6 +33,11 @@ class Interval:
     high: float
     n: int
 
+    @property
+    def ends(self) -> str:
+        """Both ends with their signs, as sentences about a difference have them."""
+        return f"{self.low:+.4f} to {self.high:+.4f}"
+
 
 def paired_bootstrap(a: Values, b: Values, resampling: Resampling) -> Interval:
     """Expanded percentile interval of the mean difference a - b over resampled queries.

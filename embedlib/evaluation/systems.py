@@ -157,7 +157,7 @@ def _retrieved(
             plan = plan if plan.mode == "hybrid" else options.fusion
             gathered = on_set.gather(k, plan.sparse_weight > 0)
             found[system.name] = gathered.dense
-            fused[f"hybrid:{system.name}"] = on_set.fuse(gathered, k, plan)
+            fused[f"hybrid:{system.name}"] = on_set.answers(gathered, k, plan)
         else:
             found[system.name] = on_set.dense(k)
         yield system.name, found[system.name]

@@ -181,7 +181,7 @@ def _sentences(
     d, second = comparison.difference, chosen.tried.plan
     quality = (
         f"{plan}, {second}, {'gains' if d.mean >= 0 else 'loses'} {abs(d.mean):.4f} {comparison.measure} "
-        f"against {plan} alone (interval {d.low:+.4f} to {d.high:+.4f}, p = {comparison.p:.4f}, {d.n} "
+        f"against {plan} alone (interval {d.ends}, p = {comparison.p:.4f}, {d.n} "
         f"{KINDS.get(comparison.dataset, comparison.dataset)}): {means[0]:.4f} to {means[1]:.4f}."
     )
     return [quality, time, *([DERIVED] if comparison.dataset == "derived" else [])]

@@ -113,7 +113,7 @@ def reasons(
     return (
         f"As served ({plans['student']}) the student reaches {measure} {kept.student:.4f}, {kept.kept:.1%} "
         f"of its teacher's {kept.teacher:.4f} ({plans['teacher']}); above {kept.share:.0%} of it by "
-        f"{d.mean:+.4f} (interval {d.low:+.4f} to {d.high:+.4f}, {d.n} queries).",
+        f"{d.mean:+.4f} (interval {d.ends}, {d.n} queries).",
         f"It encodes {student.texts_per_s:,.0f} documents a second here, {faster:.1f} times its teacher's "
         f"{teacher.texts_per_s:,.0f}: all {documents:,} in {documents / student.texts_per_s:,.0f} s instead "
         f"of {documents / teacher.texts_per_s:,.0f} s.",

@@ -40,7 +40,7 @@ def evaluated(workspace: Workspace, parts, plan: SearchPlan, k: int) -> list[dic
     judged = read_judged(corpus, folder, "test")["human"]
     system = DenseSystem("base", load(parts["model"].path), Vectors(parts["vectors"].path))
     on_set = ModelOnSet(judged, system, build_bm25(corpus.texts()), own_rows_of(corpus, judged))
-    hits = on_set.fuse(on_set.gather(k), k, plan)
+    hits = on_set.answers(on_set.gather(k), k, plan)
     return [
         {corpus.ids[row]: float(score) for row, score in zip(*line, strict=True)}
         for line in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)

@@ -157,7 +157,7 @@ def test_search_and_evaluation_give_the_same_score_and_a_refresh_encodes_what_is
     dense = DenseSystem("base", load_encoder(parts["model"].path), Vectors(parts["vectors"].path))
     third = SparseIndex.load(parts["index"].file(SPARSE_DIR))
     on_set = ModelOnSet(judged, dense, build_bm25(corpus.texts()), own_rows_of(corpus, judged), third)
-    evaluated = on_set.fuse(on_set.gather(10, with_sparse=True), 10, PLAN)
+    evaluated = on_set.answers(on_set.gather(10, with_sparse=True), 10, PLAN)
     found = Searcher(config.workspace).search(judged.query_texts, k=10, mode=PLAN)
     for query, hits in enumerate(found):
         assert [corpus.row_of[hit.doc_id] for hit in hits] == evaluated.rows[query].tolist()
