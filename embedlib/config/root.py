@@ -36,7 +36,7 @@ class Tracking(Section):
     MLFLOW_TRACKING_URI the whole); null = that variable, or a SQLite file inside the workspace."""
     experiment: str = Field(default="embedlib", min_length=1)
     """Experiment that the runs belong to."""
-    model_name: str = Field(default="embedlib", pattern=r"^[^/:]+$")
+    model_name: str = Field(default="embedlib", pattern=r'^[^/:"]+$')
     """Name in the model registry; its alias ``champion`` names the published version."""
     register_model: bool = True
     """Log a promoted model to the registry (a copy of its folder)."""

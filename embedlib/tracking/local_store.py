@@ -13,6 +13,7 @@ from embedlib.errors import UserError
 logger = logging.getLogger(__name__)
 
 _UI = Path("tracking") / "ui-address"
+_CHAMPION = Path("tracking") / "champion"
 #: Lets MLflow's pages open as those of trainings; without it they are about prompts and traces.
 TRAINING_VIEW = "workflowType=machine_learning"
 #: Where MLflow's own database keeps addresses of files.
@@ -51,6 +52,18 @@ def ui_address(root: Path) -> str:
     """Where the workspace's runs were shown last; empty where no UI was ever started."""
     path = root / _UI
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def note_champion(root: Path, digest: str) -> None:
+    """Note which model is live, by its digest: what MLflow is told late must not take its alias."""
+    (root / _CHAMPION).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(root / _CHAMPION, digest)
+
+
+def is_champion(root: Path, digest: str) -> bool:
+    """Whether no other model went live since."""
+    path = root / _CHAMPION
+    return not path.is_file() or path.read_text(encoding="utf-8") == digest
 
 
 def follow_moved_workspace(root: Path) -> None:

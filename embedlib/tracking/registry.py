@@ -10,7 +10,7 @@ from typing import Any
 
 from embedlib.errors import ServiceError, type_and_line
 from embedlib.redact import redact
-from embedlib.tracking.local_store import default_uri
+from embedlib.tracking.local_store import default_uri, note_champion
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -19,6 +19,16 @@ def failures() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return MlflowException, SQLAlchemyError, OSError
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the same record would be refused again: its run was deleted in MLflow, its model is gone."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status: int = error.get_http_status_code()
+        return 400 <= status < 500 and status not in (401, 403, 408, 429)
+    return not isinstance(error, failures())
 
 
 def reason(error: Exception) -> str:
@@ -43,6 +53,7 @@ def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None
     place = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(root)
     if place == default_uri(root) and not (root / "mlflow.db").is_file():
         return False
+    note_champion(root, digest)
     client = MlflowClient(place, registry_uri=place)
     try:
         version = registered_version(client, name, digest)
@@ -84,7 +95,8 @@ def register(client: Any, uri: str, run_id: str, path: str, name: str, digest: s
 
 def registered_version(client: Any, name: str, digest: str) -> str | None:
     """The version that already holds this model, so that nothing is registered twice."""
-    found = client.search_model_versions(f"name = '{name}'")
+    quote = '"' if "'" in name else "'"  # a name has one kind at most: ``tracking.model_name``
+    found = client.search_model_versions(f"name = {quote}{name}{quote}")
     return next((str(v.version) for v in found if v.tags.get("embedlib.digest") == digest), None)
 
 

@@ -20,8 +20,15 @@ from typing import Any, Literal, NamedTuple
 
 from embedlib.disk import file_lock, write_atomic
 from embedlib.redact import redact
-from embedlib.tracking.local_store import TRAINING_VIEW, default_uri, follow_moved_workspace, ui_address
-from embedlib.tracking.registry import failures, reason, register, registered_version
+from embedlib.tracking.local_store import (
+    TRAINING_VIEW,
+    default_uri,
+    follow_moved_workspace,
+    is_champion,
+    note_champion,
+    ui_address,
+)
+from embedlib.tracking.registry import is_refused, reason, register, registered_version
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +131,7 @@ class Tracker:
         import mlflow.sentence_transformers  # noqa: F401 - not in a thread, see ``flush_soon``
 
         version = {"path": str(path), "name": name, "digest": digest, "description": description}
+        note_champion(self.root, digest)
         self._put({"do": "model", **version, "alias": alias})
 
     def finish(self, status: Status = "FINISHED") -> Flushed:
@@ -145,7 +153,10 @@ class Tracker:
         _SENDER.submit(copy_context().run, self.flush)
 
     def flush(self) -> Flushed:
-        """Send what waits, in order; a server that does not answer is left alone for ``PAUSE_S``."""
+        """Send what waits, in order; a server that does not answer is left alone for ``PAUSE_S``.
+
+        What it refuses for good is set aside, as ``….refused``: it would hold up all that waits behind it.
+        """
         with file_lock(self.outbox / ".lock"):
             pending = sorted(self.outbox.glob("*.json"))
             if not pending:
@@ -154,27 +165,31 @@ class Tracker:
                 return Flushed(0, len(pending), "MLflow did not answer a moment ago")
             sent = 0
             for path in pending:
-                reason = self._send(json.loads(path.read_text(encoding="utf-8")))
-                if reason:
+                error = self._send(json.loads(path.read_text(encoding="utf-8")))
+                if error is None:
+                    path.unlink()
+                    sent += 1
+                elif self.run_id and is_refused(error):
+                    logger.warning("MLflow: %s; set aside: %s", reason(error), path)
+                    path.rename(path.with_suffix(".refused"))
+                else:
                     _silent_until[self.uri] = time.monotonic() + PAUSE_S
-                    waiting = len(pending) - sent
-                    logger.warning("MLflow: %s; %d record(s) wait in %s", reason, waiting, self.outbox)
-                    return Flushed(sent, waiting, reason)
-                path.unlink()
-                sent += 1
+                    waiting = sum(p.is_file() for p in pending)
+                    logger.warning("MLflow: %s; %d record(s) wait in %s", reason(error), waiting, self.outbox)
+                    return Flushed(sent, waiting, reason(error))
             return Flushed(sent, 0)
 
     def _put(self, record: dict[str, Any]) -> None:
         with file_lock(self.outbox / ".put.lock"):
             write_atomic(self.outbox / f"{time.time_ns():020d}.json", json.dumps(record))
 
-    def _send(self, record: dict[str, Any]) -> str:
-        """Send one record; returns why it could not be sent, or nothing."""
+    def _send(self, record: dict[str, Any]) -> Exception | None:
+        """Send one record; returns why it could not be sent."""
         try:
             getattr(self, f"_send_{record.pop('do')}")(**record)
-        except failures() as error:
-            return reason(error)
-        return ""
+        except Exception as error:  # noqa: BLE001 - a model that does not load ends no run, either
+            return error
+        return None
 
     def _client(self) -> Any:
         from mlflow import MlflowClient
@@ -261,7 +276,8 @@ class Tracker:
         version = registered_version(client, name, digest)
         if version is None:
             version = register(client, self.uri, self._open_run(), path, name, digest, description)
-        client.set_registered_model_alias(name, alias, version)
+        if is_champion(self.root, digest):
+            client.set_registered_model_alias(name, alias, version)
 
     def _send_finish(self, status: Status) -> None:
         self._client().set_terminated(self._open_run(), status)

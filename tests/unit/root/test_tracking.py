@@ -13,7 +13,7 @@ import pytest
 from embedlib.errors import UserError
 from embedlib.tracking import tracker as module
 from embedlib.tracking.local_store import default_uri, note_ui
-from embedlib.tracking.registry import point_champion, reason
+from embedlib.tracking.registry import point_champion, reason, registered_version
 from embedlib.tracking.tracker import Input, Tracker
 
 pytestmark = [
@@ -238,6 +238,61 @@ def test_the_champion_follows_a_rollback(tmp_path: Path, tiny_model: Path) -> No
     assert not point_champion(tmp_path / "other", "m", "one")  # no MLflow there: nothing to move
 
 
+def test_a_model_may_have_a_name_with_an_apostrophe(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(default_uri(tmp_path), registry_uri=default_uri(tmp_path))
+    client.create_registered_model("Bob's")
+    made = client.create_model_version("Bob's", str(tmp_path), tags={"embedlib.digest": "one"})
+    assert registered_version(client, "Bob's", "one") == str(made.version)
+
+
 def test_a_failure_that_says_nothing_is_named_by_its_type() -> None:
     assert reason(TimeoutError()) == "TimeoutError"
     assert reason(OSError("\nno route\nto the host")) == "OSError: no route"
+
+
+def test_a_model_that_is_gone_ends_no_later_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    away = Tracker(tmp_path, "run-1", uri="http://127.0.0.1:9")
+    away.start("first", params={}, tags={})
+    away.model(tmp_path / "artifacts" / "model" / "removed since", name="m", digest="one")
+    away.figures("publish", {"release": 1})
+    away.finish()
+    later = Tracker(tmp_path, "run-2")
+    later.start("second", params={}, tags={})
+    assert later.finish().waiting == 0
+    first = read(tmp_path, Tracker(tmp_path, "run-1"))
+    assert (first.info.status, first.data.metrics) == ("FINISHED", {"publish/release": 1.0})
+    assert "the model to register is gone" in caplog.text
+
+
+def test_a_run_deleted_in_mlflow_holds_no_other_one_up(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    deleted = Tracker(tmp_path, "run-1")
+    deleted.start("first", params={}, tags={})
+    deleted.flush()
+    MlflowClient(default_uri(tmp_path)).delete_run(deleted.run_id)
+    deleted.figures("x", {"y": 1.0})
+    waiting = Tracker(tmp_path, "run-2")
+    waiting.start("second", params={}, tags={})
+
+    assert deleted.finish().waiting == 0
+    assert waiting.flush() == (0, 0, ""), "it was sent with the other"
+    assert read(tmp_path, waiting).info.run_name == "second"
+
+
+def test_what_is_told_late_takes_no_champion_from_what_is_live(tmp_path: Path, tiny_model: Path) -> None:
+    from mlflow import MlflowClient
+
+    away = Tracker(tmp_path, "run-1", uri="http://127.0.0.1:9")
+    away.start("first", params={}, tags={})
+    away.model(tiny_model, name="m", digest="one")
+    away.finish()
+    later = Tracker(tmp_path, "run-2")
+    later.start("second", params={}, tags={})
+    later.model(tiny_model, name="m", digest="two")
+    later.finish()
+    client = MlflowClient(default_uri(tmp_path))
+    assert len(client.search_model_versions("name = 'm'")) == 2
+    assert client.get_model_version_by_alias("m", "champion").tags["embedlib.digest"] == "two"
