@@ -21,7 +21,7 @@ from embedlib.index.choose import Demands
 from embedlib.index.dense import DenseIndex, faiss_threads
 from embedlib.index.info import SearchSettings, open_index
 from embedlib.index.queries import sample_queries
-from embedlib.index.select import Request, SelectedIndex, select_index
+from embedlib.index.select import SelectedIndex, select_index
 from embedlib.index.tune import recall_at_k, setting_label
 from embedlib.memory import peak_memory_mb, reset_peak_memory
 from embedlib.models.local import load_encoder
@@ -64,7 +64,7 @@ def real(types: list[str]) -> int:
     print(f"{'type':<14}{'setting':<22}{'recall@10':>10}{'ms':>9}{'x flat':>8}{'MiB':>8}{'build s':>9}")
     best = 0.0
     for factory in types:
-        made = select_index(vectors, tuning, Request(factory=factory), rng=np.random.default_rng(0))
+        made = select_index(vectors, tuning, Demands(factory=factory), rng=np.random.default_rng(0))
         best = max(best, row(made, flat, vectors, held_out, truth))
     print(f"fastest at recall@{K} >= {TARGET}: {best:.1f} times flat (at least {SPEEDUP:g} wanted)")
     return 0 if best >= SPEEDUP else 1
@@ -102,9 +102,9 @@ def million(count: int, dimension: int, memory_mb: float) -> int:
         queries = noisy(vectors.take(np.arange(0, count, count // 200)), 200)
         reset_peak_memory()
         before = peak_memory_mb()
-        request = Request(demands=Demands(memory_mb=memory_mb))
+        demands = Demands(memory_mb=memory_mb)
         started = time.perf_counter()
-        made = select_index(vectors, queries[::2], request, rng=np.random.default_rng(0))
+        made = select_index(vectors, queries[::2], demands, rng=np.random.default_rng(0))
         print(f"{count:,} synthetic vectors of {dimension}: {made.reason}")
         print(
             f"chosen, built and tuned in {time.perf_counter() - started:.0f} s, build {made.build_s:.0f} s, "

@@ -176,7 +176,7 @@ def through(root: Path, queries: int, kind: str, how: IndexType, place: str) -> 
     workspace = root / "workspace"
     store = connect(kind, place, "docs")
     checks = Checks(encoder=load_encoder(next((workspace / "artifacts" / "model").iterdir())))
-    push = partial(push_release, workspace, store, "docs", PushOptions(index=how, checks=checks))
+    push = partial(push_release, workspace, store, "docs", PushOptions(500, how, checks))
     seconds, sent = [], []
 
     def timed(number: int) -> None:

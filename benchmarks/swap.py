@@ -119,7 +119,11 @@ def swap(root: Path, swaps: int) -> None:
             rollback(root, why="benchmark")
         else:
             side = number % 2
-            publish(root, **sides[1 - side], terms=Terms(checks=Checks(encoder=encoders[1 - side])))
+            publish(
+                root,
+                **sides[1 - side],
+                terms=Terms(checks=Checks(self_checks=20, encoder=encoders[1 - side])),
+            )
         time.sleep(0.5)
 
 

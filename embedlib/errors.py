@@ -65,7 +65,7 @@ class ConfigError(UserError):
 
     def __init__(self, problems: Sequence[str], *, where: str = "", remedy: str = "") -> None:
         self.problems = list(problems)
-        head = f"{len(self.problems)} problem(s) in the configuration"
+        head = f"{counted(len(self.problems), 'problem')} in the configuration"
         super().__init__(
             head + "".join(f"\n  - {p}" for p in self.problems),
             where=where,
@@ -131,6 +131,15 @@ class BudgetExhausted(EmbedlibError):
 
 class ServiceError(EmbedlibError):
     """A service (Prefect, MLflow, a database) cannot be reached or refused."""
+
+
+def counted(n: int, what: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "problem"), counted(2, "problem")
+    ('1 problem', '2 problems')
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def first_line(error: BaseException) -> str:

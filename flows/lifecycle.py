@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from embedlib.artifact import ArtifactRef
 from embedlib.config.root import Config
 from embedlib.corpus.marks import MARKS
 from embedlib.corpus.splits import SplitReport
+from embedlib.stages.decide import foreign_languages
 from embedlib.stages.preflight import LIFECYCLE
 from flows.approval import Approval, approval, require_somebody
 from flows.context import checked_config, flow_context
@@ -38,6 +40,9 @@ from tasks import stages
 from tasks.context import RunContext
 from tasks.monitor import note_outcome
 from tasks.release import check_documents, emit_event, live_release, publish, register
+
+#: Its warnings are shown at the terminal too; those of Prefect's own loggers are not.
+logger = logging.getLogger("embedlib.lifecycle")
 
 
 class Rivals(NamedTuple):
@@ -132,6 +137,8 @@ def prepare(
     model = stages.pin(run, config.model)
     corpus = stages.ingest(run, config.ingest)
     check_documents(config.publish, live, corpus)
+    for advice in foreign_languages(corpus, model):
+        logger.warning(advice)
     labelled = config.split.with_marks_of_workspace(run.workspace / MARKS)
     data = Data(corpus, stages.split(run, labelled, corpus=corpus))
     base = encoded(run, config, data, model, "base")

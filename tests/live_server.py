@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 from index_workspace import load
 
+from embedlib.cli.serving import limits_of
+from embedlib.config.serving import Serve
 from embedlib.index.search import Searcher
 from embedlib.serving.access import BearerKey, HostNames
 from embedlib.serving.app import create_app
-from embedlib.serving.limits import RequestLimits
 from embedlib.serving.server import Server, listen
 from embedlib.serving.service import Reranker, Service
 
@@ -25,12 +28,12 @@ class LiveServer:
         root: Path,
         *,
         key: str = "",
-        limits: RequestLimits | None = None,
+        limits: Mapping[str, float] | None = None,
         reranker=None,
         log=None,
         searcher=None,
     ) -> None:
-        self.limits = limits or RequestLimits()
+        self.limits = replace(limits_of(Serve()), **(limits or {}))
         rerank = Reranker("toy-reranker", reranker) if reranker else None
         self.service = Service(searcher or Searcher(root, load=load), self.limits, rerank, log)
         app = create_app(self.service, key=BearerKey(key), names=HostNames())
@@ -40,7 +43,7 @@ class LiveServer:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.client = httpx.Client(base_url=self.url, headers=headers, timeout=20)
         self._started = threading.Event()
-        self.server = Server(app, self.limits, self._started.set)
+        self.server = Server(app, self._started.set)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._socket]})
 
     def __enter__(self) -> LiveServer:

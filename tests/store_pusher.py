@@ -47,7 +47,7 @@ def main(root: str, kind: str, address: str, shift: str, method: str, call: str,
 
         setattr(store, method, deadly)
     checks = Checks(encoder=ShiftedEncoder(int(shift)))
-    push_release(Path(root), store, "docs", PushOptions(batch=20, checks=checks))
+    push_release(Path(root), store, "docs", PushOptions(20, "hnsw", checks))
     store.close()
     os._exit(0)
 

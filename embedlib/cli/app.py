@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -164,6 +164,17 @@ def from_flows(name: str) -> Any:
             remedy="pip install embedlib with its flows and tasks",
         )
     return next(iter(found)).load()
+
+
+def broken_installation(error: ImportError) -> EmbedlibError:
+    """What to say where a library lacks something that was installed with it."""
+    module = (error.name or "embedlib").partition(".")[0]
+    package = packages_distributions().get(module, [module])[0]
+    return EmbedlibError(
+        f"the installed packages are broken: {error}",
+        remedy=f"`pip check` names a package that is missing, to be installed; where it names none, "
+        f"`pip install --force-reinstall --no-deps {package}`",
+    )
 
 
 def emit_json(value: Any) -> None:

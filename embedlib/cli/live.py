@@ -21,7 +21,7 @@ from embedlib.cli.app import (
     existing,
     settings,
 )
-from embedlib.errors import EmbedlibError
+from embedlib.errors import EmbedlibError, counted
 
 if TYPE_CHECKING:
     from embedlib.config.root import Config
@@ -136,8 +136,8 @@ def verify(workspace: Workspace = Path("workspace"), as_json: AsJson = False) ->
         emit_json(found._asdict())
     else:
         counts = (
-            f"{found.artifacts} artifacts, {len(found.damaged)} damaged; "
-            f"{found.releases} releases, {len(found.unusable)} problem(s)"
+            f"{counted(found.artifacts, 'artifact')}, {len(found.damaged)} damaged; "
+            f"{counted(found.releases, 'release')}, {counted(len(found.unusable), 'problem')}"
         )
         typer.echo("\n".join([*found.damaged, *found.unusable, counts]))
     if found.damaged or found.unusable:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from embedlib.cli import lifecycle, live, measure, model, service
-from embedlib.cli.app import app, print_error
+from embedlib.cli.app import app, broken_installation, print_error
 from embedlib.cli.console import say
 from embedlib.errors import EmbedlibError
 
@@ -34,6 +34,9 @@ def main() -> None:
     except EmbedlibError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except ImportError as error:  # extras that are not installed are told where they are used
+        print_error(broken_installation(error))
+        sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             say("stopped; the same command goes on from here", stderr=True)

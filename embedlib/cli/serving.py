@@ -19,6 +19,10 @@ from embedlib.serving.service import Service, load_reranker
 
 if TYPE_CHECKING:
     from embedlib.config.root import Config
+    from embedlib.config.serving import Serve
+
+#: Hits in one answer, over all its queries, unless one query may have more.
+MOST_HITS = 5_000
 
 
 def serve_live(config: Config, *, store: bool = False) -> None:
@@ -33,27 +37,31 @@ def serve_live(config: Config, *, store: bool = False) -> None:
         options = config.serve
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         key = read_key(options.host, options.key_env)
-        limits = RequestLimits(
-            body_bytes=int(options.max_body_mb * (1 << 20)),
-            head_s=options.timeout_s,
-            body_s=options.timeout_s,
-            answer_s=options.timeout_s,
-            queries=options.max_queries,
-            query_chars=options.max_query_chars,
-            texts=options.max_texts,
-            k=options.max_k,
-            hits=max(options.max_k, RequestLimits.hits),
-            waiting=options.waiting,
-            threads=options.threads,
-        )
         opened = listen(options.host, options.port)
         log = QueryLog(searcher.root, share=options.log_share, days=options.log_days)
         reranker = load_reranker(options.rerank) if options.rerank else None
-        service = Service(searcher, limits, reranker, log)
+        service = Service(searcher, limits_of(options), reranker, log)
         app = create_app(service, key=key, names=HostNames([options.host, *options.allowed_hosts]))
         address = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{address}:{opened.getsockname()[1]}"
-        serve(app, opened, limits, lambda: typer.echo(f"release {service.searcher.release.number} at {url}"))
+        serve(app, opened, lambda: typer.echo(f"release {service.searcher.release.number} at {url}"))
+
+
+def limits_of(options: Serve) -> RequestLimits:
+    """The options as the server takes them."""
+    return RequestLimits(
+        body_bytes=int(options.max_body_mb * (1 << 20)),
+        head_s=options.timeout_s,
+        body_s=options.timeout_s,
+        answer_s=options.timeout_s,
+        queries=options.max_queries,
+        query_chars=options.max_query_chars,
+        texts=options.max_texts,
+        k=options.max_k,
+        hits=max(options.max_k, MOST_HITS),
+        waiting=options.waiting,
+        threads=options.threads,
+    )
 
 
 @contextmanager

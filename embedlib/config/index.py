@@ -14,14 +14,14 @@ from embedlib.index.choose import Demands
 class Index(Section):
     """How the vectors are indexed for search."""
 
-    factory: str = "auto"
+    factory: str = Demands.factory
     """``auto``, ``binary`` (sign bits, then rescoring), or any FAISS factory string such as ``HNSW32``."""
 
-    recall_target: float = Field(0.95, gt=0, le=1)
+    recall_target: float = Field(Demands.recall_target, gt=0, le=1)
     """Least recall@recall_k against exact search; search parameters are tuned until it is met, and an index
     that does not reach it is never published."""
 
-    recall_k: int = Field(10, ge=1, le=1000)
+    recall_k: int = Field(Demands.recall_k, ge=1, le=1000)
     """The k of the measured recall."""
 
     memory_mb: float | None = Field(Demands.memory_mb, gt=0)
@@ -33,7 +33,7 @@ class Index(Section):
     flat_limit: int = Field(Demands.flat_limit, ge=0)
     """Up to this many vectors ``auto`` prefers exact search."""
 
-    dimension: int | None = Field(None, ge=1)
+    dimension: int | None = Field(Demands.dimension, ge=1)
     """Index only the first components (Matryoshka models); all of them when empty."""
 
     tuning_queries: int = Field(200, ge=1, le=10_000)
@@ -42,7 +42,7 @@ class Index(Section):
     bm25: bool = True
     """Keep a BM25 index beside the vectors, so that lexical and hybrid search start at once."""
 
-    threads: int | None = Field(None, ge=1, json_schema_extra=OPERATIONAL)
+    threads: int | None = Field(Demands.threads, ge=1, json_schema_extra=OPERATIONAL)
     """Threads for building; all cores when empty. With one thread a build is reproducible to the byte."""
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from embedlib.disk import file_lock
 from embedlib.doctor.findings import Finding, fine, warning
+from embedlib.errors import counted
 
 DAY_S = 86_400.0
 OLD_SCRATCH_DAYS = 7
@@ -33,12 +34,12 @@ def check_leftovers(root: Path, now_s: float | None = None) -> list[Finding]:
     looks = (
         (
             dead,
-            f"{len(dead)} half-written artifact(s) of dead processes",
+            f"{counted(len(dead), 'half-written artifact')} of dead processes",
             "any flow sweeps them when it starts; or delete them",
         ),
         (
             damaged,
-            f"{len(damaged)} damaged artifact(s) were set aside and built anew",
+            f"{counted(len(damaged), 'damaged artifact')} set aside and built anew",
             "check the disk (dmesg, smartctl), then delete them",
         ),
         (
@@ -57,7 +58,7 @@ def check_leftovers(root: Path, now_s: float | None = None) -> list[Finding]:
         found.append(
             warning(
                 "tracking",
-                f"{len(waiting)} record(s) wait for MLflow",
+                f"waiting for MLflow: {counted(len(waiting), 'record')}",
                 "start MLflow (`embedlib ui`); the next run sends them",
                 oldest_days=round((now - min(p.stat().st_mtime for p in waiting)) / DAY_S, 2),
             )

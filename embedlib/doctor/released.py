@@ -146,17 +146,17 @@ class ReleaseDoctor:
             yield fine("usage", "no judged queries: prompts, pooling and metric were not tried")
             return
         current = self.dev.score(self.encoder)[1]
-        yield quality.check_prompts(current, dict(self._other_prompts(self.dev)), self.rng)
+        known = known_prompts(Provenance.of(self.parts["model"].path).source or "")
+        others = dict(self._other_prompts(self.dev, known or Prompts()))
+        yield quality.check_prompts(current, others, _shown(known) if known else "", self.rng)
         yield quality.check_pooling(current, dict(self._other_poolings(self.dev)), self.rng)
         yield self._metric(self.dev, current)
 
-    def _other_prompts(self, dev: DevSet) -> Iterable[tuple[str, npt.NDArray[np.float64]]]:
+    def _other_prompts(self, dev: DevSet, known: Prompts) -> Iterable[tuple[str, npt.NDArray[np.float64]]]:
         own = self.encoder.prompts
-        source = Provenance.of(self.parts["model"].path).source or ""
-        tried = {Prompts(), known_prompts(source) or Prompts(), Prompts("query: ", "passage: ")} - {own}
-        for prompts in sorted(tried):
+        for prompts in sorted({Prompts(), known, Prompts("query: ", "passage: ")} - {own}):
             self.encoder.prompts = prompts
-            yield f"query {prompts.query!r}, document {prompts.document!r}", dev.score(self.encoder)[1]
+            yield _shown(prompts), dev.score(self.encoder)[1]
         self.encoder.prompts = own
 
     def _other_poolings(self, dev: DevSet) -> Iterable[tuple[str, npt.NDArray[np.float64]]]:
@@ -184,3 +184,7 @@ class ReleaseDoctor:
     def _model_json(self, name: str) -> dict[str, Any]:
         path = self.parts["model"].path / name
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _shown(prompts: Prompts) -> str:
+    return f"query {prompts.query!r}, document {prompts.document!r}"

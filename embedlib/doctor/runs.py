@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from embedlib.doctor.findings import Finding, fine, warning
+from embedlib.errors import counted
 
 #: A run of another machine, or of none, that has been running for so long is remarked on.
 LONG_HOURS = 48.0
@@ -57,7 +58,7 @@ def check_orphans(
         first = orphans[0]["id"]
         return warning(
             "runs",
-            f"{len(orphans)} run(s) are shown as running and no process works on them",
+            f"{counted(len(orphans), 'run')} shown as running, and no process works on it",
             f"prefect flow-run cancel {first} (frees its slot); finished stages are kept for the next run",
             runs=orphans[:5],
         )

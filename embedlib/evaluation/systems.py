@@ -44,25 +44,23 @@ class Options:
         plans: How each dense system would be served; a ``hybrid`` one says how it is fused.
         fusion: How the others are fused.
         sparse: A sparse encoder's term weights of the corpus, for plans that give it a weight.
-        reranker: Scores (query, text) pairs; every system is then re-ranked too.
-        rerank_depth: Hits per query that are re-ranked.
+        reranker: Scores (query, text) pairs, and how many a query; every system is then re-ranked too.
         runs: Other systems' runs by name.
         folder: Where TREC run files are written; nowhere when None.
         split: Name of the split, for the tables.
     """
 
     measures: Sequence[str]
-    depth: int = 100
-    bm25: bool = True
-    hybrid: bool = True
+    depth: int
+    bm25: bool = False
+    hybrid: bool = False
     plans: Mapping[str, SearchPlan] = field(default_factory=dict)
     fusion: SearchPlan = HYBRID
     sparse: SparseIndex | None = None
-    reranker: PairScorer | None = None
-    rerank_depth: int = 100
+    reranker: tuple[PairScorer, int] | None = None
     runs: Mapping[str, Run] = field(default_factory=dict)
     folder: Path | None = None
-    split: str = "test"
+    split: str = ""
 
 
 @dataclass
@@ -167,6 +165,7 @@ def _retrieved(
         yield "bm25", found["bm25"]
     yield from fused.items()
     if options.reranker is not None:
+        score, depth = options.reranker
         for name, hits in {**found, **fused}.items():
-            asked = (options.reranker, judged.query_texts, hits, partial(judged.texts_at, corpus))
-            yield f"rerank:{name}", rerank_first(*asked, options.rerank_depth, weight=None)
+            asked = (score, judged.query_texts, hits, partial(judged.texts_at, corpus))
+            yield f"rerank:{name}", rerank_first(*asked, depth, weight=None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from embedlib.contracts import Floats
-from embedlib.errors import DataError, UserError
+from embedlib.errors import DataError, UserError, counted
 from embedlib.index.choose import training_need
 from embedlib.models.encoder import truncate
 from embedlib.progress import Progress, silent
@@ -122,7 +122,7 @@ def check_norms(block: Floats, start: int, vectors: Vectors) -> None:
             f"the vector of document {vectors.ids[start + first]!r} has norm {norms[first]:g}",
             where=f"{vectors.folder}, row {start + first}",
             expected="norm 1" if vectors.info.normalized else "a finite norm above 0",
-            found=f"{norms[first]:g}; {int(bad.sum())} such vector(s) in this block",
+            found=f"{norms[first]:g}; {counted(int(bad.sum()), 'such vector')} in this block",
             remedy="encode the corpus again; check the model's weights and precision",
         )
 

@@ -27,11 +27,16 @@ class IndexCandidate(NamedTuple):
 
 @dataclass(frozen=True)
 class Demands:
-    """What is asked of the index; None is no limit."""
+    """What is asked of an index; the ``index`` options say what each means."""
 
-    flat_limit: int = 100_000
+    factory: str = "auto"
+    dimension: int | None = None
+    recall_target: float = 0.95
+    recall_k: int = 10
     memory_mb: float | None = None
     latency_ms: float | None = None
+    flat_limit: int = 100_000
+    threads: int | None = None
 
 
 def candidates(count: int, dimension: int, demands: Demands) -> list[IndexCandidate]:

@@ -21,18 +21,6 @@ from embedlib.vectors import Vectors
 logger = logging.getLogger(__name__)
 
 
-class Request(NamedTuple):
-    """What is asked of the index; see ``embedlib.config.index.Index`` for each field."""
-
-    factory: str = "auto"
-    dimension: int | None = None
-    demands: Demands = Demands()
-    recall_k: int = 10
-    recall_target: float = 0.95
-    training_sample: int = 200_000
-    threads: int | None = None
-
-
 class SelectedIndex(NamedTuple):
     """A tuned index: the FAISS object, what it is, and what was measured."""
 
@@ -48,7 +36,7 @@ class SelectedIndex(NamedTuple):
 def select_index(
     vectors: Vectors,
     queries: Floats,
-    request: Request,
+    demands: Demands,
     *,
     rng: np.random.Generator,
     progress: Progress = silent,
@@ -58,7 +46,7 @@ def select_index(
     Args:
         vectors: What is indexed.
         queries: float32 [q, d]: real queries that recall is measured with.
-        request: Type and limits.
+        demands: Type and limits.
         rng: Randomness of the training sample.
         progress: Progress callback: vectors added.
 
@@ -66,13 +54,13 @@ def select_index(
         UserError: A wrong factory string, too few vectors to train it, or too small a memory budget.
         DataError: An unusable vector.
     """
-    dimension = _dimension(vectors, request)
-    truth = exact_search(queries, lambda: checked_blocks(vectors), min(request.recall_k, len(vectors))).rows
+    dimension = _dimension(vectors, demands)
+    truth = exact_search(queries, lambda: checked_blocks(vectors), min(demands.recall_k, len(vectors))).rows
     tried: list[tuple[IndexCandidate, str]] = []
     best: SelectedIndex | None = None
-    for candidate in _candidates(len(vectors), dimension, request):
-        made = _attempt(candidate, vectors, request, queries, truth, rng=rng, progress=progress)
-        failure = _failure(made, request)
+    for candidate in _candidates(len(vectors), dimension, demands):
+        made = _attempt(candidate, vectors, demands, queries, truth, rng=rng, progress=progress)
+        failure = _failure(made, demands)
         tried.append((candidate, failure))
         if not failure:
             return made._replace(reason=describe(tried))
@@ -86,17 +74,17 @@ def select_index(
     return best
 
 
-def _candidates(count: int, dimension: int, request: Request) -> list[IndexCandidate]:
-    if request.factory == "auto":
-        return candidates(count, dimension, request.demands)
-    factory = BINARY if request.factory == "binary" else request.factory
+def _candidates(count: int, dimension: int, demands: Demands) -> list[IndexCandidate]:
+    if demands.factory == "auto":
+        return candidates(count, dimension, demands)
+    factory = BINARY if demands.factory == "binary" else demands.factory
     return [IndexCandidate(factory, 0.0, "asked for")]
 
 
 def _attempt(
     candidate: IndexCandidate,
     vectors: Vectors,
-    request: Request,
+    demands: Demands,
     queries: Floats,
     truth: Rows,
     *,
@@ -104,34 +92,33 @@ def _attempt(
     progress: Progress,
 ) -> SelectedIndex:
     started = time.perf_counter()
-    with faiss_threads(request.threads):
+    with faiss_threads(demands.threads):
         index = build_index(
             candidate.factory,
             vectors,
-            _dimension(vectors, request),
+            _dimension(vectors, demands),
             rng=rng,
-            training_sample=request.training_sample,
             progress=progress,
         )
     build_s = time.perf_counter() - started
-    tuned = tune(index, vectors, queries, truth, target=request.recall_target)
+    tuned = tune(index, vectors, queries, truth, target=demands.recall_target)
     search = DenseIndex(index, vectors, tuned.settings)
     took = latency_ms(search, queries, truth.shape[1])
     return SelectedIndex(index, candidate.factory, candidate.reason, tuned, truth.shape[1], took, build_s)
 
 
-def _failure(made: SelectedIndex, request: Request) -> str:
+def _failure(made: SelectedIndex, demands: Demands) -> str:
     """Why an index does not do; empty when it does."""
-    if made.tuned.recall < request.recall_target:
-        return f"reaches recall@{made.k} {made.tuned.recall:.3f}, below {request.recall_target:g}"
-    limit = request.demands.latency_ms
+    if made.tuned.recall < demands.recall_target:
+        return f"reaches recall@{made.k} {made.tuned.recall:.3f}, below {demands.recall_target:g}"
+    limit = demands.latency_ms
     if limit is not None and made.latency_ms > limit:
         return f"takes more than {limit:g} ms a query"
     return ""
 
 
-def _dimension(vectors: Vectors, request: Request) -> int:
-    dimension = request.dimension or vectors.dimension
+def _dimension(vectors: Vectors, demands: Demands) -> int:
+    dimension = demands.dimension or vectors.dimension
     if dimension > vectors.dimension:
         raise UserError(
             "the index cannot have more components than the vectors",

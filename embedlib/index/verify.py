@@ -26,7 +26,7 @@ NORM_SAMPLE = 4096
 
 @dataclass(frozen=True)
 class Checks:
-    """What is checked besides the files and counts.
+    """What is checked besides the files and counts; nothing unless asked for.
 
     Args:
         canaries: (query, doc_id): the document, or a chunk of it, must be among the query's first k hits.
@@ -37,7 +37,7 @@ class Checks:
 
     canaries: tuple[tuple[str, str], ...] = ()
     k: int = 10
-    self_checks: int = 20
+    self_checks: int = 0
     encoder: Encoder | None = None
 
 

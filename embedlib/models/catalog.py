@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from embedlib.errors import DataError
+from embedlib.errors import DataError, counted
 
 CATALOG = Path(__file__).with_name("catalog.yaml")
 SCHEMA_VERSION = 1
@@ -178,7 +178,7 @@ def _models(entries: list[Any], path: Path) -> list[KnownModel]:
     problems += [f"{name} stands twice" for name, n in Counter(m.name for m in models).items() if n > 1]
     if problems:
         raise DataError(
-            f"{len(problems)} mistake(s) in the catalog" + "".join(f"\n  - {p}" for p in problems),
+            f"{counted(len(problems), 'mistake')} in the catalog" + "".join(f"\n  - {p}" for p in problems),
             where=str(path),
         )
     return models

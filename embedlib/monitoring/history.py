@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embedlib.disk import file_lock, write_atomic
+from embedlib.errors import counted
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class History:
             except ValidationError:
                 unreadable += 1
         if unreadable:
-            logger.warning("%s: %d unreadable line(s) skipped", self.path, unreadable)
+            logger.warning("%s: %s skipped", self.path, counted(unreadable, "unreadable line"))
         return past_of(r for r in records if since is None or r.at >= since)
 
     def prune(self, before: datetime) -> int:

@@ -44,9 +44,9 @@ class Writer:
     """
 
     model: str
-    temperature: float = 1.0
-    max_output_tokens: int = 512
-    max_document_chars: int = 8000
+    temperature: float
+    max_output_tokens: int
+    max_document_chars: int
     output_limit_field: str = "max_tokens"
     domain: str = ""
     seed: int = 0

@@ -35,8 +35,8 @@ class FilterThresholds:
         near_identical: Cosine, measured from the background, above which two queries are one.
     """
 
-    round_trip_k: int = 10
-    near_identical: float = 0.9
+    round_trip_k: int
+    near_identical: float
 
 
 @dataclass

@@ -29,9 +29,9 @@ class Sampling:
     ``prompt``.
     """
 
-    count: int = 3
-    max_query_tokens: int = 64
-    batch_size: int = 16
+    count: int
+    max_query_tokens: int
+    batch_size: int
     prompt: str = ""
     seed: int = 0
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from embedlib.contracts import Floats
-from embedlib.errors import DataError
+from embedlib.errors import DataError, counted
 from embedlib.retrieval.hits import Hits, empty_hits, top_rows
 from embedlib.retrieval.tokens import index_term, runs, words
 
@@ -105,7 +105,7 @@ def build_bm25(texts: Iterable[str], *, engine: Engine = "bm25s") -> BM25Index:
         raise DataError(
             "nothing to index for BM25",
             expected="at least one document with a word that is no stop word",
-            found=f"{len(documents.tokens)} document(s)",
+            found=counted(len(documents.tokens), "document"),
             remedy="check the corpus's text field",
         )
     if engine == "rank-bm25":

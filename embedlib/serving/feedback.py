@@ -45,7 +45,7 @@ class QueryLog:
 
     Args:
         root: The workspace.
-        share: Share of queries that is kept; 0 keeps none.
+        share: Share of queries that is kept.
         days: Days after which a file is deleted.
         day_bytes: Size at which a day's file is full.
         now: The time, in UTC.
@@ -55,8 +55,8 @@ class QueryLog:
         self,
         root: Path,
         *,
-        share: float = 0.0,
-        days: int = 30,
+        share: float,
+        days: int,
         day_bytes: int = 64 << 20,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

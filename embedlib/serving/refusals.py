@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -59,35 +59,50 @@ def error_response(
     return JSONResponse({"error": error}, status, headers)
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Turn what a request raises into an answer; what is nobody's mistake is logged, not shown."""
+def at_most(name: str, most: int, of_what: str, found: int) -> None:
+    """Refuse a request that asks for more than there may be."""
+    if found > most:
+        raise Refused(422, f"{name}: at most {most} {of_what}; found {found}")
 
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> JSONResponse:
-        return error_response(error.status, error.message, error.headers)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return error_response(422, *_first_problem(error.errors()))
+async def _refused(request: Request, error: Any) -> JSONResponse:
+    return error_response(error.status, error.message, error.headers)
 
-    @app.exception_handler(HTTPException)
-    async def plain(request: Request, error: HTTPException) -> JSONResponse:
-        return error_response(error.status_code, str(error.detail), dict(error.headers or {}))
 
-    @app.exception_handler(EmbedlibError)
-    async def ours(request: Request, error: EmbedlibError) -> JSONResponse:
-        if isinstance(error, UserError):
-            return error_response(400, _for_clients(error))
-        logger.error("%s %s: %s", request.method, request.url.path, error)
-        if isinstance(error, ServiceError):
-            return error_response(503, STORE_AWAY, {"Retry-After": "1"})
-        if isinstance(error, ReleaseError):
-            return error_response(503, "the release cannot be read; the server's log says why")
-        return error_response(500, "the server failed; its log says why")
+async def _invalid(request: Request, error: Any) -> JSONResponse:
+    """What FastAPI found wrong with a body."""
+    return error_response(422, *_first_problem(error.errors()))
 
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        return error_response(500, "the server failed; its log says why")
+
+async def _http_error(request: Request, error: Any) -> JSONResponse:
+    """Starlette's own: no such path, or another method."""
+    return error_response(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+async def _typed_error(request: Request, error: Any) -> JSONResponse:
+    """The client's mistake is told; what went wrong here is in the log."""
+    if isinstance(error, UserError):
+        return error_response(400, _for_clients(error))
+    logger.error("%s %s: %s", request.method, request.url.path, error)
+    if isinstance(error, ServiceError):
+        return error_response(503, STORE_AWAY, {"Retry-After": "1"})
+    if isinstance(error, ReleaseError):
+        return error_response(503, "the release cannot be read; the server's log says why")
+    return await _unexpected(request, error)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return error_response(500, "the server failed; its log says why")
+
+
+#: The answer to each kind of error.
+ANSWERS: dict[Any, Any] = {
+    Refused: _refused,
+    RequestValidationError: _invalid,
+    HTTPException: _http_error,
+    EmbedlibError: _typed_error,
+    Exception: _unexpected,
+}
 
 
 def _first_problem(problems: Sequence[Any]) -> tuple[str, None, str]:

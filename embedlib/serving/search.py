@@ -7,46 +7,40 @@ from starlette.responses import JSONResponse
 
 from embedlib.index import catalog
 from embedlib.index.answer import Answer, SearchHit
-from embedlib.serving.limits import RequestLimits
-from embedlib.serving.refusals import NO_RERANKER, Refused
+from embedlib.serving.refusals import NO_RERANKER, Refused, at_most
 from embedlib.serving.schemas import Hit, ReleaseRow, Releases, SearchAnswer, SearchRequest
-from embedlib.serving.service import SearchKind, Service, frozen
+from embedlib.serving.service import OfApp, SearchKind, Service, frozen
+
+router = APIRouter()
 
 
-def search_routes(service: Service) -> APIRouter:
-    """The routes, on one service."""
-    router = APIRouter()
+@router.post("/search", response_model=SearchAnswer)
+async def search(request: SearchRequest, service: OfApp) -> JSONResponse:
+    """Documents for a query, or for each of several, from the live release."""
+    queries = check_search(request, service)
+    same = {"k", "mode", "rerank", "one_per_group", "release"}
+    kind = SearchKind(filters=frozen(request.filters), **request.model_dump(include=same))
+    answer = await service.search(queries, kind)
+    if request.release is None:
+        service.note_served(queries, answer)
+    return JSONResponse(as_json(queries, answer, full=request.text == "full"))
 
-    @router.post("/search", response_model=SearchAnswer)
-    async def search(request: SearchRequest) -> JSONResponse:
-        """Documents for a query, or for each of several, from the live release."""
-        queries = check_search(request, service)
-        filters = frozen(request.filters)
-        kind = SearchKind(
-            request.k, request.mode, filters, request.rerank, request.one_per_group, request.release
+
+@router.get("/releases", response_model=Releases)
+def releases(service: OfApp) -> Releases:
+    """The releases that are kept, newest first; the one that answers now is marked."""
+    live = service.searcher.release.number
+    rows = [
+        ReleaseRow(
+            number=release.number,
+            live=release.number == live,
+            created_at=release.created_at,
+            search=release.answers,
+            **{name: release.parts[name].digest[:12] for name in ("model", "index", "corpus")},
         )
-        answer = await service.search(queries, kind)
-        if request.release is None:
-            service.note_served(queries, answer)
-        return JSONResponse(as_json(queries, answer, full=request.text == "full"))
-
-    @router.get("/releases", response_model=Releases)
-    def releases() -> Releases:
-        """The releases that are kept, newest first; the one that answers now is marked."""
-        live = service.searcher.release.number
-        rows = [
-            ReleaseRow(
-                number=release.number,
-                live=release.number == live,
-                created_at=release.created_at,
-                search=release.answers,
-                **{name: release.parts[name].digest[:12] for name in ("model", "index", "corpus")},
-            )
-            for release in catalog.releases(service.root)
-        ]
-        return Releases(live=live, releases=rows)
-
-    return router
+        for release in catalog.releases(service.root)
+    ]
+    return Releases(live=live, releases=rows)
 
 
 def check_search(request: SearchRequest, service: Service) -> list[str]:
@@ -55,15 +49,12 @@ def check_search(request: SearchRequest, service: Service) -> list[str]:
     Raises:
         Refused: It does not, or wants a reranker where there is none.
     """
-    limits: RequestLimits = service.limits
+    limits = service.limits
     if (request.query is None) == (request.queries is None):
         raise Refused(422, "give either `query` or `queries`")
     queries = [request.query] if request.query is not None else request.queries or []
-    if len(queries) > limits.queries:
-        raise Refused(422, f"queries: at most {limits.queries} in one request; found {len(queries)}")
-    longest = max(map(len, queries))
-    if longest > limits.query_chars:
-        raise Refused(422, f"query: at most {limits.query_chars} characters; found {longest}")
+    at_most("queries", limits.queries, "in one request", len(queries))
+    at_most("query", limits.query_chars, "characters", max(map(len, queries)))
     if request.k > limits.k or request.k * len(queries) > limits.hits:
         raise Refused(
             422, f"k: at most {limits.k}, and {limits.hits} hits over all queries; found {request.k}"

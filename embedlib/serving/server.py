@@ -7,53 +7,53 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from embedlib.errors import ServiceError
 from embedlib.serving.guard import Guard
-from embedlib.serving.limits import RequestLimits
 
 logger = logging.getLogger(__name__)
 
 
-def timed_protocol(head_s: float) -> type[H11Protocol]:
+class TimedProtocol(H11Protocol):
     """Uvicorn's HTTP protocol that closes connections on which no whole request head arrives in time.
 
     Uvicorn itself waits for ever for the first request of a connection, and for the rest of a head.
     """
 
-    class TimedProtocol(H11Protocol):
-        _head_timer: asyncio.TimerHandle | None = None
+    _head_timer: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the next head as soon as a request is answered."""
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before:
+            self._head_arrived()
+        elif self.cycle is None or self.cycle.response_complete:
             self._await_head()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head_arrived()
-            super().connection_lost(exc)
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            head_s = cast(Guard, self.config.app).limits.head_s
+            self._head_timer = self.loop.call_later(head_s, self.timeout_keep_alive_handler)
 
-        def data_received(self, data: bytes) -> None:
-            before = self.cycle
-            super().data_received(data)
-            if self.cycle is not before:
-                self._head_arrived()
-            elif self.cycle is None or self.cycle.response_complete:
-                self._await_head()
-
-        def _await_head(self) -> None:
-            if self._head_timer is None:
-                self._head_timer = self.loop.call_later(head_s, self.timeout_keep_alive_handler)
-
-        def _head_arrived(self) -> None:
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
-
-    return TimedProtocol
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -79,19 +79,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server with time limits, that says when it answers.
+    """Uvicorn's server with the application's time limits, that says when it answers.
 
     Args:
         app: What answers.
-        limits: Of connections and time.
         started: Called when requests are answered.
     """
 
-    def __init__(self, app: Guard, limits: RequestLimits, started: Callable[[], object]) -> None:
-        self._when_started = started
+    def __init__(self, app: Guard, started: Callable[[], object]) -> None:
+        self._when_started, limits = started, app.limits
         config = uvicorn.Config(
             app,
-            http=timed_protocol(limits.head_s),
+            http=TimedProtocol,
             ws="none",
             log_config=None,
             access_log=False,
@@ -108,12 +107,12 @@ class Server(uvicorn.Server):
         self._when_started()
 
 
-def serve(app: Guard, opened: socket.socket, limits: RequestLimits, started: Callable[[], object]) -> None:
+def serve(app: Guard, opened: socket.socket, started: Callable[[], object]) -> None:
     """Answer on a socket until SIGTERM or SIGINT; what was begun is finished first."""
     # uvicorn raises the signal anew when it has stopped: a stop that was asked for is no failure
     before = signal.signal(signal.SIGTERM, _ignore)
     try:
-        Server(app, limits, started).run(sockets=[opened])
+        Server(app, started).run(sockets=[opened])
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -8,7 +8,10 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from embedlib.contracts import Floats
 from embedlib.index.answer import Answer
@@ -64,7 +67,7 @@ class Service:
         log: QueryLog | None = None,
     ) -> None:
         self.searcher, self.limits, self._reranker = searcher, limits, reranker
-        self._log = log or QueryLog(searcher.root)
+        self._log = log
         self.marks = Marks(searcher.root)
         self.metrics = Metrics()
         self._earlier: Searcher | None = None
@@ -126,9 +129,8 @@ class Service:
         for query, hits in zip(queries, answer.hits, strict=True):
             self.metrics.hits.labels(answer.mode).observe(len(hits))
             first = hits[0].doc_id if hits else None
-            if not self._log.note(
-                query, mode=answer.mode, release=answer.release, hits=len(hits), first=first
-            ):
+            outcome = {"mode": answer.mode, "release": answer.release, "hits": len(hits), "first": first}
+            if self._log is not None and not self._log.note(query, **outcome):
                 self.metrics.unlogged.inc()
 
     async def embed(self, texts: list[str], role: str, dimension: int | None) -> Embedded:
@@ -174,6 +176,15 @@ class Service:
             raise RuntimeError("asked to rerank without a reranker")
         score = reranker.score
         return [score([(query, text) for text in texts]) for texts in requests]
+
+
+async def _service_of(connection: HTTPConnection) -> Service:
+    service: Service = connection.app.state.service
+    return service
+
+
+#: The service of the application, as a route takes it.
+OfApp = Annotated[Service, Depends(_service_of)]
 
 
 def frozen(filters: Mapping[str, Any] | None) -> str:

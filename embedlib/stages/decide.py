@@ -56,9 +56,7 @@ def run(
     decision = decide(figures, policy_of(config)) if judged else first_release(figures)
     about: dict[str, Any] = {"test_set": test_set, "models": models}
     if corpus is not None and base is not None:
-        profile, source = CorpusProfile.read(corpus.path), Provenance.of(base.path).source
-        foreign = language_advice(source or "", profile.languages or {}, profile.sampled)
-        about["advice"] = (*decision.advice, *foreign)
+        about["advice"] = (*decision.advice, *foreign_languages(corpus, base))
     decision.model_copy(update=about).write(job.out)
     return {
         "verdict": decision.verdict,
@@ -68,6 +66,12 @@ def run(
         "test_set": test_set if judged else "",
         "test_set_used_before": previous_uses(job.store, test_set) if judged else 0,
     }
+
+
+def foreign_languages(corpus: ArtifactRef, base: ArtifactRef) -> list[str]:
+    """What to do where the base was not made for a language of the documents; nothing where it was."""
+    profile, source = CorpusProfile.read(corpus.path), Provenance.of(base.path).source
+    return language_advice(source or "", profile.languages or {}, profile.sampled)
 
 
 def cautions_of(leaks: Sequence[Leak]) -> list[str]:

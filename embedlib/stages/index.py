@@ -14,7 +14,7 @@ from embedlib.index.choose import Demands
 from embedlib.index.documents import DOCUMENTS_FILE, write_documents
 from embedlib.index.info import BM25_DIR, IDS_FILE, INDEX_FILE
 from embedlib.index.queries import QuerySample, sample_queries
-from embedlib.index.select import Request, SelectedIndex, select_index
+from embedlib.index.select import SelectedIndex, select_index
 from embedlib.index.tune import plot_curve
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.sparse import MATRIX_FILE, SPARSE_DIR, SparseInfo
@@ -42,7 +42,8 @@ def run(
     encoded = load_encoder(model.path, dtype="auto").encode_queries(sample.texts)
     with ThreadPoolExecutor(1) as pool:  # counting words is Python's work, FAISS leaves it free
         lexical = pool.submit(write_bm25, documents.texts(), job.out / BM25_DIR) if config.bm25 else None
-        assembled = select_index(made, encoded, _request(config), rng=rng, progress=job.progress)
+        demands = Demands(**config.model_dump(exclude={"tuning_queries", "bm25"}))
+        assembled = select_index(made, encoded, demands, rng=rng, progress=job.progress)
         write_index(job.out, assembled, made, corpus.digest, config.factory, config.recall_target, sample)
         write_documents(documents, job.out / DOCUMENTS_FILE)
     shutil.copyfile(vectors.file(IDS_FILE), job.out / IDS_FILE)
@@ -52,17 +53,6 @@ def run(
             shutil.copyfile(sparse.file(name), job.out / SPARSE_DIR / name)
     plot_curve(assembled.tuned.curve, config.recall_target, assembled.k, job.out / "curve.png")
     return _summary(assembled, sample, job.out, lexical is not None and lexical.result())
-
-
-def _request(config: Index) -> Request:
-    return Request(
-        factory=config.factory,
-        dimension=config.dimension,
-        demands=Demands(config.flat_limit, config.memory_mb, config.latency_ms),
-        recall_k=config.recall_k,
-        recall_target=config.recall_target,
-        threads=config.threads,
-    )
 
 
 def _summary(made: SelectedIndex, sample: QuerySample, out: Path, lexical: bool) -> Summary:

@@ -51,8 +51,8 @@ class PushOptions:
         progress: Told the rows that were sent.
     """
 
-    batch: int = 500
-    index: IndexType = "hnsw"
+    batch: int
+    index: IndexType
     checks: Checks = field(default_factory=Checks)
     progress: Progress = silent
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from embedlib.disk import file_lock, write_atomic
+from embedlib.errors import counted
 from embedlib.redact import redact
 from embedlib.tracking.local_store import (
     TRAINING_VIEW,
@@ -175,7 +176,8 @@ class Tracker:
                 else:
                     _silent_until[self.uri] = time.monotonic() + PAUSE_S
                     waiting = sum(p.is_file() for p in pending)
-                    logger.warning("MLflow: %s; %d record(s) wait in %s", reason(error), waiting, self.outbox)
+                    left = counted(waiting, "record")
+                    logger.warning("MLflow: %s; not sent yet: %s in %s", reason(error), left, self.outbox)
                     return Flushed(sent, waiting, reason(error))
             return Flushed(sent, 0)
 

@@ -19,7 +19,7 @@ from embedlib.contracts import Corpus
 from embedlib.evaluation.dev import DevSet
 from embedlib.models.local import LocalEncoder
 from embedlib.training.dev import DevWatch, evaluation_steps
-from embedlib.training.options import World, emit, report_progress
+from embedlib.training.options import TrainOptions, World, emit, report_progress
 from embedlib.training.sampler import ExampleBatches
 from embedlib.training.trainer import (
     Checkpoints,
@@ -62,9 +62,9 @@ class TrainingRecipe:
     steps: int
     learning_rate: float
     bf16: bool
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
+    warmup: float = TrainOptions.warmup
+    weight_decay: float = TrainOptions.weight_decay
+    max_grad_norm: float = TrainOptions.max_grad_norm
     checkpoint_s: float | None = None
     accumulated: int = 1
 

@@ -119,7 +119,7 @@ def test_leftovers_of_each_kind_are_found(tmp_path):
     (tmp_path / "tracking/run/1.json").write_text("{}")
     titles = [f.title for f in check_leftovers(tmp_path, now_s=time.time() + 8 * 86_400)]
     assert len(titles) == 4
-    for words in ("half-written", "damaged", "unfinished work", "wait for MLflow"):
+    for words in ("half-written", "damaged", "unfinished work", "waiting for MLflow: 1 record"):
         assert any(words in title for title in titles)
 
 

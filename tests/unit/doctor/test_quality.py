@@ -59,14 +59,25 @@ def test_many_alternatives_without_effect_are_rarely_taken_for_better():
     assert taken <= 2
 
 
-@pytest.mark.parametrize(("check", "subject"), [(check_prompts, "prompts"), (check_pooling, "pooling")])
-def test_a_better_way_to_use_the_model_is_an_error_and_a_worse_one_is_not(check, subject):
-    wrong = check(BAD, {"other": GOOD}, RNG(2))
-    assert (wrong.severity, wrong.subject) == (Severity.ERROR, subject)
+def test_a_better_pooling_is_an_error_and_a_worse_one_is_not():
+    wrong = check_pooling(BAD, {"other": GOOD}, RNG(2))
+    assert (wrong.severity, wrong.subject) == (Severity.ERROR, "pooling")
     assert "other" in wrong.title
     assert wrong.evidence["queries"] == N
     assert wrong.command
-    assert check(GOOD, {"other": BAD}, RNG(2)).severity == Severity.OK
+    assert check_pooling(GOOD, {"other": BAD}, RNG(2)).severity == Severity.OK
+
+
+def test_better_prompts_are_a_suggestion_and_an_error_where_the_model_was_made_with_them():
+    suggestion = check_prompts(BAD, {"other": GOOD}, "", RNG(2))
+    assert (suggestion.severity, suggestion.subject) == (Severity.WARNING, "prompts")
+    gain, low, high = (suggestion.evidence[name] for name in ("difference", "low", "high"))
+    assert (
+        f"other gains {gain:.4f} nDCG@10 (interval {low:+.4f} to {high:+.4f}, {N} queries)"
+        in suggestion.title
+    )
+    assert check_prompts(BAD, {"other": GOOD}, "other", RNG(2)).severity == Severity.ERROR
+    assert check_prompts(GOOD, {"other": BAD}, "other", RNG(2)).severity == Severity.OK
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def query(i, text, relevant, origin="human", label=None):
     return (i, text, "test", origin, label, relevant)
 
 
-RR = Options(measures=("RR@10",), bm25=False, hybrid=False)
+RR = Options(measures=("RR@10",), depth=100)
 
 
 def test_reciprocal_ranks_by_hand(tmp_path):
@@ -83,7 +83,7 @@ def test_a_derived_query_is_searched_in_its_document_without_it_and_encoded_once
         tmp_path, texts, [query("q", "aaa", {"a": 1}, "derived:title")], withheld={"a": "zzz"}
     )
     system = toy(corpus)
-    options = Options(measures=("RR@10",))
+    options = Options(measures=("RR@10",), depth=100, bm25=True)
     result = evaluate_systems(corpus, judged, [system], options)
     assert result.values["base"]["RR@10"].tolist() == [0.5]
     assert result.values["bm25"]["RR@10"].tolist() == [0.0]
@@ -105,7 +105,10 @@ def test_systems_come_in_the_order_of_the_report_and_runs_are_written(tmp_path):
     corpus, judged = world(tmp_path, {"a": "apple", "b": "bread"}, [query("q", "apple tart", {"a": 1})])
     options = Options(
         measures=("RR@10",),
-        reranker=lambda pairs: np.array([len(t) for _, t in pairs], dtype=np.float32),
+        depth=100,
+        bm25=True,
+        hybrid=True,
+        reranker=(lambda pairs: np.array([len(t) for _, t in pairs], dtype=np.float32), 100),
         runs={"mine": {"q": {"b": 2.0, "a": 1.0}}},
         folder=tmp_path,
     )

@@ -16,7 +16,7 @@ from embedlib.index.build import build_index, checked_blocks, create_index
 from embedlib.index.choose import Demands, candidates, code_bytes, list_count, training_need
 from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IndexInfo, SearchSettings
-from embedlib.index.select import Request, select_index
+from embedlib.index.select import select_index
 from embedlib.index.tune import RESCORE_LADDER, is_lossy, recall_at_k, tune
 from embedlib.models.encoder import truncate
 from embedlib.retrieval.dense import block_of, exact_search
@@ -243,15 +243,15 @@ def test_a_latency_demand_that_one_type_misses_moves_on_to_the_next(monkeypatch,
     vectors, queries = stored(unit(12_000, 16)), unit(30, 16, seed=1)
     speeds = iter([9.0, 0.5])
     monkeypatch.setattr("embedlib.index.select.latency_ms", lambda *a: next(speeds))
-    request = Request(demands=Demands(latency_ms=1.0))
-    made = select_index(vectors, queries, request, rng=rng)
+    demands = Demands(latency_ms=1.0)
+    made = select_index(vectors, queries, demands, rng=rng)
     assert made.factory == "HNSW32"
     assert "Flat takes more than 1 ms" in made.reason
 
 
 def test_when_no_type_meets_the_recall_the_best_is_kept_and_says_so(rng, stored):
     vectors, queries = stored(unit(2000, 16)), unit(30, 16, seed=1)
-    made = select_index(vectors, queries, Request(factory="LSH", recall_target=1.0), rng=rng)
+    made = select_index(vectors, queries, Demands(factory="LSH", recall_target=1.0), rng=rng)
     assert made.tuned.recall < 1.0
     assert "below 1" in made.reason
 
@@ -269,7 +269,7 @@ def test_too_few_vectors_to_train_is_a_typed_error(rng, stored):
 
 def test_more_components_than_the_vectors_have_is_refused(rng, stored):
     with pytest.raises(UserError, match=r"index\.dimension"):
-        select_index(stored(unit(20, 8)), unit(2, 8), Request(dimension=16), rng=rng)
+        select_index(stored(unit(20, 8)), unit(2, 8), Demands(dimension=16), rng=rng)
 
 
 @pytest.mark.parametrize(

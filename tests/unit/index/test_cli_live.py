@@ -44,7 +44,7 @@ def checked(workspace: Workspace) -> dict:
 
 def test_a_whole_workspace_passes(two):
     assert checked(two) == {"artifacts": 7, "releases": 2, "damaged": [], "unusable": []}
-    assert call(two, "verify").stdout == "7 artifacts, 0 damaged; 2 releases, 0 problem(s)\n"
+    assert call(two, "verify").stdout == "7 artifacts, 0 damaged; 2 releases, 0 problems\n"
 
 
 @pytest.mark.parametrize("part", ["corpus", "model", "vectors", "index"])

@@ -23,7 +23,7 @@ def verify(parts, **checks):
         Vectors(parts["vectors"].path),
         Corpus(parts["corpus"].path),
         parts["model"],
-        Checks(**checks),
+        Checks(**{"self_checks": 20, **checks}),
     )
 
 

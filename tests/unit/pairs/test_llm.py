@@ -18,7 +18,7 @@ from embedlib.http.usage import Price
 from embedlib.pairs.llm import LlmReport, Writer, generate_queries
 from embedlib.pairs.llm_answers import LONGEST, parse_queries
 
-WRITER = Writer("writer-1")
+WRITER = Writer("writer-1", 1.0, 512, 8000)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_request_is_what_a_chat_endpoint_takes(server: LocalServer, tmp_path
     assert "Cooks ask here." in system
     assert "4 different queries" in system
     assert user == "<document>\n12345\n</document>"
-    newer = Writer("w", output_limit_field="max_completion_tokens")
+    newer = Writer("w", 1.0, 512, 8000, output_limit_field="max_completion_tokens")
     assert "max_tokens" not in newer.body("text", 1)
     assert newer.body("text", 1)["max_completion_tokens"] == 512
 

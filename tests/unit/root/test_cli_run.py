@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_the_report_is_told_the_command_that_reproduces_the_run(given_to_the_flo
     command = given_to_the_flow(*words).report.command
     assert shlex.split(command) == ["embedlib", *words]
     assert "'my docs'" in command
+
+
+def test_a_broken_installation_is_told_in_one_sentence(monkeypatch, tmp_path, capsys):
+    (tmp_path / "broken_flows.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    flows = [EntryPoint("automations", "broken_flows:install", "embedlib.flows")]
+    monkeypatch.setattr("embedlib.cli.app.entry_points", lambda **_: flows)
+    monkeypatch.setattr(sys, "argv", ["embedlib", "automations"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "the installed packages are broken: No module named 'no_such_library'" in told
+    assert "pip check" in told
+    assert "pip install --force-reinstall --no-deps no_such_library" in told
+    assert "Traceback" not in told
 
 
 def test_a_configured_command_stays(given_to_the_flow):

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from embedlib.config.pairs import Llm
-from embedlib.http.request import ApiSettings
 from embedlib.http.usage import Price
 from embedlib.pairs.llm import Writer
 
@@ -32,13 +31,7 @@ def test_a_section_becomes_the_arguments_of_client_and_writer() -> None:
         2,
     )
     assert (settings.money_budget, settings.price) == (5.0, Price(1.0, 4.0))
-    assert Writer(**section.writer_arguments()) == Writer("m", temperature=0.5, domain="Cooks.")
-
-
-def test_defaults_agree_with_the_librarys() -> None:
-    section = Llm(model="m")
-    assert section.settings == ApiSettings(base_url="https://api.openai.com/v1")
-    assert Writer(**section.writer_arguments()) == Writer("m")
+    assert Writer(**section.writer_arguments()) == Writer("m", 0.5, 512, 8000, domain="Cooks.")
 
 
 def test_how_it_is_asked_is_no_part_of_the_identity() -> None:

@@ -64,7 +64,7 @@ def test_the_key_is_sent_and_leaves_no_trace(
                 str(vars(caught.value)),
             ]
             assert MASK in shown[-1]
-    list(generate_queries([("d", "text")], settings, Writer("m"), ledger=tmp_path / "llm"))
+    list(generate_queries([("d", "text")], settings, Writer("m", 1.0, 512, 8000), ledger=tmp_path / "llm"))
     encoder.close()
 
     files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]

@@ -91,7 +91,7 @@ def test_by_default_no_query_is_kept(server, shop):
 
 
 def test_served_queries_are_kept_for_drift_without_anything_about_the_client(shop):
-    with LiveServer(shop.root, key="0123456789abcdef", log=QueryLog(shop.root, share=1.0)) as server:
+    with LiveServer(shop.root, key="0123456789abcdef", log=QueryLog(shop.root, share=1.0, days=30)) as server:
         server.search("banana split", k=2)
         server.client.post("/search", json={"queries": ["zebra", "x\u2028y"], "k": 1, "mode": "bm25"})
         server.search("not the live one", release=1)
@@ -104,7 +104,7 @@ def test_served_queries_are_kept_for_drift_without_anything_about_the_client(sho
 
 
 def test_a_share_of_queries_is_kept(tmp_path):
-    log = QueryLog(tmp_path, share=0.25)
+    log = QueryLog(tmp_path, share=0.25, days=30)
     for i in range(2000):
         assert log.note(f"query {i}")
     assert 380 < len(read_query_log(tmp_path / SERVED_QUERIES, 5000)) < 620
@@ -130,7 +130,7 @@ def test_old_days_are_deleted_and_a_day_is_bounded(tmp_path):
 
 def test_a_full_disk_fails_no_search(shop, caplog):
     (shop.root / "feedback").write_text("")
-    with LiveServer(shop.root, log=QueryLog(shop.root, share=1.0)) as server:
+    with LiveServer(shop.root, log=QueryLog(shop.root, share=1.0, days=30)) as server:
         assert server.search("banana").status_code == 200
         assert "embedlib_unlogged_queries_total 1.0" in server.client.get("/metrics").text
     assert "could not be logged" in caplog.text

@@ -12,7 +12,6 @@ from live_server import LiveServer
 
 from embedlib.errors import ServiceError, UserError
 from embedlib.serving.access import BearerKey, read_key
-from embedlib.serving.limits import RequestLimits
 from embedlib.serving.server import listen
 
 KEY = "0123456789abcdef"
@@ -115,7 +114,7 @@ def test_what_is_not_json_is_refused(server, body):
 
 
 def test_slow_clients_are_let_go_and_hold_nobody_up(shop):
-    with LiveServer(shop.root, limits=RequestLimits(head_s=0.5, body_s=0.5)) as server:
+    with LiveServer(shop.root, limits={"head_s": 0.5, "body_s": 0.5}) as server:
         silent = socket.create_connection(("127.0.0.1", server.port), timeout=5)
         dripping = socket.create_connection(("127.0.0.1", server.port), timeout=5)
         begun = time.monotonic()
@@ -135,7 +134,7 @@ def test_slow_clients_are_let_go_and_hold_nobody_up(shop):
 
 
 def test_a_connection_that_is_used_again_is_not_cut(shop):
-    with LiveServer(shop.root, limits=RequestLimits(head_s=0.4)) as server:
+    with LiveServer(shop.root, limits={"head_s": 0.4}) as server:
         for _ in range(3):
             assert server.search("apple").status_code == 200
             time.sleep(0.3)

@@ -8,7 +8,6 @@ import time
 from live_server import LiveServer
 
 from embedlib.index.release import rollback
-from embedlib.serving.limits import RequestLimits
 
 
 def together(count, work):
@@ -50,7 +49,7 @@ def test_no_answer_mixes_two_releases(server, shop):
 
 
 def test_an_overload_is_refused_and_then_over(shop, monkeypatch):
-    with LiveServer(shop.root, limits=RequestLimits(waiting=2, threads=1, batch=1)) as server:
+    with LiveServer(shop.root, limits={"waiting": 2, "threads": 1, "batch": 1}) as server:
         encoder = server.service.searcher._snapshot.encoder
         go, encode = threading.Event(), encoder.encode
         monkeypatch.setattr(encoder, "encode", lambda texts: go.wait(20) and encode(texts))
@@ -74,7 +73,7 @@ def test_an_overload_is_refused_and_then_over(shop, monkeypatch):
 
 
 def test_an_answer_that_takes_too_long_is_given_up(shop, monkeypatch):
-    with LiveServer(shop.root, limits=RequestLimits(answer_s=0.3)) as server:
+    with LiveServer(shop.root, limits={"answer_s": 0.3}) as server:
         encoder = server.service.searcher._snapshot.encoder
         go, encode = threading.Event(), encoder.encode
         monkeypatch.setattr(encoder, "encode", lambda texts: go.wait(20) and encode(texts))

@@ -25,9 +25,9 @@ DOCUMENTS = 60
 
 @pytest.fixture
 def push(workspace: Workspace, target: VectorStore) -> Callable[..., Pushed]:
-    def run(number: int | None = None, shift: int = 0, canaries=(), **options) -> Pushed:
+    def run(number: int | None = None, shift: int = 0, canaries=(), index="hnsw", **options) -> Pushed:
         checks = Checks(tuple(canaries), k=3, encoder=ShiftedEncoder(shift))
-        given = PushOptions(batch=7, checks=checks, **options)
+        given = PushOptions(7, index, checks, **options)
         return push_release(workspace.root, target, "docs", given, number=number)
 
     return run

@@ -21,12 +21,12 @@ from embedlib.stores.searcher import StoreSearcher, search_store
 
 def push(workspace: Workspace, target: VectorStore, shift: int = 0) -> None:
     checks = Checks(encoder=ShiftedEncoder(shift))
-    push_release(workspace.root, target, "docs", PushOptions(index="exact", checks=checks))
+    push_release(workspace.root, target, "docs", PushOptions(500, "exact", checks))
 
 
 def same_hits(root: Path, target: VectorStore, queries: list[str]) -> None:
     """Whether FAISS and the store find the same documents in the same order, however they are asked."""
-    push_release(root, target, "docs", PushOptions(index="exact"))
+    push_release(root, target, "docs", PushOptions(500, "exact"))
     faiss, store = Searcher(root), StoreSearcher(root, target)
     for mode in ("auto", "dense", "hybrid", SearchPlan(mode="hybrid", weight=0.7), "bm25"):
         there, here = store.answer(queries, 10, mode), faiss.answer(queries, 10, mode)
@@ -56,7 +56,7 @@ def test_200_queries_of_people_have_the_same_top_10(shared_data, cranfield, targ
     with (shared_data / "cranfield" / "queries.jsonl").open() as lines:
         queries = [json.loads(line)["text"] for line in lines][:200]
     same_hits(cranfield, target, queries)
-    pushed = push_release(cranfield, target, "docs", PushOptions(index="hnsw"))
+    pushed = push_release(cranfield, target, "docs", PushOptions(500, "hnsw"))
     assert pushed.sent == target.collections()["docs_0002"].count > 1_300
 
 

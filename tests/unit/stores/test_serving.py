@@ -38,7 +38,7 @@ def publish(workspace: Workspace, store: VectorStore, seed: int = 0, shift: int 
     """A release of random words, live here and in the store."""
     texts = words(40, seed=seed)
     workspace.publish(workspace.parts(texts, shift=shift))
-    options = PushOptions(index="exact", checks=Checks(encoder=ShiftedEncoder(shift)))
+    options = PushOptions(500, "exact", checks=Checks(encoder=ShiftedEncoder(shift)))
     push_release(workspace.root, store, "docs", options)
     return texts
 

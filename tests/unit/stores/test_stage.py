@@ -113,7 +113,7 @@ def test_a_store_that_is_not_there_is_a_service_error_without_its_secret(
 
 def test_a_name_of_somebody_else_is_left_alone(workspace, address_of):
     workspace.publish(workspace.parts(words(20)))
-    options = PushOptions(checks=Checks(encoder=workspace.encoder()))
+    options = PushOptions(500, "hnsw", checks=Checks(encoder=workspace.encoder()))
     for kind, taken in (("lancedb", make_lance), ("postgres", make_postgres), ("qdrant", make_qdrant)):
         address = address_of(kind)
         taken(address)
@@ -148,7 +148,7 @@ def make_qdrant(address: str) -> None:
 def test_milvus_refuses_a_text_that_it_would_cut(workspace, address_of):
     workspace.publish(workspace.parts({**words(5), "long": "word " * 20_000}))
     store = connect("milvus", address_of("milvus"), "docs")
-    options = PushOptions(checks=Checks(encoder=workspace.encoder()))
+    options = PushOptions(500, "hnsw", checks=Checks(encoder=workspace.encoder()))
     with pytest.raises(DataError, match="the text of document 'long' is longer than Milvus can hold"):
         push_release(workspace.root, store, "docs", options)
     assert store.live() is None
@@ -162,7 +162,7 @@ def test_a_view_keeps_its_rights_and_takes_another_dimension(workspace, address_
     address = address_of("postgres")
     store = connect("postgres", address, "docs")
     workspace.publish(workspace.parts(words(20)))
-    options = PushOptions(checks=Checks(encoder=workspace.encoder()))
+    options = PushOptions(500, "hnsw", checks=Checks(encoder=workspace.encoder()))
     push_release(workspace.root, store, "docs", options)
     with psycopg2.connect(address.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
         cursor.execute("GRANT SELECT ON docs TO pg_monitor")
