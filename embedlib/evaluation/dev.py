@@ -127,7 +127,7 @@ class DevSet:
 
     def values(self, hits: Hits, measure: str = "nDCG@10", *, depth: int = 100) -> npt.NDArray[np.float64]:
         """A measure of each query's hits, best first, [q]; a query's own document or text is no hit."""
-        own = own_rows(self.query_ids, self.query_texts, self.doc_texts)
-        run = hits_to_run(self.query_ids, hits, self.doc_ids, excluded=own, depth=depth)
+        own = own_rows(self.query_ids, self.query_texts, self.doc_texts, self.doc_ids, self.qrels)
+        run = hits_to_run(self.query_ids, hits, self.doc_ids, qrels=self.qrels, excluded=own, depth=depth)
         values = score_run(run, self.qrels, [measure])[measure]
         return np.array([values[q] for q in self.query_ids])

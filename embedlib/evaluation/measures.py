@@ -24,18 +24,21 @@ def hits_to_run(
     hits: Hits,
     doc_ids: Sequence[str],
     *,
+    qrels: Qrels | None = None,
     excluded: Mapping[str, Collection[int]] | None = None,
     depth: int | None = None,
 ) -> Run:
     """Turn hits into a run, without a query's own document.
 
-    A hit is dropped when its document has the query's id (ArguAna). If several rows carry one id
-    (chunks of one document), the best one stands for it.
+    A hit is dropped when its document has the query's id (ArguAna), unless that is judged relevant to it:
+    numbers of queries and of documents may mean nothing to each other. If several rows carry one id (chunks
+    of one document), the best one stands for it.
 
     Args:
         query_ids: Id of each query, [q].
         hits: Rows and scores, [q, k], best first.
         doc_ids: Id of each row as the judgements name it, [n].
+        qrels: Judgements by query id; none are known when None.
         excluded: Rows never to be returned for a query, by query id (see ``own_rows``).
         depth: Maximum documents kept per query; all when None.
 
@@ -49,9 +52,10 @@ def hits_to_run(
     for position, query_id in enumerate(query_ids):
         rows, scores = hits.rows[position], hits.scores[position]
         dropped = excluded.get(query_id, ()) if excluded else ()
+        itself = None if is_relevant(qrels, query_id, query_id) else query_id
         found: dict[str, float] = {}
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-            if row < 0 or row in dropped or doc_ids[row] == query_id or doc_ids[row] in found:
+            if row < 0 or row in dropped or doc_ids[row] == itself or doc_ids[row] in found:
                 continue
             if math.isnan(score):
                 raise DataError(
@@ -64,16 +68,30 @@ def hits_to_run(
     return run
 
 
+def is_relevant(qrels: Qrels | None, query_id: str, doc_id: str) -> bool:
+    """Whether a document is judged relevant to a query."""
+    return qrels is not None and qrels.get(query_id, {}).get(doc_id, 0) > 0
+
+
 def own_rows(
-    query_ids: Sequence[str], query_texts: Sequence[str], texts: Iterable[str]
+    query_ids: Sequence[str],
+    query_texts: Sequence[str],
+    texts: Iterable[str],
+    doc_ids: Sequence[str],
+    qrels: Qrels,
 ) -> dict[str, set[int]]:
-    """Rows whose text is a query's own text, by query id; reads the corpus once, keeps no text."""
+    """Rows whose text is a query's own text, by query id; reads the corpus once, keeps no text.
+
+    Not those that are judged relevant to it, as a document is that holds a question and no more.
+    """
     owners: dict[str, list[str]] = {}
     for query_id, text in zip(query_ids, query_texts, strict=True):
         owners.setdefault(text.strip(), []).append(query_id)
     found: dict[str, set[int]] = {}
     for row, text in enumerate(texts):
         for query_id in owners.get(text.strip(), ()):
+            if is_relevant(qrels, query_id, doc_ids[row]):
+                continue
             found.setdefault(query_id, set()).add(row)
     return found
 

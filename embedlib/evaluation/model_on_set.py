@@ -11,7 +11,7 @@ import numpy as np
 from embedlib.contracts import Corpus, Floats, Rows
 from embedlib.errors import DataError
 from embedlib.evaluation.judged import JudgedSet, substituted
-from embedlib.evaluation.measures import own_rows
+from embedlib.evaluation.measures import is_relevant, own_rows
 from embedlib.models.encoder import Encoder, truncate
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.dense import exact_search
@@ -129,10 +129,11 @@ class ModelOnSet:
 
 
 def own_rows_of(corpus: Corpus, judged: JudgedSet) -> Excluded:
-    """For each query the rows that are the query itself: by its id, or by its text."""
-    own = own_rows(judged.query_ids, judged.query_texts, judged.texts(corpus.texts()))
+    """For each query the rows that are the query itself, by its id or its text, and no relevant document."""
+    texts = judged.texts(corpus.texts())
+    own = own_rows(judged.query_ids, judged.query_texts, texts, judged.labels, judged.qrels)
     queries = set(judged.query_ids)
     for row, label in enumerate(judged.labels):
-        if label in queries:
+        if label in queries and not is_relevant(judged.qrels, label, label):
             own.setdefault(label, set()).add(row)
     return [own.get(query_id, set()) for query_id in judged.query_ids]

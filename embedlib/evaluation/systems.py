@@ -110,7 +110,7 @@ def score_hits(judged: JudgedSet, hits: Hits, options: Options, name: str) -> Va
 
     def run_of(ids: list[str], start: int) -> Run:
         part = Hits(hits.rows[start : start + len(ids)], hits.scores[start : start + len(ids)])
-        return hits_to_run(ids, part, judged.labels, depth=options.depth)
+        return hits_to_run(ids, part, judged.labels, qrels=judged.qrels, depth=options.depth)
 
     return _score_blocks(judged, options, name, run_of)
 

@@ -21,8 +21,16 @@ def test_own_id_is_dropped_and_missing_hits_are_skipped():
     assert run == {"a": {"b": 2.0}, "q": {"b": 2.0, "a": 1.0}}
 
 
+def test_what_is_judged_relevant_is_no_query_whatever_its_id_or_text():
+    """Questions and answers of a FAQ are numbered alike: 17 answers 17."""
+    hits, qrels = _hits([[0, 1]], [[3, 2]]), {"17": {"17": 1}}
+    assert hits_to_run(["17"], hits, ["17", "18"], qrels=qrels) == {"17": {"17": 3.0, "18": 2.0}}
+    assert hits_to_run(["17"], hits, ["17", "18"], qrels={"17": {"17": 0, "18": 1}}) == {"17": {"18": 2.0}}
+    assert own_rows(["q"], ["same words"], ["same words"] * 2, ["17", "18"], {"q": {"17": 1}}) == {"q": {1}}
+
+
 def test_own_text_is_dropped():
-    own = own_rows(["q"], [" same words"], ["same words", "other"])
+    own = own_rows(["q"], [" same words"], ["same words", "other"], ["a", "b"], {"q": {"b": 1}})
     assert hits_to_run(["q"], _hits([[0, 1]], [[2, 1]]), ["a", "b"], excluded=own) == {"q": {"b": 1.0}}
 
 

@@ -15,6 +15,7 @@ from embedlib.config.evaluation import Decide, Evaluate, Report, SimilarityGuard
 from embedlib.contracts import EXAMPLES, Corpus, read_rows, write_table
 from embedlib.errors import ConfigError, DataError, MismatchError
 from embedlib.evaluation.choice import Choice
+from embedlib.evaluation.dev import DevSet
 from embedlib.evaluation.lineage import Provenance
 from embedlib.evaluation.records import Decision, EvaluationRecord
 from embedlib.json_file import write_json
@@ -139,6 +140,18 @@ def test_the_same_questions_under_more_ids_prove_no_more(store, inputs):
     record = EvaluationRecord.read(run_stage(store, EVALUATE, EVALUATION, **inputs).ref.path)
     assert (record.deciding.queries, record.deciding.answerable) == (36, 6)
     assert {c.difference.n for c in record.comparisons} == {6}
+
+
+def test_queries_and_documents_that_are_numbered_alike_find_each_other(store, inputs):
+    """As in a FAQ; every measure of every system was zero."""
+    alike = [(doc_id, *row[1:]) for doc_id, row in zip(sorted(DOCUMENTS), queries_of(6), strict=True)]
+    inputs["queries"] = artifact(store, "queries", "alike", lambda out: write_queries(out, alike))
+    record = EvaluationRecord.read(run_stage(store, EVALUATE, EVALUATION, **inputs).ref.path)
+    assert record.deciding.systems["bm25"]["R@5"].mean > 0.8
+    dev = DevSet.read(
+        Corpus(inputs["corpus"].path), inputs["queries"].path, split="test", rng=np.random.default_rng(0)
+    )
+    assert dev.score(load_encoder(inputs["base"].path), "R@5")[0] > 0.5
 
 
 def test_where_nothing_was_trained_the_verdict_says_so(store, inputs):

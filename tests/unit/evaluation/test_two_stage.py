@@ -67,7 +67,7 @@ def test_the_least_depth_within_a_standard_error_of_the_best_is_taken() -> None:
 def judged(tmp_path):
     texts = {f"d{i:02d}": chr(97 + i) * 3 for i in range(15)}
     corpus = write_corpus(tmp_path / "corpus", texts)
-    rows = [(f"q{i}", texts[f"d{i:02d}"], "dev", "human", None, {f"d{i:02d}": 1}) for i in range(4)]
+    rows = [(f"q{i}", texts[f"d{i:02d}"], "dev", "human", None, {f"d{i + 4:02d}": 1}) for i in range(4)]
     (found,) = read_judged(corpus, write_queries(tmp_path / "queries", rows), "dev").values()
     return corpus, found
 
