@@ -176,7 +176,7 @@ def resembling(corpus: Corpus, derived: Sequence[Derived], threshold: float) -> 
 
     Documents with the same body need no look: they give no derived query.
 
-    Two queries are one from a similarity of their character trigrams of ``threshold`` on.
+    Queries count as the same from a trigram similarity of ``threshold`` on.
     """
     groups = {d.group_id for d in derived}
     leaks = LeakFilter([d.query for d in derived], threshold)

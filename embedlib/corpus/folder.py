@@ -67,7 +67,7 @@ def read_folder(
 ) -> Iterator[Item]:
     """The documents of each file, headings and pages marked (see ``markup``).
 
-    ``max_bytes`` is the largest text or Markdown file, ``bounds`` are those of all others.
+    ``max_bytes`` limits text and Markdown files, ``bounds`` all others.
 
     Raises:
         DataError: The folder is not there.

@@ -22,7 +22,7 @@ def open_dataset(
 ) -> Any:
     """A data set whose rows stay on disk (memory-mapped Arrow).
 
-    It is given by its ``name`` on the hub, or by the ``path`` of a folder that ``save_to_disk`` wrote.
+    Give its ``name`` on the hub, or the ``path`` of a folder that ``save_to_disk`` wrote.
 
     Raises:
         DataError: It cannot be had, or has no such split.

@@ -71,7 +71,7 @@ class Labels:
 def read_queries(path: Path, reject: Reject) -> dict[str, LabelledQuery]:
     """Queries of a JSONL, CSV or TSV file, by id.
 
-    Rejected are queries without an id or a text, and ids given twice.
+    Queries without an id or a text, and ids given twice, go to ``reject``.
     """
     queries: dict[str, LabelledQuery] = {}
     for where, row in rows_of(path):

@@ -28,7 +28,7 @@ def add_marks(labels: Labels, path: Path, known: Callable[[str], object], reject
     in the corpus are passed over: people marked what they saw then. So is a line that was cut when a
     server died over it: no hand has to mend a file that no hand wrote.
 
-    ``known`` finds a document in the corpus, or gives None.
+    ``known`` finds a document in the corpus, or returns None.
 
     Returns:
         How many marks are used, are of documents that are gone, or cannot be read.

@@ -49,7 +49,7 @@ class Unreadable(Exception):
 class Mapped:
     """Which column holds what, already resolved against the columns there are.
 
-    A name is empty where there is no such column; without one of ids these come from the content.
+    A name is empty where there is no such column; ids then come from the content.
     """
 
     doc_id: str

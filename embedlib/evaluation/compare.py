@@ -116,7 +116,7 @@ def natural_pairs(systems: Sequence[str], served: Mapping[str, str] | None = Non
     hybrid against the other hybrids, and each model's hybrid against the model. Without one: every
     system against the first.
 
-    ``served`` is the system that each model would be served as, by model.
+    ``served`` names the system that each model would be served as.
 
     Examples:
         >>> natural_pairs(["base", "candidate", "bm25", "hybrid:base", "hybrid:candidate"])[:2]

@@ -63,8 +63,8 @@ class DevSet:
     ) -> DevSet | None:
         """The dev set of a queries artifact, of one kind of judgement; None without a usable query.
 
-        Searched are ``size`` documents, every judged one, filled up with random others; of more than
-        ``most_queries`` queries some are drawn.
+        It has ``size`` documents: every judged one, filled up with random others. More than ``most_queries``
+        queries are sampled.
         """
         chosen = primary_set(read_judged(corpus, queries, split))
         return (

@@ -65,7 +65,7 @@ def guard_values(guard: GuardSet, encoder: Encoder) -> Values:
 def guard_figure(guard: GuardSet, candidate: Values, base: Values, resampling: Resampling) -> GuardFigure:
     """Non-inferiority: the guard holds when the whole interval of the difference lies above -margin.
 
-    Both sides are ``guard_values``.
+    ``candidate`` and ``base`` are what ``guard_values`` returns.
     """
     if isinstance(guard.content, SentencePairs):
         measure = "Spearman"

@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 class Kept(NamedTuple):
     """How much of its teacher a student keeps.
 
-    ``share`` had to be kept; ``surplus`` is mean(student - share · teacher) with its interval.
+    ``share`` is what had to be kept, ``surplus`` mean(student - share · teacher) with its interval.
     """
 
     student: float

@@ -98,7 +98,7 @@ def forest(
 def line(xs: Sequence[float], ys: Sequence[float], *, log_x: bool = False, digits: int = 4) -> Line | None:
     """A curve through the points; None for fewer than two, or when all x are equal.
 
-    ``log_x`` places x, which ascend, by its logarithm; ``digits`` are those of the vertical labels.
+    ``xs`` ascend, and ``log_x`` places them by their logarithm; ``digits`` are those of the vertical labels.
     """
     if len(xs) < 2 or xs[0] == xs[-1]:
         return None

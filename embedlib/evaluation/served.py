@@ -70,8 +70,8 @@ def choose_plan(  # noqa: PLR0913 - an argument a ranking
     made, while over 14 collections with human judgements the prior (BM25 weighted .3) beat the
     vectors alone on 12 and lost at most .036.
 
-    ``bm25``, of the corpus, is asked for where there is something to choose by; ``sparse`` may be a third
-    ranking. Of more than ``MOST_QUERIES`` dev queries ``rng`` draws some.
+    ``bm25`` is built only where there is something to choose by; ``sparse`` may be a third ranking. More than
+    ``MOST_QUERIES`` dev queries are sampled.
     """
     answerable = 0 if dev is None else dev.answerable
     if dev is None or answerable < least_queries:

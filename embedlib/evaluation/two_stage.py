@@ -47,7 +47,7 @@ class Tried(NamedTuple):
 class FirstStage:
     """What is served of one judged set without a reranker, and what a reranker makes of it.
 
-    Of the hits and of the answer ``MEASURED`` documents a query are valued, by ``measure``.
+    ``measure`` values the first ``MEASURED`` documents of each answer.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class FirstStage:
 def time_depths(first: FirstStage, score: PairScorer, most: int, budget_ms: float) -> dict[int, float]:
     """Milliseconds that 95 of 100 queries stay under, by depth, up to the first beyond the budget.
 
-    More than there are hits are not read.
+    Depths beyond the number of hits are not tried.
     """
     width = min(most, first.hits.rows.shape[1])
     found: dict[int, float] = {}

@@ -89,7 +89,7 @@ class RateGate:
 class Transient(Exception):
     """A failure that a later attempt may not meet.
 
-    ``wait_s`` are seconds that the provider asked to wait.
+    ``wait_s`` is how long the provider asked to wait.
     """
 
     def __init__(self, problem: str, wait_s: float | None = None, *, rate_limit: bool = False) -> None:

@@ -57,7 +57,7 @@ class MiningPairs(NamedTuple):
 def read_pairs(folder: Path, documents: Corpus, origins: Collection[str] | None = None) -> MiningPairs:
     """Read a pairs artifact.
 
-    Of ``origins``, unless it is None, only these are kept.
+    ``origins``, if given, are the only ones that are kept.
 
     Raises:
         DataError: There is no pair, or one names a document that is not in the corpus.

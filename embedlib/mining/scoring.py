@@ -34,8 +34,8 @@ def teacher_scores(kind: str, model: str | None, documents: Corpus, work: Work) 
 
     Where nobody teaches, what candidates were ranked by, for the false-negative estimate.
 
-    ``model``, a name or folder, is that of the last two. ``work.out`` holds ``teacher/`` for the hybrid,
-    ``work.scratch`` keeps an encoder's vectors.
+    ``model`` is the cross-encoder's or encoder's name or folder. ``work.out`` holds ``teacher/`` for the
+    hybrid, ``work.scratch`` keeps an encoder's vectors.
 
     Raises:
         ModelError: The model cannot be loaded.

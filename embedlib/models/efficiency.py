@@ -29,7 +29,7 @@ def compare_costs(
 ) -> dict[str, Cost]:
     """Costs of several models on the same texts, measured in turn so that a busy machine is fair to all.
 
-    The medians of ``rounds`` count, after one more that does not.
+    One round warms up, then the medians of ``rounds`` count.
 
     Raises:
         DataError: There is no text.

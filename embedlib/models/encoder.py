@@ -67,7 +67,7 @@ def check_texts(texts: Sequence[str], where: str) -> None:
 def check_vectors(vectors: Floats, texts: Sequence[str], where: str) -> None:
     """Refuse vectors that no search can use: NaN, infinite or of zero length.
 
-    Vectors are [n, d]; of the n texts that they stand for the culprit is quoted.
+    ``vectors`` are [n, d]; the error quotes the first of the ``texts`` that has a bad one.
 
     Raises:
         ModelError: Naming the index and the start of the text.

@@ -112,7 +112,7 @@ def tokenized_ahead(tokenizing: Tokenizing, texts: list[str]) -> Iterator[tuple[
 def batches(lengths: Ints, budget: int) -> Iterator[Ints]:
     """Groups of texts of like length, longest first, whose padded size stays within a budget.
 
-    A longer text than ``budget`` tokens makes a batch of its own.
+    A text longer than ``budget`` tokens makes a batch of its own.
 
     Yields:
         Indices into ``lengths``; every text is in exactly one batch.

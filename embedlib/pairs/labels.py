@@ -23,7 +23,7 @@ class Labelled(NamedTuple):
 def labelled_pairs(queries: Path, corpus: Corpus, held_out: Collection[str]) -> Labelled:
     """The (query, relevant document) pairs of the train split, origin ``label``.
 
-    Of a document that was cut, the chunk that answers the query is taken; ``held_out`` ones give no pair.
+    A document that was cut gives the chunk that answers the query; ``held_out`` documents give no pair.
 
     Returns:
         Pairs by (query_id, doc_id); judgements of documents that are held out or not in the

@@ -117,7 +117,7 @@ def generate_queries(
     the rest only. The ledger should outlive a change of the budget: keep it in the workspace
     rather than in a stage's scratch folder, which belongs to one configuration.
 
-    ``documents`` are (doc_id, text); ``n`` is the most queries of each; ``report`` is filled with counts.
+    ``documents`` are (doc_id, text), each gives at most ``n`` queries; ``report`` is filled with counts.
 
     Yields:
         (doc_id, query).

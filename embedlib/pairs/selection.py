@@ -128,7 +128,7 @@ def mix(
     First each origin's share, then at most ``per_document`` pairs of a document, then, of what is
     more than ``max_pairs``, the same part of every origin.
 
-    A share is 0 to 1, and 1 where nothing is said.
+    ``shares`` are 0 to 1 by origin, 1 for an origin that is missing.
     """
     chosen = _by_share(pairs, shares, rng)
     chosen = _capped(pairs, chosen, per_document, rng)

@@ -121,7 +121,7 @@ def split_sentences(text: str) -> Iterator[str]:
 def random_sentences(text: str, count: int, rng: np.random.Generator) -> list[str]:
     """``count`` sentences at random: the wordiest or rarest ones are addresses, formulas and boilerplate.
 
-    None where no rest would remain.
+    None is taken where no rest would remain.
     """
     total = len(text.split())
     lengths = {sentence: len(sentence.split()) for sentence in split_sentences(text)}

@@ -20,7 +20,7 @@ def to_push(folder: Path) -> list[tuple[str, int]]:
 def push(folder: Path, name: str, *, private: bool = True, message: str = "") -> str:
     """Make the repository where it is missing, and put the folder's files into it in one commit.
 
-    ``name`` is ``owner/name`` on the hub; ``private`` counts for a repository that is made now.
+    ``name`` is ``owner/name`` on the hub; ``private`` applies to a repository that is created now.
 
     Returns:
         The repository's address.
