@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -95,41 +96,45 @@ def sql_rows(url: str, query: str) -> Iterator[Mapping[str, Any]]:
     """
     require_select(query)
     shown = make_url(url).set(query={}).render_as_string(hide_password=True)  # parameters may be secrets
+    with _connected(url, shown) as connection:
+        try:
+            streamed = _read_only(connection).execution_options(stream_results=True, yield_per=1000)
+            result = streamed.execute(text(query))
+            if not result.returns_rows:
+                raise DataError(
+                    "the query returns no rows", where=shown, expected="a SELECT statement", found=query
+                )
+            names = list(result.keys())
+            require_once(names, list(dict.fromkeys(names)), shown)
+            for row in result.mappings():
+                yield dict(row)
+        except SQLAlchemyError as error:
+            raise DataError(
+                "the query fails",
+                where=shown,
+                found=f"{_reason(error, url)}, in: {query[:300]}",
+                remedy="correct the query of the source",
+            ) from None
+
+
+@contextmanager
+def _connected(url: str, shown: str) -> Iterator[Connection]:
+    """A connection; ``shown`` is the URL without its secrets."""
     try:
         engine = create_engine(url)
     except (NoSuchModuleError, ImportError, ArgumentError) as error:
         remedy = "install the driver's package"
         raise UserError("no driver for this database", where=shown, found=str(error), remedy=remedy) from None
     try:
-        try:
-            connection = engine.connect()
-        except SQLAlchemyError as error:
-            raise ServiceError(
-                "the database cannot be reached",
-                where=shown,
-                found=_reason(error, url),
-                remedy="check URL and server",
-            ) from None
-        with connection:
-            try:
-                reading = _read_only(connection)
-                streamed = reading.execution_options(stream_results=True, yield_per=1000)
-                result = streamed.execute(text(query))
-                if not result.returns_rows:
-                    raise DataError(
-                        "the query returns no rows", where=shown, expected="a SELECT statement", found=query
-                    )
-                names = list(result.keys())
-                require_once(names, list(dict.fromkeys(names)), shown)
-                for row in result.mappings():
-                    yield dict(row)
-            except SQLAlchemyError as error:
-                raise DataError(
-                    "the query fails",
-                    where=shown,
-                    found=f"{_reason(error, url)}, in: {query[:300]}",
-                    remedy="correct the query of the source",
-                ) from None
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise ServiceError(
+            "the database cannot be reached",
+            where=shown,
+            found=_reason(error, url),
+            remedy="check URL and server",
+        ) from None
     finally:
         engine.dispose()
 

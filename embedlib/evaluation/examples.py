@@ -77,14 +77,8 @@ class _Shower:
 
     def hits(self, query: int, system: str) -> list[ShownHit]:
         qrels = self.judged.qrels[self.judged.query_ids[query]]
-        return [
-            ShownHit(
-                doc_id=self.judged.labels[r],
-                text=self._snippet(r),
-                relevance=qrels.get(self.judged.labels[r], 0),
-            )
-            for r in self._rows(query, system)
-        ]
+        found = [(r, self.judged.labels[r]) for r in self._rows(query, system)]
+        return [ShownHit(doc_id=d, text=self._snippet(r), relevance=qrels.get(d, 0)) for r, d in found]
 
     def _rows(self, query: int, system: str) -> list[int]:
         hits: Hits = self.evaluated.hits[system]

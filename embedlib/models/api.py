@@ -28,6 +28,7 @@ from embedlib.models.api_protocols import (
     parse_api_spec,
     unpack,
 )
+from embedlib.models.catalog import find_model
 from embedlib.models.encoder import check_texts, unit_norm
 from embedlib.models.prompts import Prompts, known_prompts
 from embedlib.progress import Progress, silent
@@ -47,20 +48,18 @@ def load_api_encoder(
     max_length: int | None = None,
     prompts: Prompts | None = None,
     ledger: Path | None = None,
-    price_per_million: float | None = None,
 ) -> ApiEncoder:
-    """An encoder behind an API.
+    """An encoder behind an API; the catalog knows length and price of the usual ones.
 
     Args:
         name: See ``parse_api_spec``.
         settings: Where and how to ask; the provider's own address and key variable by default.
         dimension: Ask for vectors of this many components (OpenAI ``dimensions``, Cohere and
             Voyage ``output_dimension``).
-        max_length: Tokens it sees of a text, when known; overlong texts are cut, never refused.
+        max_length: Tokens it sees of a text; the catalog's by default. Overlong texts are cut, never refused.
         prompts: Prefixes of queries and documents; by default those published for the model,
             where the provider does not tell queries from documents itself.
         ledger: Folder that keeps every vector bought; the same text is never sent twice.
-        price_per_million: US dollars per million tokens, to count the cost.
 
     Raises:
         ModelError: The name is not an API's.
@@ -68,8 +67,9 @@ def load_api_encoder(
     """
     spec = parse_api_spec(name)
     settings = settings or ApiSettings(base_url=spec.base_url, key_env=spec.key_env)
-    if settings.price is None and price_per_million is not None:
-        settings = replace(settings, price=Price(price_per_million))
+    known = find_model(name)
+    if settings.price is None and known and known.price:
+        settings = replace(settings, price=Price(known.price.usd_per_million_tokens))
     if prompts is None:
         prompts = Prompts() if spec.protocol.has_purpose else known_prompts(spec.model) or Prompts()
     client = ApiClient(settings, ledger=Ledger(ledger) if ledger else None)
@@ -77,7 +77,7 @@ def load_api_encoder(
         client,
         replace(spec, base_url=settings.base_url),
         dimension=dimension,
-        max_length=max_length,
+        max_length=max_length or (known.context_tokens if known else None),
         prompts=prompts,
     )
 

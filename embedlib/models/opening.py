@@ -9,7 +9,6 @@ from embedlib.errors import ModelError
 from embedlib.json_file import JsonFile
 from embedlib.models.api import ApiEncoder, load_api_encoder
 from embedlib.models.api_protocols import is_api_spec
-from embedlib.models.catalog import find_model
 from embedlib.models.encoder import Encoder
 from embedlib.models.options import Precision
 
@@ -61,20 +60,7 @@ def open_encoder(
             where=name,
             remedy="leave it out, or use a local model",
         )
-    return _open_api(name, dimension, max_length, ledger)
-
-
-def _open_api(
-    name: str, dimension: int | None, max_length: int | None, ledger: Path | None = None
-) -> ApiEncoder:
-    known = find_model(name)
-    return load_api_encoder(
-        name,
-        dimension=dimension,
-        max_length=max_length or (known.context_tokens if known else None),
-        ledger=ledger,
-        price_per_million=known.price.usd_per_million_tokens if known and known.price else None,
-    )
+    return load_api_encoder(name, dimension=dimension, max_length=max_length, ledger=ledger)
 
 
 def open_folder(folder: Path, precision: Precision | Literal["auto"]) -> LocalEncoder | ApiEncoder:
@@ -85,7 +71,7 @@ def open_folder(folder: Path, precision: Precision | Literal["auto"]) -> LocalEn
         ConfigError: The API's key is not set.
     """
     if (folder / ApiModel.FILE).is_file():
-        return _open_api(**ApiModel.read(folder).model_dump())
+        return load_api_encoder(**ApiModel.read(folder).model_dump())
     from embedlib.models.local import load_encoder
 
     return load_encoder(folder, dtype=precision)

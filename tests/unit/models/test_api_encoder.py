@@ -175,12 +175,13 @@ def test_a_run_stopped_by_its_budget_resumes_with_the_rest(server: LocalServer, 
 
 
 def test_cost_is_counted_from_what_is_billed(server: LocalServer) -> None:
-    encoder = encoder_of(server, price_per_million=20.0)
+    encoder = encoder_of(server, settings={"price": Price(20.0)})
     encoder.encode(["one two three", "four five"])
     assert encoder.usage == TokenUsage(1, 5, 0)
     assert encoder.cost == pytest.approx(5 * 20.0 / 1e6)
-    dear = encoder_of(server, settings={"price": Price(7.0)}, price_per_million=20.0)
-    assert dear.client.settings.price == Price(7.0)
+    settings = ApiSettings(base_url=f"{server.url}/v1", price=Price(7.0))
+    dear = load_api_encoder("openai:text-embedding-3-small", settings=settings)
+    assert dear.client.settings.price == Price(7.0)  # not the published one
 
 
 def test_texts_that_are_too_long_are_cut_not_lost(server: LocalServer, tmp_path: Path) -> None:
