@@ -24,7 +24,7 @@ from embedlib.pairs.filters import mean_cosine
 from embedlib.progress import Progress
 from embedlib.retrieval.bm25 import BM25Index, SparseEngine, build_bm25
 from embedlib.retrieval.hits import NO_ROW
-from embedlib.retrieval.moments import Moments, vector_moments
+from embedlib.retrieval.moments import vector_moments
 from embedlib.retrieval.rerank import load_cross_encoder
 from embedlib.retrieval.tokens import words
 from embedlib.store import Work
@@ -158,12 +158,7 @@ def _store_teacher(
     query_of_example, query_vectors, moments, rows = _gather(paths, pairs)
     weights = bm25.engine.weights()
     counts = [bm25.engine.term_numbers(words(query)) for query in pairs.queries]
-    queries = TeacherQueries(
-        query_vectors,
-        term_counts(counts, weights.shape[1]),
-        Moments(moments[:, 0], moments[:, 1]),
-        Moments(moments[:, 2], moments[:, 3]),
-    )
+    queries = TeacherQueries(query_vectors, term_counts(counts, weights.shape[1]), moments)
     documents = TeacherDocuments(rows, vectors.take(rows), weights[rows])
     HybridTeacher(query_of_example, queries, documents).save(folder)
 

@@ -33,14 +33,12 @@ class TeacherQueries(NamedTuple):
     Args:
         vectors: float32 [q, d], by the base model.
         terms: sparse float32 [q, v], how often each term stands in the query.
-        dense: Moments of the dense scores over the corpus.
-        lexical: Moments of the BM25 scores over the corpus.
+        moments: float32 [q, 4]: mean and deviation over the corpus of dense, then of BM25 scores.
     """
 
     vectors: Floats
     terms: csr_matrix
-    dense: Moments
-    lexical: Moments
+    moments: Floats
 
 
 class TeacherDocuments(NamedTuple):
@@ -108,7 +106,8 @@ class HybridTeacher:
         return self._fused(q, dense.reshape(shape), np.asarray(lexical, dtype=np.float32).reshape(shape))
 
     def _fused(self, q: Rows, dense: Floats, lexical: Floats) -> Floats:
-        moments = self.queries.dense.of_rows(q), self.queries.lexical.of_rows(q)
+        mean, std, bm25_mean, bm25_std = self.queries.moments[q].T
+        moments = Moments(mean, std), Moments(bm25_mean, bm25_std)
         return fused_scores(dense, lexical, *moments, DEFAULT_WEIGHT)
 
     def targets(self, query_rows: Rows, doc_rows: Rows) -> Floats:
@@ -125,17 +124,16 @@ class HybridTeacher:
         Returns:
             float32 [b, m].
         """
-        deviation = self.queries.dense.std[self.query_of_example[np.asarray(query_rows)]]
+        deviation: Floats = self.queries.moments[self.query_of_example[np.asarray(query_rows)], 1]
         return self.scores(query_rows, doc_rows) * deviation[:, None]
 
     def save(self, folder: Path) -> None:
         """Write the folder described above."""
         folder.mkdir(parents=True)
-        moments = np.stack([*self.queries.dense, *self.queries.lexical], axis=1)
         arrays: dict[str, Any] = {
             "query_of_example": self.query_of_example.astype(np.int64),
             "query_vectors": self.queries.vectors.astype(np.float32),
-            "query_moments": moments.astype(np.float32),
+            "query_moments": self.queries.moments.astype(np.float32),
             "doc_rows": self.documents.rows.astype(np.int64),
             "doc_vectors": _compact(self.documents.vectors),
         }
@@ -153,12 +151,10 @@ class HybridTeacher:
             DataError: A file is missing or damaged.
         """
         try:
-            moments = _read(folder, "query_moments")
             queries = TeacherQueries(
                 _read(folder, "query_vectors"),
                 _read_sparse(folder, "query_terms"),
-                Moments(moments[:, 0], moments[:, 1]),
-                Moments(moments[:, 2], moments[:, 3]),
+                _read(folder, "query_moments"),
             )
             documents = TeacherDocuments(
                 _read(folder, "doc_rows"), _read(folder, "doc_vectors"), _read_sparse(folder, "doc_terms")

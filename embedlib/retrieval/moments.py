@@ -31,10 +31,6 @@ class Moments(NamedTuple):
         wide = scores.astype(np.float64)
         return cls(wide.mean(axis=1).astype(np.float32), wide.std(axis=1).astype(np.float32))
 
-    def of_rows(self, rows: npt.NDArray[np.int64]) -> Moments:
-        """The moments of some of the queries."""
-        return Moments(self.mean[rows], self.std[rows])
-
     def standardise(self, scores: Floats) -> Floats:
         """(score - mean) / std for scores [q, c]; 0 where the deviation is 0."""
         spread = np.where(self.std > 0, self.std, np.inf)[:, None]

@@ -55,9 +55,10 @@ def taught(parts) -> np.ndarray:
     counts = term_counts([bm25.engine.term_numbers(terms_of(t)) for t in texts], weights.shape[1])
     moments = lexical_scores(bm25, texts, 1, np.empty((3, 0), np.int64)).moments
     rows = np.arange(len(corpus))
+    dense = vector_moments(vectors.blocks()).of_queries(queries)
     teacher = HybridTeacher(
         np.arange(3),
-        TeacherQueries(queries, counts, vector_moments(vectors.blocks()).of_queries(queries), moments),
+        TeacherQueries(queries, counts, np.stack([*dense, *moments], axis=1)),
         TeacherDocuments(rows, vectors.take(rows), weights[rows]),
     )
     teacher.save(vectors.folder.parent / "teacher")

@@ -36,7 +36,7 @@ def teacher(query_of_example=(0, 1, 2), rows=(0, 1, 2, 3, 4)) -> HybridTeacher:
     dense = vector_moments([(0, VECTORS[:2]), (2, VECTORS[2:])]).of_queries(QUERY_VECTORS)
     weights = INDEX.engine.weights()
     counts = term_counts([INDEX.engine.term_numbers(words(q)) for q in QUERIES], weights.shape[1])
-    queries = TeacherQueries(QUERY_VECTORS, counts, dense, moments)
+    queries = TeacherQueries(QUERY_VECTORS, counts, np.stack([*dense, *moments], axis=1))
     rows = np.array(rows)
     return HybridTeacher(
         np.array(query_of_example), queries, TeacherDocuments(rows, VECTORS[rows], weights[rows])
