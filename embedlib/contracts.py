@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from embedlib.errors import CorruptArtifact, DataError, first_line
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 _TEXT, _INT = pa.string(), pa.int64()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from embedlib.contracts import Doubles
 from embedlib.doctor.findings import Finding, failure, fine, warning
 from embedlib.evaluation.significance import Interval, paired_bootstrap
 from embedlib.evaluation.statistics import Resampling
@@ -14,11 +14,9 @@ from embedlib.evaluation.statistics import Resampling
 #: A difference in nDCG@10 below this is not worth a finding.
 MATTERS = 0.01
 
-Values = npt.NDArray[np.float64]
-
 
 def best_alternative(
-    current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator
+    current: Doubles, alternatives: Mapping[str, Doubles], rng: np.random.Generator
 ) -> tuple[str, Interval] | None:
     """The best alternative that is better than ``current`` beyond doubt and by enough to matter.
 
@@ -40,7 +38,7 @@ def best_alternative(
 
 
 def check_prompts(
-    current: Values, alternatives: Mapping[str, Values], published: str, rng: np.random.Generator
+    current: Doubles, alternatives: Mapping[str, Doubles], published: str, rng: np.random.Generator
 ) -> Finding:
     """Would another pair of prompts, named by how it reads, retrieve better? See ``best_alternative``.
 
@@ -62,7 +60,7 @@ def check_prompts(
     return warning("prompts", title, remedy, **_evidence(current, gain))
 
 
-def check_pooling(current: Values, alternatives: Mapping[str, Values], rng: np.random.Generator) -> Finding:
+def check_pooling(current: Doubles, alternatives: Mapping[str, Doubles], rng: np.random.Generator) -> Finding:
     """Would another pooling retrieve better (the model was made for another)? See ``best_alternative``."""
     found = best_alternative(current, alternatives, rng)
     if found is None:
@@ -72,7 +70,7 @@ def check_pooling(current: Values, alternatives: Mapping[str, Values], rng: np.r
     )
 
 
-def check_metric(cosine: Values, inner_product: Values, in_use: str, rng: np.random.Generator) -> Finding:
+def check_metric(cosine: Doubles, inner_product: Doubles, in_use: str, rng: np.random.Generator) -> Finding:
     """Would the other metric retrieve better?
 
     Args:
@@ -92,16 +90,16 @@ def check_metric(cosine: Values, inner_product: Values, in_use: str, rng: np.ran
     return _wrong("metric", "the metric is wrong", found, current, remedy)
 
 
-def _wrong(subject: str, fault: str, found: tuple[str, Interval], current: Values, remedy: str) -> Finding:
+def _wrong(subject: str, fault: str, found: tuple[str, Interval], current: Doubles, remedy: str) -> Finding:
     name, gain = found
     return failure(subject, f"{fault}: {name} retrieves better", remedy, **_evidence(current, gain))
 
 
-def _evidence(current: Values, gain: Interval) -> dict[str, float | int]:
+def _evidence(current: Doubles, gain: Interval) -> dict[str, float | int]:
     return {"nDCG@10 now": float(current.mean()), **_interval(gain)}
 
 
-def check_base(tuned: Values, base: Values, rng: np.random.Generator) -> Finding:
+def check_base(tuned: Doubles, base: Doubles, rng: np.random.Generator) -> Finding:
     """Is the tuned model at least as good as the base it came from?
 
     Args:
@@ -125,7 +123,7 @@ def check_base(tuned: Values, base: Values, rng: np.random.Generator) -> Finding
     return fine("base", "the released model is better than its base", **evidence)
 
 
-def check_bm25(served: Values, bm25: Values, hybrid: Values | None, rng: np.random.Generator) -> Finding:
+def check_bm25(served: Doubles, bm25: Doubles, hybrid: Doubles | None, rng: np.random.Generator) -> Finding:
     """Does plain BM25 find more than what is served (poor transfer to this domain)?
 
     Args:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Rows
+from embedlib.contracts import Corpus, Doubles, Rows
 from embedlib.doctor import consistency, quality, text, vectors
 from embedlib.doctor.findings import Finding, failure, fine
 from embedlib.evaluation.dev import DevSet
@@ -152,14 +151,14 @@ class ReleaseDoctor:
         yield quality.check_pooling(current, dict(self._other_poolings(self.dev)), self.rng)
         yield self._metric(self.dev, current)
 
-    def _other_prompts(self, dev: DevSet, known: Prompts) -> Iterable[tuple[str, npt.NDArray[np.float64]]]:
+    def _other_prompts(self, dev: DevSet, known: Prompts) -> Iterable[tuple[str, Doubles]]:
         own = self.encoder.prompts
         for prompts in sorted({Prompts(), known, Prompts("query: ", "passage: ")} - {own}):
             self.encoder.prompts = prompts
             yield _shown(prompts), dev.score(self.encoder)[1]
         self.encoder.prompts = own
 
-    def _other_poolings(self, dev: DevSet) -> Iterable[tuple[str, npt.NDArray[np.float64]]]:
+    def _other_poolings(self, dev: DevSet) -> Iterable[tuple[str, Doubles]]:
         from sentence_transformers.sentence_transformer.modules import Pooling
 
         module = self.encoder.module
@@ -173,7 +172,7 @@ class ReleaseDoctor:
                 yield name, dev.score(self.encoder)[1]
         module._modules[place] = own
 
-    def _metric(self, dev: DevSet, current: npt.NDArray[np.float64]) -> Finding:
+    def _metric(self, dev: DevSet, current: Doubles) -> Finding:
         in_use = self.encoder.normalized
         self.encoder.normalized = not in_use
         other = dev.score(self.encoder)[1]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from embedlib.contracts import Doubles
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import (
     Interval,
@@ -19,7 +19,7 @@ from embedlib.evaluation.significance import (
 )
 from embedlib.evaluation.statistics import Resampling
 
-Values = Mapping[str, npt.NDArray[np.float64]]
+Values = Mapping[str, Doubles]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Rows
+from embedlib.contracts import Corpus, Doubles, Rows
 from embedlib.errors import DataError
 from embedlib.evaluation.judged import CHUNKS_READ, JudgedSet, primary_set, read_judged
 from embedlib.evaluation.measures import hits_to_run, own_rows, score_run
@@ -102,9 +101,7 @@ class DevSet:
             np.asarray(rows, dtype=np.int64),
         )
 
-    def score(
-        self, encoder: Encoder, measure: str = "nDCG@10", *, depth: int = 100
-    ) -> tuple[float, npt.NDArray[np.float64]]:
+    def score(self, encoder: Encoder, measure: str = "nDCG@10", *, depth: int = 100) -> tuple[float, Doubles]:
         """Encode queries and documents and measure the retrieval.
 
         Returns:
@@ -125,7 +122,7 @@ class DevSet:
         per_query = self.values(hits, measure, depth=depth)
         return float(per_query.mean()), per_query
 
-    def values(self, hits: Hits, measure: str = "nDCG@10", *, depth: int = 100) -> npt.NDArray[np.float64]:
+    def values(self, hits: Hits, measure: str = "nDCG@10", *, depth: int = 100) -> Doubles:
         """A measure of each query's hits, best first, [q]; a query's own document or text is no hit."""
         own = own_rows(self.query_ids, self.query_texts, self.doc_texts, self.doc_ids, self.qrels)
         run = hits_to_run(self.query_ids, hits, self.doc_ids, qrels=self.qrels, excluded=own, depth=depth)

@@ -9,9 +9,8 @@ from importlib.util import find_spec
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Corpus, content_hash
+from embedlib.contracts import Corpus, Doubles, content_hash
 from embedlib.corpus.docstrings import docstring_documents, package_roots
 from embedlib.corpus.records import Record
 from embedlib.evaluation.dev import DevSet
@@ -29,9 +28,8 @@ from embedlib.json_file import read_list, write_json
 from embedlib.models.encoder import Encoder
 from embedlib.store import Recipe, Store, Work
 
-Values = npt.NDArray[np.float64]
 #: value of each query (retrieval) or cosine of each pair (similarity) by a system's name.
-ValuesOf = Callable[["GuardSet", str], Values]
+ValuesOf = Callable[["GuardSet", str], Doubles]
 
 #: Packages whose docstrings are the default guard: embedlib's own dependencies, so always there.
 PACKAGES = ("jinja2", "networkx", "numpy", "pydantic")
@@ -55,14 +53,14 @@ class GuardSet:
     measure: str = "nDCG@10"
 
 
-def guard_values(guard: GuardSet, encoder: Encoder) -> Values:
+def guard_values(guard: GuardSet, encoder: Encoder) -> Doubles:
     """What a model gives: each query's value, or each pair's cosine, [n]."""
     if isinstance(guard.content, SentencePairs):
         return cosines(encoder, guard.content)
     return guard.content.score(encoder, guard.measure)[1]
 
 
-def guard_figure(guard: GuardSet, candidate: Values, base: Values, resampling: Resampling) -> GuardFigure:
+def guard_figure(guard: GuardSet, candidate: Doubles, base: Doubles, resampling: Resampling) -> GuardFigure:
     """Non-inferiority: the guard holds when the whole interval of the difference lies above -margin.
 
     ``candidate`` and ``base`` are what ``guard_values`` returns.
@@ -151,7 +149,7 @@ class GuardCache:
     def __init__(self, store: Store, encoders: Mapping[str, Encoder], identities: Mapping[str, str]) -> None:
         self.store, self.encoders, self.identities = store, encoders, identities
 
-    def __call__(self, guard: GuardSet, system: str) -> Values:
+    def __call__(self, guard: GuardSet, system: str) -> Doubles:
         """Each query's value, or each pair's cosine, [n]."""
 
         def make(work: Work) -> dict[str, int]:

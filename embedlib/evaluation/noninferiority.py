@@ -10,14 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from embedlib.contracts import Doubles
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import Interval, bootstrap_mean
 from embedlib.evaluation.statistics import Resampling
-
-Values = npt.NDArray[np.float64]
 
 
 class Kept(NamedTuple):
@@ -42,7 +38,7 @@ class Kept(NamedTuple):
         return self.surplus.low > 0
 
 
-def keeps(student: Values, teacher: Values, share: float, resampling: Resampling) -> Kept:
+def keeps(student: Doubles, teacher: Doubles, share: float, resampling: Resampling) -> Kept:
     """Test whether a student keeps ``share`` of its teacher.
 
     Args:

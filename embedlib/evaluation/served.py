@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Corpus
+from embedlib.contracts import Corpus, Doubles
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import standard_error
@@ -96,7 +95,7 @@ def choose_plan(  # noqa: PLR0913 - an argument a ranking
     return ChosenPlan(plan, f"{how} on {len(dev.query_ids)} human dev queries", trial.means())
 
 
-def clearly_better(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
+def clearly_better(one: Doubles, other: Doubles) -> bool:
     """Whether the paired differences' mean is more than ``CLEARLY`` standard errors above zero."""
     d = one - other
     return len(d) > 1 and bool(d.mean() > CLEARLY * standard_error(d))
@@ -118,9 +117,9 @@ class _Trial:
         self._depth = dev.reach(DEPTH)
         self._gathered = self._on_set.gather(self._depth)
         self._options = Options(measures=(measure,), depth=DEPTH)
-        self._values: dict[str, npt.NDArray[np.float64]] = {}
+        self._values: dict[str, Doubles] = {}
 
-    def values(self, plan: SearchPlan) -> npt.NDArray[np.float64]:
+    def values(self, plan: SearchPlan) -> Doubles:
         name = str(plan)
         if name not in self._values:
             (measure,) = self._options.measures

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from embedlib.contracts import Doubles
 from embedlib.corpus.leaks import normalised
 from embedlib.errors import DataError
 from embedlib.evaluation.statistics import Resampling
-
-Values = npt.NDArray[np.floating]
 
 #: Resampled values held at once: 2^21 float64 are 16 MiB, whatever the number of queries.
 CHUNK = 1 << 21
@@ -39,7 +37,7 @@ class Interval:
         return f"{self.low:+.4f} to {self.high:+.4f}"
 
 
-def paired_bootstrap(a: Values, b: Values, resampling: Resampling) -> Interval:
+def paired_bootstrap(a: Doubles, b: Doubles, resampling: Resampling) -> Interval:
     """Expanded percentile interval of the mean difference a - b over resampled queries.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; expanded as in
@@ -56,7 +54,7 @@ def paired_bootstrap(a: Values, b: Values, resampling: Resampling) -> Interval:
     return bootstrap_mean(_differences(a, b), resampling)
 
 
-def by_question(values: Values, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+def by_question(values: Doubles, texts: Sequence[str]) -> Doubles:
     """Values by distinct question, [c], of the same mean: asked under several ids it is one observation.
 
     Sums of clusters of queries, scaled so that their mean is the queries' (the ratio estimator of cluster
@@ -75,12 +73,12 @@ def by_question(values: Values, texts: Sequence[str]) -> npt.NDArray[np.float64]
     return x if count == len(x) else sums
 
 
-def bootstrap_mean(values: Values, resampling: Resampling) -> Interval:
+def bootstrap_mean(values: Doubles, resampling: Resampling) -> Interval:
     """Expanded percentile interval of the mean of ``values``, [n]."""
     return bootstrap_means(_finite(values)[:, None], resampling)[0]
 
 
-def bootstrap_means(values: Values, resampling: Resampling) -> list[Interval]:
+def bootstrap_means(values: Doubles, resampling: Resampling) -> list[Interval]:
     """Expanded percentile intervals of the mean of each column, on the same resamples of rows.
 
     Args:
@@ -96,7 +94,7 @@ def bootstrap_means(values: Values, resampling: Resampling) -> list[Interval]:
     return [interval(m, drawn, n, resampling) for m, drawn in zip(x.mean(0), means.T, strict=True)]
 
 
-def interval(mean: float, drawn: Values, n: int, resampling: Resampling) -> Interval:
+def interval(mean: float, drawn: Doubles, n: int, resampling: Resampling) -> Interval:
     """A figure over n queries with the expanded percentile interval of its resamples, [draws]."""
     tail = expanded_tail(n, resampling.level)
     low, high = np.quantile(drawn, [tail, 1 - tail])
@@ -117,7 +115,7 @@ def expanded_tail(n: int, level: float) -> float:
     return NormalDist().cdf(-float(t.ppf((1 + level) / 2, n - 1)) * math.sqrt(n / (n - 1)))
 
 
-def resamples(n: int, resampling: Resampling) -> Iterator[npt.NDArray[np.float64]]:
+def resamples(n: int, resampling: Resampling) -> Iterator[Doubles]:
     """How often each of n queries stands in each resample, [<= draws, n] at a time."""
     for size in _sizes(n, resampling):
         drawn = resampling.rng.integers(0, n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
@@ -130,7 +128,7 @@ def _sizes(n: int, resampling: Resampling) -> Iterator[int]:
     return (min(step, resampling.draws - start) for start in range(0, resampling.draws, step))
 
 
-def randomization_tests(values: Values, resampling: Resampling) -> list[float]:
+def randomization_tests(values: Doubles, resampling: Resampling) -> list[float]:
     """Two-sided p-values of the paired randomization test: (1 + hits) / (1 + draws).
 
     Under the null hypothesis the two systems' values may be swapped query by query, so that each
@@ -170,7 +168,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def effect_size(d: Values) -> float:
+def effect_size(d: Doubles) -> float:
     """Cohen's d_z: mean of the differences over their standard deviation; 0 when they are all 0."""
     spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
     if spread < 1e-12:
@@ -178,12 +176,12 @@ def effect_size(d: Values) -> float:
     return float(d.mean() / spread)
 
 
-def standard_error(d: Values) -> float:
+def standard_error(d: Doubles) -> float:
     """Of the mean of n >= 2 values: s / √n, with s their standard deviation."""
     return float(d.std(ddof=1) / math.sqrt(len(d)))
 
 
-def detectable_difference(d: Values, *, level: float = 0.95, power: float = 0.8) -> float:
+def detectable_difference(d: Doubles, *, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest true difference that this test set would have shown, with probability ``power``.
 
     (z_{(1+level)/2} + z_power) · s / √n with s the standard deviation of the paired differences;
@@ -195,7 +193,7 @@ def detectable_difference(d: Values, *, level: float = 0.95, power: float = 0.8)
     return (z((1 + level) / 2) + z(power)) * standard_error(d)
 
 
-def _differences(a: Values, b: Values) -> npt.NDArray[np.float64]:
+def _differences(a: Doubles, b: Doubles) -> Doubles:
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape:
         raise DataError(
@@ -204,14 +202,14 @@ def _differences(a: Values, b: Values) -> npt.NDArray[np.float64]:
     return _finite(a) - _finite(b)
 
 
-def _finite(values: Values) -> npt.NDArray[np.float64]:
+def _finite(values: Doubles) -> Doubles:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1:
         raise DataError("expected one value a query", expected="[n]", found=f"shape {x.shape}")
     return _finite_columns(x[:, None])[:, 0]
 
 
-def _finite_columns(values: Values) -> npt.NDArray[np.float64]:
+def _finite_columns(values: Doubles) -> Doubles:
     x = np.asarray(values, dtype=np.float64)
     if len(x) == 0:
         raise DataError("no judged query to compare on", expected="one value a query", found="none")

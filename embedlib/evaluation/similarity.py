@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from embedlib.contracts import Doubles
 from embedlib.errors import DataError
 from embedlib.evaluation.significance import Interval, interval, resamples
 from embedlib.evaluation.statistics import Resampling
 from embedlib.models.encoder import Encoder, unit_norm
 
-Values = npt.NDArray[np.float64]
 COLUMNS = ("sentence1", "sentence2", "score")
 
 
@@ -28,7 +27,7 @@ class SentencePairs:
 
     first: list[str]
     second: list[str]
-    scores: Values
+    scores: Doubles
 
 
 def similarity_file(path: Path, split: str) -> Path | None:
@@ -89,18 +88,18 @@ def _pair(row: list[str], places: list[int], where: str) -> tuple[str, str, floa
     return first, second, score
 
 
-def cosines(encoder: Encoder, pairs: SentencePairs) -> Values:
+def cosines(encoder: Encoder, pairs: SentencePairs) -> Doubles:
     """Cosine similarity of each pair by a model, without prompts, [n]; equal sentences are encoded once."""
     unique = list(dict.fromkeys([*pairs.first, *pairs.second]))
     place = {text: i for i, text in enumerate(unique)}
     vectors = unit_norm(encoder.encode(unique))  # [u, d]
     a = vectors[[place[t] for t in pairs.first]]
     b = vectors[[place[t] for t in pairs.second]]
-    products: Values = np.einsum("nd,nd->n", a, b).astype(np.float64)
+    products: Doubles = np.einsum("nd,nd->n", a, b).astype(np.float64)
     return products
 
 
-def correlations(predicted: Values, scores: Values, resampling: Resampling) -> dict[str, Interval]:
+def correlations(predicted: Doubles, scores: Doubles, resampling: Resampling) -> dict[str, Interval]:
     """Spearman's and Pearson's correlation with percentile bootstrap intervals over pairs.
 
     Raises:
@@ -122,7 +121,7 @@ def correlations(predicted: Values, scores: Values, resampling: Resampling) -> d
 
 
 def spearman_difference(
-    a: Values, b: Values, scores: Values, resampling: Resampling
+    a: Doubles, b: Doubles, scores: Doubles, resampling: Resampling
 ) -> tuple[float, float, Interval]:
     """Spearman's correlation of a and of b with the scores, and the interval of their difference.
 
@@ -148,33 +147,33 @@ def spearman_difference(
 class _Ranks:
     """Mid-ranks of fixed values in resamples given by counts, without sorting again."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Doubles) -> None:
         self.order = np.argsort(values, kind="stable")
         ordered = values[self.order]
         self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # first of each tie
         self.group = np.cumsum(np.r_[True, ordered[1:] != ordered[:-1]]) - 1  # [n] in sorted order
         self.back = np.argsort(self.order, kind="stable")
 
-    def __call__(self, counts: Values) -> Values:
+    def __call__(self, counts: Doubles) -> Doubles:
         """Mid-rank of each value in each resample, [draws, n]; values drawn 0 times get some number."""
         tied = np.add.reduceat(counts[:, self.order], self.starts, axis=1)  # [draws, groups]
         middle = np.cumsum(tied, axis=1) - tied / 2 + 0.5
-        found: Values = middle[:, self.group][:, self.back]
+        found: Doubles = middle[:, self.group][:, self.back]
         return found
 
 
-def _correlation(x: Values, y: Values, counts: Values) -> Values:
+def _correlation(x: Doubles, y: Doubles, counts: Doubles) -> Doubles:
     """Pearson's correlation of x and y, [draws or 1, n], weighted by counts, [draws, n]; 0 when constant."""
     total = counts.sum(axis=1, keepdims=True)
     dx = x - (counts * x).sum(axis=1, keepdims=True) / total
     dy = y - (counts * y).sum(axis=1, keepdims=True) / total
     covariance = (counts * dx * dy).sum(axis=1)
     spread = np.sqrt((counts * dx * dx).sum(axis=1) * (counts * dy * dy).sum(axis=1))
-    result: Values = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-12)
+    result: Doubles = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-12)
     return result
 
 
-def _require_finite(values: Values) -> None:
+def _require_finite(values: Doubles) -> None:
     if not np.isfinite(values).all():
         raise DataError(
             "a predicted similarity is not finite", where=f"pair {int(np.argmin(np.isfinite(values)))}"

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-import numpy.typing as npt
-
+from embedlib.contracts import Doubles
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.records import SliceFigure
 from embedlib.evaluation.significance import bootstrap_mean
 from embedlib.evaluation.statistics import Resampling
 from embedlib.retrieval.tokens import words
-
-Values = npt.NDArray[np.float64]
 
 #: A word is rare when at most this share of the documents (and at most RARE_MOST of them) has it.
 RARE_SHARE, RARE_MOST = 0.001, 5
@@ -48,7 +44,7 @@ def slices_of(judged: JudgedSet, texts: Iterable[str]) -> dict[tuple[str, str], 
 
 
 def slice_figures(
-    slices: Mapping[tuple[str, str], list[int]], candidate: Values, base: Values, resampling: Resampling
+    slices: Mapping[tuple[str, str], list[int]], candidate: Doubles, base: Doubles, resampling: Resampling
 ) -> list[SliceFigure]:
     """The candidate against the base on each slice, [q] values in the queries' order."""
     figures = []

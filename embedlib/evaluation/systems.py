@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Corpus
+from embedlib.contracts import Corpus, Doubles
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.measures import Run, hits_to_run, score_run
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
@@ -29,7 +28,7 @@ from embedlib.retrieval.sparse import SparseIndex
 #: Queries whose run is held as dictionaries at a time.
 QUERY_BLOCK = 256
 
-Values = dict[str, npt.NDArray[np.float64]]
+Values = dict[str, Doubles]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from embedlib.contracts import Corpus, Floats
+from embedlib.contracts import Corpus, Doubles, Floats
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import standard_error
@@ -24,8 +24,6 @@ from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
 from embedlib.retrieval.rerank import PairScorer, interpolate
 from embedlib.retrieval.sparse import SparseIndex
-
-Values = npt.NDArray[np.float64]
 
 #: Depths that are tried.
 DEPTHS = (10, 20, 30, 50, 100, 200, 500, 1000)
@@ -41,7 +39,7 @@ class Tried(NamedTuple):
     """Depth and weight, and a value for each dev query, [q]."""
 
     plan: TwoStagePlan
-    values: Values
+    values: Doubles
 
 
 class FirstStage:
@@ -67,7 +65,7 @@ class FirstStage:
         self.hits = ModelOnSet(judged, system, bm25, own, terms).served(k, plan)
         self.texts_of = partial(judged.texts_at, corpus)
 
-    def values(self, hits: Hits) -> Values:
+    def values(self, hits: Hits) -> Doubles:
         """The measure of each query, [q]."""
         options = Options(measures=(self._measure,), depth=MEASURED)
         return score_hits(self.judged, hits, options, "")[self._measure]
@@ -76,11 +74,11 @@ class FirstStage:
         """The reranker's scores of the first hits, [q, d]."""
         return rerank.score_hits(score, self.judged.query_texts, self.hits.rows[:, :depth], self.texts_of)
 
-    def both_values(self, score: PairScorer, plan: TwoStagePlan) -> Values:
+    def both_values(self, score: PairScorer, plan: TwoStagePlan) -> Doubles:
         """The measure of each query where a reranker orders the hits anew, [q]."""
         return self.values(interpolate(self.hits, self.scores(score, plan.depth), plan.weight))
 
-    def seconds(self, score: PairScorer, depth: int) -> Values:
+    def seconds(self, score: PairScorer, depth: int) -> Doubles:
         """Time that a query's re-ranking takes, each query alone as users ask them, its documents at hand."""
         taken = []
         for query, rows in zip(self.judged.query_texts[:TIMED_QUERIES], self.hits.rows, strict=False):
@@ -109,7 +107,7 @@ def time_depths(first: FirstStage, score: PairScorer, most: int, budget_ms: floa
 
 
 def calibrate(
-    first: Hits, scores: Floats, values_of: Callable[[Hits], Values], depths: Sequence[int]
+    first: Hits, scores: Floats, values_of: Callable[[Hits], Doubles], depths: Sequence[int]
 ) -> list[Tried]:
     """Every depth with the weight that is best for it on dev, the least depth first.
 
@@ -142,7 +140,7 @@ def least_depth(tried: Sequence[Tried]) -> Tried:
     return next(t for t in tried if _within_noise(best.values - t.values))
 
 
-def _within_noise(d: Values) -> bool:
+def _within_noise(d: Doubles) -> bool:
     return bool(d.mean() <= (standard_error(d) if len(d) > 1 else 0.0))
 
 

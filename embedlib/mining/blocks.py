@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Floats, Rows
+from embedlib.contracts import Doubles, Floats, Rows
 from embedlib.mining.filters import first_ranks
 from embedlib.mining.miner import ORIGINS, Mined
 from embedlib.mining.options import Draw, Sampling
@@ -147,7 +146,7 @@ def sample(
     return _positions(chosen, count)
 
 
-def _highest(keys: npt.NDArray[np.float64], pool: Mask, count: int) -> Mask:
+def _highest(keys: Doubles, pool: Mask, count: int) -> Mask:
     chosen = np.zeros_like(pool)
     order = np.argsort(-keys, axis=1, kind="stable")[:, :count]
     np.put_along_axis(chosen, order, True, axis=1)
@@ -161,11 +160,11 @@ def _positions(chosen: Mask, count: int) -> Rows:
     return out
 
 
-def _z_in_pool(ranking: Floats, pool: Mask) -> npt.NDArray[np.float64]:
+def _z_in_pool(ranking: Floats, pool: Mask) -> Doubles:
     """Z-scores among a pool's candidates; those of ``retrieval.moments`` are over the corpus."""
     values = np.where(pool, ranking, 0.0).astype(np.float64)
     n = np.maximum(pool.sum(axis=1, keepdims=True), 1)
     mean = values.sum(axis=1, keepdims=True) / n
     spread = np.sqrt(np.where(pool, (values - mean) ** 2, 0.0).sum(axis=1, keepdims=True) / n)
-    z: npt.NDArray[np.float64] = np.where(pool, (values - mean) / np.maximum(spread, 1e-9), 0.0)
+    z: Doubles = np.where(pool, (values - mean) / np.maximum(spread, 1e-9), 0.0)
     return z

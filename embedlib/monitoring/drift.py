@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Floats
+from embedlib.contracts import Doubles, Floats
 from embedlib.errors import DataError
 
 _WORD = re.compile(r"[^\W_]+")
@@ -67,12 +66,12 @@ def energy_test(
     return Drift(float(observed), effect, (1 + hits) / (1 + permutations), n, m)
 
 
-def _energy(weights: npt.NDArray[np.float64], distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _energy(weights: Doubles, distances: Doubles) -> Doubles:
     energy = -np.einsum("pi,pi->p", weights @ distances, weights)
     return np.asarray(np.maximum(energy, 0.0))
 
 
-def _distances(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _distances(vectors: Doubles) -> Doubles:
     """Euclidean distance of each pair of rows."""
     squares = (vectors**2).sum(axis=1)
     squared = squares[:, None] + squares[None, :] - 2 * vectors @ vectors.T

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from embedlib.contracts import Floats
+from embedlib.contracts import Doubles, Floats
 from embedlib.disk import folder_bytes
 from embedlib.errors import EmbedlibError
 from embedlib.evaluation.records import Decision, EvaluationRecord
@@ -125,9 +124,9 @@ class ReleasedScores(NamedTuple):
     measure: str
     dataset: str
     released: str
-    values: dict[str, npt.NDArray[np.float64]]
+    values: dict[str, Doubles]
 
-    def of_release(self, search: SearchPlan = DENSE) -> npt.NDArray[np.float64]:
+    def of_release(self, search: SearchPlan = DENSE) -> Doubles:
         """The values of the released model as ``search`` searches with it, [n]."""
         return self.values[served_system(self.released, search)]
 

@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import Floats
+from embedlib.contracts import Doubles, Floats
 from embedlib.errors import CorruptArtifact
-
-Doubles = npt.NDArray[np.float64]
 
 
 class Moments(NamedTuple):

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
 from embedlib.artifact import ArtifactRef
 from embedlib.config.training import Distil
-from embedlib.contracts import Corpus, read_rows
+from embedlib.contracts import Corpus, Doubles, read_rows
 from embedlib.errors import DataError
 from embedlib.evaluation.noninferiority import Kept, keeps
 from embedlib.evaluation.records import Decision, EvaluationRecord
@@ -75,7 +74,7 @@ def run(
     }
 
 
-def values_of(evaluation: ArtifactRef, record: EvaluationRecord, system: str) -> npt.NDArray[np.float64]:
+def values_of(evaluation: ArtifactRef, record: EvaluationRecord, system: str) -> Doubles:
     """A system's values of the deciding measure by question (see ``by_question``), in one order for all.
 
     Raises:

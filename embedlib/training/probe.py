@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from embedlib.contracts import EXAMPLES, read_rows, write_table
+from embedlib.contracts import EXAMPLES, Doubles, read_rows, write_table
 from embedlib.disk import write_atomic
 from embedlib.evaluation.significance import paired_bootstrap
 from embedlib.evaluation.statistics import Resampling
@@ -88,7 +87,7 @@ def verdict(measured: Mapping[str, OriginProbe], origins: Iterable[str], *, marg
 class _Before:
     """The base model's dev scores, the same for every origin: computed when first asked for."""
 
-    scores: npt.NDArray[np.float64] | None = None
+    scores: Doubles | None = None
 
 
 def _measured(job: TrainingJob, rows: list[dict[str, Any]], base: _Before) -> OriginProbe | None:
