@@ -84,7 +84,11 @@ class VectorStore(Protocol):
         ...
 
     def create(self, name: str, info: CollectionInfo, copy_of: str | None = None) -> None:
-        """Make an empty collection, or a copy where the store ``copies``; leftovers of its name go."""
+        """Make an empty collection, or a copy where the store ``copies``; leftovers of its name go.
+
+        Raises:
+            UserError: Somebody else's has that name.
+        """
         ...
 
     def describe(self, name: str, info: CollectionInfo) -> None:
@@ -159,11 +163,11 @@ def read_collection_info(name: str, text: str) -> CollectionInfo:
 
 
 def collection_infos(
-    target: str, names: Iterable[str], kept: Callable[[str], str]
+    target: str, names: Iterable[str], kept: Callable[[str], str | None]
 ) -> dict[str, CollectionInfo]:
-    """What is kept with those collections that are the target's, as ``kept`` gives it."""
-    mine = (name for name in names if number_of(target, name) is not None)
-    return {name: read_collection_info(name, kept(name)) for name in mine}
+    """What is kept with the target's collections, as ``kept`` gives it: nothing with somebody else's."""
+    found = {name: kept(name) for name in names if number_of(target, name) is not None}
+    return {name: read_collection_info(name, text) for name, text in found.items() if text is not None}
 
 
 def beam(k: int) -> int:
@@ -191,7 +195,7 @@ def store_errors(store: VectorStore) -> AbstractContextManager[None]:
 
 
 def taken(target: str, address: str, what: str) -> UserError:
-    """The target's name belongs to something that embedlib did not make."""
+    """The name of a target, or of a collection of it, belongs to something that embedlib did not make."""
     return UserError(
         f"{target!r} is {what} that embedlib did not make",
         where=redact(address),

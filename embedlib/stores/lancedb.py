@@ -69,6 +69,8 @@ class LanceStore:
     def create(self, name: str, info: CollectionInfo, copy_of: str | None = None) -> None:
         """A table, streamed from another where it is a copy; then its row."""
         schema = row_schema(info.dimension)
+        if name in self._names() and self._table(name).schema.names != schema.names:
+            raise taken(name, self.address, "a table")
         if copy_of is None:
             self._db.create_table(name, schema=schema, mode="overwrite")
         else:

@@ -59,12 +59,12 @@ class MilvusStore:
 
     def collections(self) -> dict[str, CollectionInfo]:
         """What is in the properties of the target's collections."""
+        return collection_infos(self.target, self._names(), self._kept)
 
-        def kept(name: str) -> str:
-            found = self._client.describe_collection(name, timeout=self._wait_s)
-            return str(found["properties"]["embedlib"])
-
-        return collection_infos(self.target, self._names(), kept)
+    def _kept(self, name: str) -> str | None:
+        found = self._client.describe_collection(name, timeout=self._wait_s)
+        text: str | None = found.get("properties", {}).get("embedlib")
+        return text
 
     def _names(self) -> list[str]:
         return list(self._client.list_collections(timeout=self._wait_s))
@@ -83,6 +83,8 @@ class MilvusStore:
         from pymilvus import DataType
 
         if self._client.has_collection(name):
+            if self._kept(name) is None:
+                raise taken(name, self.address, "a collection")
             self.drop(name)
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=32)

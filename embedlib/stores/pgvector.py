@@ -80,6 +80,8 @@ class PgVectorStore:
     def create(self, name: str, info: CollectionInfo, copy_of: str | None = None) -> None:
         """A table, and its row, in one transaction."""
         _require_indexable(info)
+        if self._is_there(name) and name not in self.collections():
+            raise taken(name, self.address, "a relation")
         texts = ", ".join(f"{column} text NOT NULL" for column in TEXTS)
         with self._transaction() as cursor:
             self._run(cursor, "CREATE EXTENSION IF NOT EXISTS vector")

@@ -52,9 +52,10 @@ class QdrantStore:
     def collections(self) -> dict[str, CollectionInfo]:
         """What is in the metadata of the target's collections."""
         names = [c.name for c in self._client.get_collections().collections]
-        return collection_infos(
-            self.target, names, lambda name: self._client.get_collection(name).config.metadata["embedlib"]
-        )
+        return collection_infos(self.target, names, self._kept)
+
+    def _kept(self, name: str) -> str | None:
+        return (self._client.get_collection(name).config.metadata or {}).get("embedlib")
 
     def live(self) -> str | None:
         """Where the alias leads."""
@@ -67,6 +68,8 @@ class QdrantStore:
         """A collection with dot products; without a graph where the search is exact."""
         from qdrant_client import models
 
+        if self._client.collection_exists(name) and self._kept(name) is None:
+            raise taken(name, self.address, "a collection")
         self._client.delete_collection(name)
         self._client.create_collection(
             name,

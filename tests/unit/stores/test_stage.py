@@ -123,26 +123,54 @@ def test_a_name_of_somebody_else_is_left_alone(workspace, address_of):
         store.close()
 
 
-def make_lance(address: str) -> None:
+def test_numbered_collections_of_somebody_else_are_left_alone(workspace, address_of):
+    workspace.publish(workspace.parts(words(20)))
+    options = PushOptions(checks=Checks(encoder=workspace.encoder()))
+    for kind, make in (
+        ("lancedb", make_lance),
+        ("postgres", make_postgres),
+        ("qdrant", make_qdrant),
+        ("milvus", make_milvus),
+    ):
+        address = address_of(kind)
+        make(address, "docs_2024")
+        store = connect(kind, address, "docs")
+        assert push_release(workspace.root, store, "docs", options).collection == "docs_0001"
+        store.close()
+        make(address, "notes_0001")
+        store = connect(kind, address, "notes")
+        with pytest.raises(UserError, match=r"'notes_0001' is a (table|relation|collection) that"):
+            push_release(workspace.root, store, "notes", options)
+        assert store.live() is None
+        store.close()
+
+
+def make_lance(address: str, name: str = "docs") -> None:
     import lancedb
 
-    lancedb.connect(address).create_table("docs", data=[{"vector": [1.0, 2.0]}])
+    lancedb.connect(address).create_table(name, data=[{"vector": [1.0, 2.0]}])
 
 
-def make_postgres(address: str) -> None:
+def make_postgres(address: str, name: str = "docs") -> None:
     import psycopg2
 
     with psycopg2.connect(address.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE docs (id int)")
+        cursor.execute(f"CREATE TABLE {name} (id int)")
     connection.close()
 
 
-def make_qdrant(address: str) -> None:
+def make_qdrant(address: str, name: str = "docs") -> None:
     from qdrant_client import QdrantClient, models
 
     client = QdrantClient(path=address)
-    client.create_collection("docs", models.VectorParams(size=2, distance=models.Distance.DOT))
+    client.create_collection(name, models.VectorParams(size=2, distance=models.Distance.DOT))
     client.close()
+
+
+def make_milvus(address: str, name: str) -> None:
+    store = connect("milvus", address, "other")
+    store._client.create_collection(name, dimension=4)
+    store.close()
 
 
 def test_milvus_refuses_a_text_that_it_would_cut(workspace, address_of):
