@@ -6,7 +6,7 @@ from pathlib import Path
 
 from embedlib.contracts import document_text
 from embedlib.corpus.beir import qrels_files, queries_file, read_beir
-from embedlib.corpus.labels import Judgement, read_qrels, read_queries
+from embedlib.corpus.labels import read_qrels, read_queries
 from embedlib.corpus.records import Rejected
 from embedlib.errors import DataError
 from embedlib.evaluation.dev import DevSet
@@ -34,7 +34,9 @@ def read_beir_set(folder: Path, split: str = "test") -> DevSet:
     judgements = read_qrels(files[split], _refuse)
     qrels: dict[str, dict[str, int]] = {}
     for j in judgements:
-        _require_known(j, queries.keys(), texts.keys())
+        for name, value, known in (("query", j.query_id, queries), ("document", j.doc_id, texts)):
+            if value not in known:
+                raise DataError(f"a judgement names no {name}: {value!r}", where=j.where)
         qrels.setdefault(j.query_id, {})[j.doc_id] = j.relevance
     found = DevSet.whole(folder.name, texts, {q: query.text for q, query in queries.items()}, qrels)
     if found is None:
@@ -54,15 +56,6 @@ def _documents(folder: Path) -> dict[str, str]:
         if text:
             texts[item.doc_id] = text
     return texts
-
-
-def _require_known(judgement: Judgement, queries: object, documents: object) -> None:
-    for name, value, known in (
-        ("query", judgement.query_id, queries),
-        ("document", judgement.doc_id, documents),
-    ):
-        if value not in known:  # type: ignore[operator]
-            raise DataError(f"a judgement names no {name}: {value!r}", where=judgement.where)
 
 
 def _refuse(rejected: Rejected) -> None:

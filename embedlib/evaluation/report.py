@@ -75,15 +75,14 @@ def render_report(findings: Findings) -> str:
 
 
 def context(findings: Findings) -> dict[str, Any]:
-    """What the template shows, as plain values."""
+    """What the template shows: the findings, and what is made of them."""
     record, decision, gains = findings.record, findings.decision, findings.examples
     alternatives = findings.choice.alternatives if findings.choice else []
+    changes = gains.differences
     passed = {g.name: "good" if g.passed else "bad" for g in findings.guards}
     return {
-        "title": findings.title,
-        "decision": decision,
+        **vars(findings),
         "tone": _verdict_tone(decision) if decision else "",
-        "uses": findings.uses,
         "level": f"{100 * record.level:g}%",
         "primary": record.primary,
         "datasets": [_dataset(name, d, record) for name, d in record.datasets.items()],
@@ -92,20 +91,14 @@ def context(findings: Findings) -> dict[str, Any]:
         "choice_note": findings.choice.note if findings.choice else "",
         "costs": COST_COLUMNS,
         "choice_plot": _choice_plot(alternatives),
-        "guards": findings.guards,
         "guard_plot": _signed([(g.name, g.difference) for g in findings.guards], passed),
-        "slices": findings.slices,
         "slice_plot": _signed([(f"{s.name}: {s.value}", s.difference) for s in findings.slices]),
         "examples": {"gained": gains.gained[: findings.shown], "lost": gains.lost[: findings.shown]},
-        "gain_plot": _gain_plot(gains),
+        "gain_plot": line(range(1, len(changes) + 1), changes, digits=2) if any(changes) else None,
         "dimension_plot": _dimension_plot(record),
         "curves": _curves(findings.curve),
-        "details": findings.details,
-        "manifests": findings.manifests,
         "seconds": sum(m.seconds for m in findings.manifests),
         "configuration": _configuration(findings.manifests),
-        "command": findings.command,
-        "records": findings.records,
     }
 
 
@@ -144,11 +137,6 @@ def _choice_plot(alternatives: Sequence[Alternative]) -> Scatter | None:
             if a.p50_ms
         ]
     )
-
-
-def _gain_plot(gains: Gains) -> Line | None:
-    values = gains.differences
-    return line(list(range(1, len(values) + 1)), values, digits=2) if any(values) else None
 
 
 def _dimension_plot(record: EvaluationRecord) -> list[tuple[str, Line, list[tuple[int, float]]]]:
