@@ -30,7 +30,7 @@ from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_o
 from embedlib.evaluation.served import choose_plan
 from embedlib.evaluation.significance import bootstrap_means
 from embedlib.evaluation.statistics import Resampling
-from embedlib.evaluation.systems import Options, score_hits
+from embedlib.evaluation.systems import query_values
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.bm25 import BM25Index, build_bm25
 from embedlib.retrieval.plan import BM25, DENSE, HYBRID, Feedback, SearchPlan
@@ -165,8 +165,7 @@ class Judged:
         depth = judged.reach(DEPTH)
         gathered = on_set.gather(depth)
         hits = {name: on_set.answers(gathered, depth, plan) for name, plan in plans.items()}
-        options = Options(measures=(MEASURE,), depth=DEPTH)
-        return {name: score_hits(judged, found, options, name)[MEASURE] for name, found in hits.items()}
+        return {name: query_values(judged, found, MEASURE, DEPTH) for name, found in hits.items()}
 
     def chosen(self) -> SearchPlan | None:
         """The plan that the development queries would choose, whoever wrote them; None without any."""

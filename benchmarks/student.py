@@ -29,7 +29,7 @@ from embedlib.evaluation.judged import JudgedSet, primary_set, read_judged
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import bootstrap_means
 from embedlib.evaluation.statistics import Resampling
-from embedlib.evaluation.systems import Options, score_hits
+from embedlib.evaluation.systems import query_values
 from embedlib.index.release_parts import live_parts
 from embedlib.models.efficiency import Cost, compare_costs
 from embedlib.models.local import load_encoder
@@ -94,7 +94,7 @@ def quality(store: Store, corpus: ArtifactRef, judged: JudgedSet, model: Artifac
     vectors = run_stage(store, encode.STAGE, Encode(), corpus=corpus, model=model).ref
     system = DenseSystem("it", load_encoder(model.path), Vectors(vectors.path))
     hits = ModelOnSet(judged, system, None, own_rows_of(documents, judged)).dense(judged.reach(DEPTH))
-    return score_hits(judged, hits, Options(measures=(MEASURE,), depth=DEPTH), "it")[MEASURE]
+    return query_values(judged, hits, MEASURE, DEPTH)
 
 
 def show(values: dict[str, Values], costs: dict[str, Cost]) -> None:

@@ -17,6 +17,7 @@ from embedlib.contracts import Corpus, Floats, Judgements, Rows, read_judgements
 from embedlib.corpus.derive import read_withheld
 from embedlib.corpus.leaks import normalised
 from embedlib.errors import DataError
+from embedlib.retrieval.hits import Excluded
 
 #: Kinds of judgement, the most trustworthy first.
 FAMILIES = ("human", "log", "derived")
@@ -51,9 +52,10 @@ class JudgedSet:
     origins: Mapping[str, str]
     tags: Mapping[str, str | None]
 
-    def reach(self, depth: int) -> int:
-        """Rows to retrieve for ``depth`` documents: more where several chunks stand for one document."""
-        return min(depth * min(self.chunks, CHUNKS_READ), len(self.labels))
+    def reach(self, depth: int, own: Excluded = ()) -> int:
+        """Rows to retrieve for ``depth`` documents: more where chunks stand for one, or ``own`` is no hit."""
+        wanted = depth * min(self.chunks, CHUNKS_READ) + max(map(len, own), default=0)
+        return min(wanted, len(self.labels))
 
     @property
     def answerable(self) -> int:

@@ -12,7 +12,7 @@ from embedlib.contracts import Corpus, Doubles
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import standard_error
-from embedlib.evaluation.systems import Options, score_hits
+from embedlib.evaluation.systems import query_values
 from embedlib.retrieval.bm25 import BM25Index
 from embedlib.retrieval.fusion import Gathered
 from embedlib.retrieval.hits import Hits
@@ -116,16 +116,14 @@ class _Trial:
         self._on_set = ModelOnSet(dev, system, bm25, own_rows_of(corpus, dev), sparse)
         self._depth = dev.reach(DEPTH)
         self._gathered = self._on_set.gather(self._depth)
-        self._options = Options(measures=(measure,), depth=DEPTH)
+        self._measure = measure
         self._values: dict[str, Doubles] = {}
 
     def values(self, plan: SearchPlan) -> Doubles:
         name = str(plan)
         if name not in self._values:
-            (measure,) = self._options.measures
-            self._values[name] = score_hits(self._on_set.judged, self._hits(plan), self._options, name)[
-                measure
-            ]
+            hits = self._hits(plan)
+            self._values[name] = query_values(self._on_set.judged, hits, self._measure, DEPTH)
         return self._values[name]
 
     def mean(self, plan: SearchPlan) -> float:

@@ -92,8 +92,7 @@ def evaluate_systems(
     """
     result = Evaluated(judged)
     own = own_rows_of(corpus, judged)
-    reach = judged.reach(options.depth) + max(map(len, own), default=0)
-    reach = min(reach, len(judged.labels))
+    reach = judged.reach(options.depth, own)
     for done, (name, hits) in enumerate(_retrieved(corpus, judged, systems, options, reach, own), 1):
         result.values[name] = score_hits(judged, hits, options, name)
         if "@" not in name and not name.startswith("rerank:"):
@@ -112,6 +111,11 @@ def score_hits(judged: JudgedSet, hits: Hits, options: Options, name: str) -> Va
         return hits_to_run(ids, part, judged.labels, qrels=judged.qrels, depth=options.depth)
 
     return _score_blocks(judged, options, name, run_of)
+
+
+def query_values(judged: JudgedSet, hits: Hits, measure: str, depth: int) -> Doubles:
+    """One measure of the first ``depth`` documents of each query's hits, [q]."""
+    return score_hits(judged, hits, Options((measure,), depth), "")[measure]
 
 
 def score_given(judged: JudgedSet, run: Run, options: Options, name: str) -> Values:

@@ -17,7 +17,7 @@ from embedlib.contracts import Corpus, Doubles, Floats
 from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import standard_error
-from embedlib.evaluation.systems import Options, score_hits
+from embedlib.evaluation.systems import query_values
 from embedlib.retrieval import rerank
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import NO_ROW, Hits
@@ -58,17 +58,15 @@ class FirstStage:
         sparse: SparseIndex | None = None,
     ) -> None:
         own = own_rows_of(corpus, judged)
-        k = min(judged.reach(MEASURED) + max(map(len, own), default=0), len(judged.labels))
         bm25 = None if plan.mode == "dense" else build_bm25(judged.texts(corpus.texts()))
         self.judged, self._measure = judged, measure
         terms = sparse.with_texts(judged.withheld) if sparse is not None else None
-        self.hits = ModelOnSet(judged, system, bm25, own, terms).served(k, plan)
+        self.hits = ModelOnSet(judged, system, bm25, own, terms).served(judged.reach(MEASURED, own), plan)
         self.texts_of = partial(judged.texts_at, corpus)
 
     def values(self, hits: Hits) -> Doubles:
         """The measure of each query, [q]."""
-        options = Options(measures=(self._measure,), depth=MEASURED)
-        return score_hits(self.judged, hits, options, "")[self._measure]
+        return query_values(self.judged, hits, self._measure, MEASURED)
 
     def scores(self, score: PairScorer, depth: int) -> Floats:
         """The reranker's scores of the first hits, [q, d]."""
