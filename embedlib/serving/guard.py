@@ -67,7 +67,8 @@ class Guard:
         try:
             self._check(scope)
             body = await self._body(scope, receive)
-            await self.app(scope, _replay(body, receive), answer)
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
+            await self.app({**scope, "method": method}, _replay(body, receive), answer)
         except Refused as refused:
             # what is left of the body is not read: the connection cannot go on
             headers = {**refused.headers, "Connection": "close"}

@@ -10,6 +10,7 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
+from embedlib.corpus.clean import clean_title
 from embedlib.serving.refusals import Refused, at_most
 from embedlib.serving.schemas import Mark, Marked
 from embedlib.serving.service import OfApp
@@ -47,7 +48,7 @@ async def page() -> HTMLResponse:
 def mark(request: Mark, service: OfApp) -> Marked:
     """Mark a result as right or wrong for a query; the next training uses it."""
     limit = service.limits.query_chars
-    if len(request.query) > limit or not request.query.strip():
+    if len(request.query) > limit or not clean_title(request.query):  # as who reads the marks has it
         raise Refused(422, f"query: 1 to {limit} characters; found {len(request.query)}")
     at_most("doc_id", MAX_ID_CHARS, "characters", len(request.doc_id))
     service.marks.add(request.query, request.doc_id, request.relevant, request.release)

@@ -55,7 +55,8 @@ def error_response(
 ) -> JSONResponse:
     """An error in OpenAI's shape, which its clients can read."""
     kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
-    error = {"message": message, "type": kind, "param": param, "code": status}
+    said, place = (text and text.encode(errors="backslashreplace").decode() for text in (message, param))
+    error = {"message": said, "type": kind, "param": place, "code": status}
     return JSONResponse({"error": error}, status, headers)
 
 

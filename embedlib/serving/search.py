@@ -18,6 +18,8 @@ router = APIRouter()
 async def search(request: SearchRequest, service: OfApp) -> JSONResponse:
     """Documents for a query, or for each of several, from the live release."""
     queries = check_search(request, service)
+    if request.release is not None and request.release not in catalog.numbers(service.root):
+        raise Refused(404, f"there is no release {request.release}; GET /releases lists those that are kept")
     same = {"k", "mode", "rerank", "one_per_group", "release"}
     kind = SearchKind(filters=frozen(request.filters), **request.model_dump(include=same))
     answer = await service.search(queries, kind)

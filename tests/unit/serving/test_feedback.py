@@ -41,6 +41,7 @@ def test_marks_are_written_as_labels(server, shop):
     "body",
     [
         {"query": " "},
+        {"query": "\u200b"},
         {"query": "a" * 8193},
         {"doc_id": ""},
         {"doc_id": "d" * 2049},

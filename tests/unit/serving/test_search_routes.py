@@ -86,7 +86,8 @@ def test_filters_that_python_takes_for_equal_are_not_served_together(server):
         ({"query": "a", "filters": {"colour": "red"}}, 400, "colour"),
         ({"query": "a", "filters": {"lang": {"$gt": 1}}}, 422, "filters"),
         ({"query": "a", "rerank": True}, 501, "no reranker"),
-        ({"query": "a", "release": 9}, 503, "release"),
+        ({"query": "a", "release": 9}, 404, "no release 9"),
+        ({"query": "a", "release": 10**300}, 404, "no release 1000"),
         ({"query": "a", "surprise": 1}, 422, "surprise"),
         ([1], 422, ""),
     ],
@@ -172,3 +173,21 @@ def test_health_metrics_and_the_description(server):
     described = server.client.get("/openapi.json").json()
     assert {"/search", "/v1/embeddings", "/v1/rerank", "/releases", "/healthz"} <= set(described["paths"])
     assert described["components"]["schemas"]["SearchRequest"]["examples"]
+
+
+def test_a_head_request_has_the_status_of_a_get_and_no_body(server):
+    for path in ("/healthz", "/readyz", "/"):
+        response = server.client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-length"] == server.client.get(path).headers["content-length"]
+    assert server.client.head("/nowhere").status_code == 404
+    assert server.client.head("/search").status_code == 405
+
+
+def test_half_a_character_in_a_name_is_the_clients_mistake(server):
+    head = {"Content-Type": "application/json"}
+    refused = server.client.post(
+        "/search", content=rb'{"query": "a", "filters": {"\ud800": 1}}', headers=head
+    )
+    assert refused.status_code == 400
+    assert r"no document has the metadata field '\ud800'" in refused.json()["error"]["message"]
