@@ -52,12 +52,12 @@ class ProbeResult(JsonFile):
 
 def origin_counts(selection: Selection, mixed: Sequence[CandidatePair]) -> dict[str, dict[str, int | float]]:
     """Per origin: made, removed by each filter, left out by the mix, kept, and the kept share."""
-    left = Counter(pair.origin for pair in mixed)
+    passed, left = (Counter(pair.origin for pair in pairs) for pairs in (selection.pairs, mixed))
     table: dict[str, dict[str, int | float]] = {}
-    for origin, counts in selection.by_origin().items():
-        passed = counts.pop("kept")
-        row = {**counts, "mixing": passed - left[origin], "kept": left[origin]}
-        table[origin] = {**row, "kept_share": round(left[origin] / max(counts["made"], 1), 4)}
+    for origin, made in sorted(selection.made.items()):
+        filtered = {reason: counts[origin] for reason, counts in selection.removed.items()}
+        row = {"made": made, **filtered, "mixing": passed[origin] - left[origin], "kept": left[origin]}
+        table[origin] = {**row, "kept_share": round(left[origin] / max(made, 1), 4)}
     return table
 
 

@@ -56,17 +56,6 @@ class Selection:
         if len(self.vectors):
             self.vectors = self.vectors[mask]
 
-    def by_origin(self) -> dict[str, dict[str, int]]:
-        """For each origin: how many were made, taken by each filter, and left."""
-        left = Counter(pair.origin for pair in self.pairs)
-        table: dict[str, dict[str, int]] = defaultdict(dict)
-        for origin in sorted(self.made):
-            table[origin]["made"] = self.made[origin]
-            for reason, counts in self.removed.items():
-                table[origin][reason] = counts[origin]
-            table[origin]["kept"] = left[origin]
-        return dict(table)
-
 
 def select_pairs(
     candidates: Sequence[CandidatePair],
@@ -80,14 +69,7 @@ def select_pairs(
 ) -> Selection:
     """Take out repetitions, leaks, queries that do not find their document, and near-identical ones.
 
-    Args:
-        candidates: Unlabelled pairs.
-        protected: Dev and test queries, which no pair's query may resemble.
-        row_of: Row of each document.
-        encode: Query vectors, float32 [n, d].
-        bm25: Index of the corpus.
-        blocks: Called anew, gives the corpus vectors in blocks.
-        limits: Thresholds.
+    No query may resemble a ``protected`` one, of dev or test; ``row_of`` has each document's row.
 
     Returns:
         What is left, with query vectors float32 [n, d] and counts.
@@ -99,7 +81,7 @@ def select_pairs(
     if not chosen.pairs:
         return chosen
     chosen.vectors = encode([c.query for c in chosen.pairs])
-    if limits.round_trip_k and chosen.pairs:
+    if limits.round_trip_k:
         chosen.keep(_round_trip(chosen, row_of, bm25, blocks, limits.round_trip_k), "round_trip")
     if chosen.pairs:
         threshold = above_background(limits.near_identical, mean_cosine(chosen.vectors))
