@@ -18,11 +18,10 @@ from embedlib.evaluation.judged import JudgedSet
 from embedlib.evaluation.model_on_set import DenseSystem, ModelOnSet, own_rows_of
 from embedlib.evaluation.significance import standard_error
 from embedlib.evaluation.systems import query_values
-from embedlib.retrieval import rerank
 from embedlib.retrieval.bm25 import build_bm25
 from embedlib.retrieval.hits import NO_ROW, Hits
 from embedlib.retrieval.plan import SearchPlan, TwoStagePlan
-from embedlib.retrieval.rerank import PairScorer, interpolate
+from embedlib.retrieval.rerank import PairScorer, interpolate, score_rows
 from embedlib.retrieval.sparse import SparseIndex
 
 #: Depths that are tried.
@@ -70,7 +69,7 @@ class FirstStage:
 
     def scores(self, score: PairScorer, depth: int) -> Floats:
         """The reranker's scores of the first hits, [q, d]."""
-        return rerank.score_hits(score, self.judged.query_texts, self.hits.rows[:, :depth], self.texts_of)
+        return score_rows(score, self.judged.query_texts, self.hits.rows[:, :depth], self.texts_of)
 
     def both_values(self, score: PairScorer, plan: TwoStagePlan) -> Doubles:
         """The measure of each query where a reranker orders the hits anew, [q]."""

@@ -28,7 +28,7 @@ from embedlib.retrieval.hits import NO_ROW, Bits, Hits, Mask, look_up, unite
 from embedlib.retrieval.lexical import lexical_scores
 from embedlib.retrieval.moments import Moments, VectorMoments
 from embedlib.retrieval.plan import DEFAULT_WEIGHT
-from embedlib.retrieval.rerank import PairScorer, score_hits
+from embedlib.retrieval.rerank import PairScorer, score_rows
 
 #: Bit of each miner in ``Candidates.miners``.
 MINERS = {"dense": 1, "bm25": 2}
@@ -173,7 +173,7 @@ def _dense(queries: Floats, rows: Rows, miners: Bits, hits: Hits | None, sources
 def _score(texts: Sequence[str], queries: Floats, rows: Rows, sources: Sources) -> Floats:
     if sources.cross_encoder is None:
         return dense_scores(queries, rows, sources.vectors_of)
-    return score_hits(sources.cross_encoder, texts, rows, sources.texts_of)
+    return score_rows(sources.cross_encoder, texts, rows, sources.texts_of)
 
 
 def _filter(

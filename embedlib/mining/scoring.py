@@ -16,7 +16,7 @@ from embedlib.models.encoder import Encoder
 from embedlib.models.local import load_encoder
 from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import NO_ROW
-from embedlib.retrieval.rerank import PairScorer, load_cross_encoder, score_hits
+from embedlib.retrieval.rerank import PairScorer, load_cross_encoder, score_rows
 from embedlib.store import Work
 
 Scored = tuple[Floats, Floats]
@@ -62,7 +62,7 @@ def _by_cross_encoder(
     score: PairScorer, documents: Corpus, start: int, queries: Sequence[str], rows: Rows, block: Block
 ) -> Scored:
     """By a model that reads query and document together (GPL, arXiv 2112.07577)."""
-    return _split(score_hits(score, queries, _table(rows, block), documents.texts_at))
+    return _split(score_rows(score, queries, _table(rows, block), documents.texts_at))
 
 
 class EncoderTeacher:

@@ -30,7 +30,7 @@ CHUNK = 256
 BATCH_SIZE = 16
 
 
-def score_hits(
+def score_rows(
     score: PairScorer, queries: Sequence[str], rows: Rows, texts_of: Callable[[Rows], list[str]]
 ) -> Floats:
     """Score every (query, document) of a table of rows, ``CHUNK`` queries' texts in memory at a time.
@@ -69,7 +69,7 @@ def rerank_first(
 ) -> Hits:
     """The first ``depth`` hits as ``score`` orders them; all hits by both scores where it has a weight."""
     read = hits.rows[:, :depth]
-    scores = score_hits(score, queries, read, texts_of)
+    scores = score_rows(score, queries, read, texts_of)
     return sort_hits(read, scores, depth) if weight is None else interpolate(hits, scores, weight)
 
 
