@@ -22,7 +22,7 @@ TOP_K, TOP_P, MAX_INPUT_TOKENS = 25, 0.95, 350
 
 
 @dataclass(frozen=True)
-class Sampling:
+class QuerySampling:
     """How queries are drawn from the model.
 
     ``count`` queries a document of at most ``max_query_tokens``, ``batch_size`` documents at once, each after
@@ -64,7 +64,7 @@ class QueryWriter:
         require_weights(missing_weights(loaded), str(name_or_path), remedy)
         self.model: Any = model.eval()
 
-    def write(self, texts: Sequence[str], sampling: Sampling, seed: int) -> list[list[str]]:
+    def write(self, texts: Sequence[str], sampling: QuerySampling, seed: int) -> list[list[str]]:
         """Sample queries for each text; the same seed gives the same queries on the same machine."""
         import torch
 
@@ -94,7 +94,7 @@ class QueryWriter:
 def generated_pairs(
     documents: Iterable[tuple[str, str]],
     writer: QueryWriter,
-    sampling: Sampling,
+    sampling: QuerySampling,
     scratch: Path,
     progress: Progress,
 ) -> Iterator[CandidatePair]:
@@ -119,7 +119,7 @@ def generated_pairs(
 
 
 def _write_shard(
-    shard: Sequence[tuple[str, str]], number: int, writer: QueryWriter, sampling: Sampling
+    shard: Sequence[tuple[str, str]], number: int, writer: QueryWriter, sampling: QuerySampling
 ) -> list[list[str]]:
     queries: list[list[str]] = []
     for start in range(0, len(shard), sampling.batch_size):

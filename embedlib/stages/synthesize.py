@@ -124,9 +124,9 @@ class _Making:
             yield from self._llm(config.llm)
 
     def _seq2seq(self, options: Seq2Seq) -> Iterator[CandidatePair]:
-        from embedlib.pairs.seq2seq import QueryWriter, Sampling, generated_pairs
+        from embedlib.pairs.seq2seq import QuerySampling, QueryWriter, generated_pairs
 
-        sampling = Sampling(
+        sampling = QuerySampling(
             count=options.queries_per_document,
             max_query_tokens=options.max_query_tokens,
             batch_size=options.batch_size,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedlib.errors import ModelError
-from embedlib.pairs.seq2seq import QueryWriter, Sampling, generated_pairs
+from embedlib.pairs.seq2seq import QuerySampling, QueryWriter, generated_pairs
 from embedlib.progress import silent
 
 
@@ -35,10 +35,10 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
 
 
 DOCUMENTS = [(f"d{i}", f"document {i} about otters and rivers") for i in range(5)]
-SAMPLING = Sampling(count=3, max_query_tokens=6, batch_size=2, seed=7)
+SAMPLING = QuerySampling(count=3, max_query_tokens=6, batch_size=2, seed=7)
 
 
-def run(writer: QueryWriter, scratch: Path, sampling: Sampling = SAMPLING) -> list[tuple[str, str]]:
+def run(writer: QueryWriter, scratch: Path, sampling: QuerySampling = SAMPLING) -> list[tuple[str, str]]:
     return [(p.doc_id, p.query) for p in generated_pairs(DOCUMENTS, writer, sampling, scratch, silent)]
 
 
@@ -48,7 +48,9 @@ def test_every_document_gets_queries_and_the_seed_decides_them(tiny_t5: Path, tm
     assert {doc_id for doc_id, _ in first} == {f"d{i}" for i in range(5)}
     assert len(first) <= 15
     assert first == run(writer, tmp_path / "b")
-    assert first != run(writer, tmp_path / "c", Sampling(count=3, max_query_tokens=6, batch_size=2, seed=8))
+    assert first != run(
+        writer, tmp_path / "c", QuerySampling(count=3, max_query_tokens=6, batch_size=2, seed=8)
+    )
 
 
 def test_a_killed_run_does_not_write_finished_shards_again(
