@@ -11,7 +11,7 @@ from embedlib.stages.preflight import DISTIL
 from flows.context import checked, flow_context
 from flows.outcome import Trigger, as_json, run_name
 from flows.records import show_records
-from flows.steps import OF_MODEL, Data, Encoded, distilled, indexed
+from flows.steps import OF_MODEL, Data, Encoded, caught_up, distilled, indexed
 from flows.vector_store import completed, follow
 from tasks.release import emit_event, publish, register, require_live
 
@@ -41,10 +41,12 @@ def distil(config: Config, event: Trigger | None = None) -> State[str]:
         proof = distilled(run, config, data, teacher, live.get("decision"))
         left = ""
         if proof.verdict == "promote":
-            index = indexed(run, config, data, proof.candidate, "student")
+            data, student = caught_up(run, config, data, proof.candidate, live)
+            index = indexed(run, config, data, student, "student")
             kept = {name: ref for name, ref in live.items() if name not in OF_MODEL}
-            parts = {**kept, **proof.candidate._asdict(), "index": index, "decision": proof.decision}
-            release = publish(run, config, parts, event=as_json(event))
+            kept["corpus"] = live["corpus"] = data.corpus
+            parts = {**kept, **student._asdict(), "index": index, "decision": proof.decision}
+            release = publish(run, config, parts, replaces=live, event=as_json(event))
             register(run, config, proof.candidate.model)
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "student"})
             left = follow(run, config)

@@ -25,6 +25,7 @@ from flows.steps import (
     Data,
     Encoded,
     Proof,
+    caught_up,
     encoded,
     indexed,
     kept_reranker,
@@ -107,7 +108,8 @@ def lifecycle(
         if config.rerank.start is not None and "examples" in material:
             second = reranked(run, config, data, base, chosen, material, why)
 
-        index = indexed(run, config, data, chosen)
+        newest, chosen = caught_up(run, config, data, chosen, live)
+        index = indexed(run, config, newest, chosen)
         tested = student.evaluation if student else None
         kept = proven_parts(second)
         choice = stages.choice(
@@ -120,8 +122,10 @@ def lifecycle(
         )
         shown = {**data._asdict(), **material, **second, "choice": choice, "index": index}
         report = reported(run, config, proof, shown)
-        parts = {"corpus": data.corpus, **chosen._asdict(), "index": index, "decision": why}
-        release = publish(run, config, {**parts, **kept}, event=as_json(event), approval=as_json(consent))
+        parts = {"corpus": newest.corpus, **chosen._asdict(), "index": index, "decision": why, **kept}
+        follows = {**live, "corpus": newest.corpus if newest != data else live["corpus"]}
+        told = {"event": as_json(event), "approval": as_json(consent)}
+        release = publish(run, config, parts, replaces=follows, **told)
         register(run, config, chosen.model)
         outcome = RunOutcome.of(proof.decision, report, release, promoted, second.get("reranking"))
         conclude(run, event, outcome, consent)

@@ -36,7 +36,7 @@ def refresh(config: Config, event: Trigger | None = None) -> State[int]:
         now = encoded(run, config, Data(corpus, live["queries"]), live["model"], "")
         index = indexed(run, config, Data(corpus, live["queries"]), now)
         parts = {**live, "corpus": corpus, "vectors": now.vectors, "index": index}
-        release = publish(run, config, parts, event=as_json(event))
+        release = publish(run, config, parts, replaces=live, event=as_json(event))
         emit_event(run, "embedlib.release.refreshed", {"release": release.number})
         show_records(run)
         note_outcome(run.workspace, as_json(event), "published", detail=f"release {release.number}")

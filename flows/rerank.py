@@ -38,7 +38,9 @@ def rerank(config: Config, event: Trigger | None = None) -> State[str]:
         )
         left = ""
         if parts := proven_parts(second):
-            release = publish(run, config, {**live, **parts}, event=as_json(event))
+            now = require_live(run, "whose hits a reranker could order")  # documents may be newer by now
+            live["corpus"] = now["corpus"]
+            release = publish(run, config, {**now, **parts}, replaces=live, event=as_json(event))
             emit_event(run, "embedlib.release.published", {"release": release.number, "verdict": "reranker"})
             left = follow(run, config)
         show_records(run)

@@ -12,6 +12,7 @@ from embedlib.pairs.report import ProbeResult
 from tasks import stages
 from tasks.context import RunContext
 from tasks.encode import encode
+from tasks.release import live_release
 
 #: Parts of a release that belong to its model.
 OF_MODEL = ("reranker", "reranking")
@@ -67,6 +68,20 @@ def measure(
 def encoded(run: RunContext, config: Config, data: Data, model: ArtifactRef, label: str) -> Encoded:
     """The corpus as a model encodes it."""
     return Encoded(model, encode(run, config, label=label, corpus=data.corpus, model=model))
+
+
+def caught_up(
+    run: RunContext, config: Config, data: Data, chosen: Encoded, live: Mapping[str, ArtifactRef]
+) -> tuple[Data, Encoded]:
+    """The documents that went live while the run worked on those of ``live``, encoded with its model.
+
+    A refresh may have come in between: its documents are newer than those that the run has read.
+    """
+    now = live_release(run, optional=True)
+    if now is None or now["corpus"].digest == live["corpus"].digest:
+        return data, chosen
+    newer = Data(now["corpus"], data.queries)
+    return newer, encoded(run, config, newer, chosen.model, "caught up")
 
 
 def indexed(run: RunContext, config: Config, data: Data, chosen: Encoded, label: str = "") -> ArtifactRef:

@@ -71,6 +71,7 @@ def publish(
     config: Config,
     parts: dict[str, ArtifactRef],
     *,
+    replaces: dict[str, ArtifactRef] | None = None,
     event: dict[str, Any] | None = None,
     approval: dict[str, Any] | None = None,
 ) -> Release:
@@ -85,6 +86,7 @@ def publish(
         figures=decision.numbers,
         configuration=to_remember(config),
         why=decision.verdict,
+        replaces=replaces,
     )
     how = "was live already" if release.reused else "is live"
     get_run_logger().info("release %d %s, searched as %s", release.number, how, release.answers)

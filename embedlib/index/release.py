@@ -37,6 +37,9 @@ from embedlib.vectors import Vectors, VectorsInfo
 
 logger = logging.getLogger(__name__)
 
+#: Parts that a run has to have seen before it puts others in their place.
+REPLACED = ("corpus", "model", "reranker")
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -51,6 +54,8 @@ class Terms:
         configuration: Options that the release was made with, for later runs in this workspace.
         why: For the audit trail.
         wait: Wait for another publisher; otherwise refuse.
+        replaces: Digests of the parts (``REPLACED``) of the release that this was made to follow; None:
+            whatever is live.
     """
 
     checks: Checks = field(default_factory=Checks)
@@ -61,6 +66,7 @@ class Terms:
     configuration: Mapping[str, Any] | None = None
     why: str = ""
     wait: bool = True
+    replaces: Mapping[str, str] | None = None
 
 
 def publish(
@@ -94,7 +100,8 @@ def publish(
         MismatchError: The parts do not belong together.
         CorruptArtifact: A part is damaged.
         VerificationError: The index fails a check; nothing is published.
-        ReleaseError: Another publisher is at work and ``terms.wait`` is false.
+        ReleaseError: Another publisher is at work and ``terms.wait`` is false, or has made another release
+            live than ``terms.replaces``.
     """
     terms = terms or Terms()
     root = Path(root)
@@ -108,6 +115,8 @@ def publish(
         live = _live(root)
         if live is not None and live.rerank == terms.rerank and _same_content(live.parts, parts):
             return _reused(root, live, terms)
+        if terms.replaces is not None:
+            _require_replaced(root, live, terms.replaces)
         require_matching(refs)
         verified = verify_index(index, Vectors(vectors.path), Corpus(corpus.path), model, terms.checks)
         release = _described(root, parts, live, event, terms, verified)
@@ -221,6 +230,20 @@ def _live(root: Path) -> Release | None:
     """The live release; None, with a warning, where it cannot be read: publishing mends that."""
     number = catalog.live_number(root)
     return next((r for r in releases(root) if r.number == number), None)
+
+
+def _require_replaced(root: Path, live: Release | None, replaces: Mapping[str, str]) -> None:
+    """Refuse to take the place of a release that this one was not made to follow."""
+    parts = {} if live is None else live.parts
+    now = {name: parts[name].digest for name in REPLACED if name in parts}
+    changed = [name for name in REPLACED if now.get(name) != replaces.get(name)]
+    if changed:
+        raise ReleaseError(
+            f"another {changed[0]} went live while this run worked",
+            where=str(root),
+            found=f"release {None if live is None else live.number}",
+            remedy="give the same command again: what is finished is reused, and what is live now counts",
+        )
 
 
 def _same_content(live: Mapping[str, Part], new: Mapping[str, Part]) -> bool:

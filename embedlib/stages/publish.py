@@ -12,7 +12,7 @@ from embedlib.contracts import Corpus, Document
 from embedlib.errors import UserError
 from embedlib.evaluation.records import Decision
 from embedlib.index.catalog import Release
-from embedlib.index.release import Terms, publish
+from embedlib.index.release import REPLACED, Terms, publish
 from embedlib.index.retention import remove_unused, retire
 from embedlib.index.verify import Checks
 from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
@@ -28,7 +28,7 @@ SAMPLED = 200
 ALIKE = 0.5
 
 
-def publish_release(
+def publish_release(  # noqa: PLR0913 - an argument a part of the record
     root: Path,
     config: Publish,
     parts: Mapping[str, ArtifactRef | None],
@@ -38,6 +38,7 @@ def publish_release(
     figures: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
     why: str = "",
+    replaces: Mapping[str, ArtifactRef] | None = None,
 ) -> Release:
     """Publish and then retire old releases; see ``embedlib.index.release.publish``.
 
@@ -51,6 +52,7 @@ def publish_release(
         figures: Numbers kept with the release.
         configuration: Options that later runs in this workspace start from.
         why: For the audit trail.
+        replaces: Parts of the release that this was made to follow; None: whatever is live.
     """
     terms = Terms(
         checks=checks_of(config),
@@ -61,6 +63,7 @@ def publish_release(
         configuration=configuration,
         why=why,
         wait=config.wait,
+        replaces=None if replaces is None else {n: replaces[n].digest for n in REPLACED if n in replaces},
     )
     given = {name: ref for name, ref in parts.items() if ref is not None}
     release = publish(root, **given, event=event, terms=terms)

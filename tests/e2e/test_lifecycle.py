@@ -15,6 +15,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from records import json_of
 
 from embedlib.config.root import Config, load_config
+from embedlib.contracts import Corpus
 from embedlib.errors import UserError
 from embedlib.index.search import Searcher
 from embedlib.retrieval.plan import SearchPlan
@@ -291,6 +292,26 @@ def test_a_workspace_alone_says_what_to_refresh_and_to_watch(world: dict[str, An
     write_documents(world["folder"] / "docs.jsonl", changed=9)
     assert refresh(alone) == live.number + 1
     assert 0 < current(root).ref(root, "vectors").manifest.summary["encoded"] <= 9
+
+
+def test_documents_that_went_live_while_a_run_worked_stay_live(world: dict[str, Any], monkeypatch) -> None:
+    """A refresh at night, while a training goes on or a person is asked."""
+    import flows.lifecycle as module
+    from embedlib.index.catalog import current
+    from flows.refresh import refresh
+
+    root, proven = world["config"].workspace, module.proven
+
+    def meanwhile(*given: Any) -> Any:
+        write_documents(world["folder"] / "docs.jsonl", changed=20)
+        refresh(Config(workspace=root))
+        return proven(*given)
+
+    write_documents(world["folder"] / "docs.jsonl", changed=12)
+    monkeypatch.setattr(module, "proven", meanwhile)
+    module.lifecycle(config=world["config"])
+    texts = Corpus(current(root).ref(root, "corpus").path).texts()
+    assert sum("counted again" in text for text in texts) == 20
 
 
 def test_other_documents_take_no_release_s_place_unless_told_to(world: dict[str, Any]) -> None:

@@ -63,6 +63,19 @@ def test_the_same_content_is_not_published_again(workspace):
     assert len(history(workspace.root)) == 1
 
 
+def test_what_went_live_meanwhile_is_not_replaced_unseen(three, workspace):
+    began = current(three.root)
+    seen = {name: part.digest for name, part in began.parts.items() if name in ("corpus", "model")}
+    rollback(three.root, 1)
+    parts = workspace.parts(words(30, 7))
+    with pytest.raises(ReleaseError, match="another corpus went live while this run worked"):
+        workspace.publish(parts, replaces=seen)
+    assert current(three.root).number == 1
+    rollback(three.root, 3)
+    assert workspace.publish(parts, replaces=seen).number == 4
+    assert workspace.publish(parts, replaces=seen).reused
+
+
 def test_the_workspace_can_be_moved(three, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.move(three.root, moved)
