@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,10 +88,20 @@ class Resolver:
         groups = corpus.column("group_id")
         self.group_of = {doc_id: groups[rows[0]] for doc_id, rows in corpus.chunks.items()}
         self.group_of |= dict(zip(corpus.ids, groups, strict=True))
+        known = [name for name in (*self.group_of, *self._aliases) if not name.isascii()]
+        count = Counter(map(_composed, known))
+        self._composed = {_composed(name): name for name in known if count[_composed(name)] == 1}
 
     def __call__(self, doc_id: str) -> str | None:
         """Id of a document of the corpus; empty for a document that has no text, None for one never seen."""
+        if doc_id not in self.group_of and doc_id not in self._aliases:
+            doc_id = self._composed.get(_composed(doc_id), doc_id)
         return doc_id if doc_id in self.group_of else self._aliases.get(doc_id)
+
+
+def _composed(name: str) -> str:
+    """An id with its accents as one character: file names from macOS have them apart, keyboards do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def resolve(

@@ -87,11 +87,14 @@ def csv_rows(
     header = _header(path, first, delimiter)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        where = f"{path.name}:{reader.line_num + 2}"
+        begins = reader.line_num + 2
+        where = f"{path.name}:{begins}"
         try:
             row = next(reader, None)
         except csv.Error as error:
-            yield where, Rejected(where, f"not CSV: {error}")
+            for number in range(begins, reader.line_num + 2):  # an open quote swallows many lines
+                more = f" (of a row that begins in line {begins})" if number > begins else ""
+                yield where, Rejected(f"{path.name}:{number}", f"not CSV: {error}{more}")
             continue
         yield from ((r.where, r) for r in refused)
         refused.clear()

@@ -57,6 +57,14 @@ def test_a_delimiter_is_one_character(delimiter: str, tmp_path: Path) -> None:
             list(csv_rows(tmp_path / "d.csv", max_bytes=1000, delimiter=delimiter))
 
 
+def test_every_line_that_an_open_quote_swallows_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('id,text\na,first\nb,"never closed\nc,third\nd,fourth\n')
+    (_, first), *others = csv_rows(tmp_path / "d.csv", max_bytes=1000)
+    assert first == {"id": "a", "text": "first"}
+    assert [row.where for _, row in others] == ["d.csv:3", "d.csv:4", "d.csv:5"]
+    assert others[-1][1].reason.endswith("(of a row that begins in line 3)")
+
+
 def test_a_parquet_column_that_stands_twice_is_named(tmp_path: Path) -> None:
     columns = [pa.array(["a"]), pa.array(["x"]), pa.array(["y"]), pa.array([1]), pa.array([2])]
     pq.write_table(pa.table(columns, names=["id", "text", "text", "n", "n"]), tmp_path / "twice.parquet")

@@ -144,6 +144,13 @@ def test_more_labels_leave_test_queries_out_of_train(beir, ingest, split, tmp_pa
     assert len(splits[1]["test"] & splits[0]["train"]) <= 2
 
 
+def test_labels_find_ids_however_their_accents_are_written(beir, ingest, split) -> None:
+    documents = [{**d, "_id": f"cafe\u0301 {i}"} for i, d in enumerate(_documents(20))]
+    folder = beir(documents, {"q": "where is the market"}, test=[("q", "caf\u00e9 1")])
+    ref = split(ingest(folder), {"type": "beir", "path": folder})
+    assert read_judgements(ref.path, "test").qrels == {"q": {"cafe\u0301 1": 1}}
+
+
 def test_unread_judgement_files_are_named(beir, ingest, split) -> None:
     folder = beir(
         _documents(20), {"q": "where is the market"}, test=[("q", "d0001")], train_small=[("q", "d0002")]
