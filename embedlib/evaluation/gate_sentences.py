@@ -55,13 +55,16 @@ def advice(verdict: Verdict, figures: GateInputs) -> list[str]:
     """What the owner may do about it."""
     means = {name: interval.mean for name, interval in figures.systems.items()}
     reference = "incumbent" if "incumbent" in means else "base"
-    live = figures.served("candidate" if verdict == "promote" else reference)
+    served = "candidate" if verdict == "promote" else reference
+    live = figures.served(served)
     best = max((name for name in means if name in ("bm25", *MODELS)), key=means.__getitem__, default=live)
     given = []
     if live in means and means[best] > means[live]:
+        mode = {"bm25": "bm25", served: "dense"}.get(best)
         given.append(
             f"{system_title(best)} is better on the test queries than what is served ({means[best]:.3f}, "
-            f"{means[live]:.3f}). They choose nothing: human dev queries would, or evaluate.search."
+            f"{means[live]:.3f}). They choose nothing"
+            + (f"; a search may ask for it with --mode {mode}." if mode else ".")
         )
     if verdict == "merge-and-retest":
         given.append("Interpolate the weights with the base's; the share is chosen on dev.")

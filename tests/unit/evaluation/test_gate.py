@@ -140,7 +140,16 @@ def test_where_bm25_alone_is_served_for_both_the_model_does_not_matter():
 def test_what_would_be_better_on_test_is_advice_and_chooses_nothing():
     decision = decide(served(dense=SAME, fused=(0.40, 0.401, -0.01, 0.01)), POLICY)
     assert decision.search["base"] == HYBRID
-    assert any("vectors alone is better on the test queries" in advice for advice in decision.advice)
+    (advice,) = [a for a in decision.advice if "vectors alone is better on the test queries" in a]
+    assert advice.endswith("They choose nothing.")
+    both = (
+        comparison("hybrid:base", 0.05, 0.03, 0.07, system="hybrid:candidate"),
+        comparison("base", 0.2, 0.1, 0.3),
+    )
+    alone = {"means": {"candidate": 0.60}, "plans": {"candidate": HYBRID, "base": HYBRID}}
+    promoted = decide(figures(*both, **alone), POLICY)
+    assert promoted.verdict == "promote"
+    assert promoted.advice[0].endswith("They choose nothing; a search may ask for it with --mode dense.")
 
 
 def test_derived_queries_have_a_wider_bar_and_a_caution():
@@ -197,7 +206,8 @@ def test_unsure_gain_and_a_better_bm25_is_a_reason_not_to_fine_tune():
     unsure = comparison("base", 0.012, -0.01, 0.03, p=0.3)
     decision = decide(figures(unsure, means={"bm25": 0.45}), POLICY)
     assert decision.verdict == "do-not-fine-tune"
-    assert any("BM25 is better on the test queries" in a for a in decision.advice)
+    (advice,) = [a for a in decision.advice if "BM25 is better on the test queries" in a]
+    assert advice.endswith("--mode bm25.")
 
 
 def test_a_promotion_says_so_when_bm25_is_better_still():
