@@ -60,8 +60,28 @@ class LeakFilter:
     def matches(self, query: str) -> list[int]:
         """Positions of all held-out queries that ``query`` is or nearly is, ascending."""
         grams = trigrams(query)
-        shared = {position for gram in self._prefix(grams) for position in self._index.get(gram, ())}
-        return sorted(position for position in shared if self._alike(self._sets[position], grams))
+        return sorted(p for p in self._candidates(grams) if self._alike(self._sets[p], grams))
+
+    def groups(self) -> list[int]:
+        """For each held-out query the smallest position that near-duplicates link it to."""
+        from scipy.cluster.hierarchy import DisjointSet
+
+        linked = DisjointSet(range(len(self._sets)))
+        for position, grams in enumerate(self._sets):
+            for other in self._candidates(grams):
+                # thousands of one template are all each other's candidates: few need be compared
+                apart = other < position and not linked.connected(other, position)
+                if apart and self._alike(self._sets[other], grams):
+                    linked.merge(other, position)
+        smallest = [0] * len(self._sets)
+        for group in linked.subsets():
+            first = min(group)
+            for position in group:
+                smallest[position] = first
+        return smallest
+
+    def _candidates(self, grams: frozenset[str]) -> set[int]:
+        return {position for gram in self._prefix(grams) for position in self._index.get(gram, ())}
 
     def match(self, query: str) -> int | None:
         """The first of ``matches``, or None."""
@@ -99,9 +119,14 @@ def stable_order(names: Sequence[str], rng: np.random.Generator) -> list[int]:
 
 def near_groups(queries: Sequence[str], threshold: float = NEAR) -> list[int]:
     """For each query the position of the first query it is linked to by near-duplicates."""
-    index = LeakFilter(queries, threshold)
-    pairs = ((other, position) for position, query in enumerate(queries) for other in index.matches(query))
-    return connected(len(queries), pairs)
+    first: dict[str, int] = {}
+    texts = [normalised(query) for query in queries]
+    for position, text in enumerate(texts):
+        first.setdefault(text, position)
+    near = LeakFilter([*first], threshold).groups()
+    positions = [*first.values()]
+    group_of = {text: positions[near[i]] for i, text in enumerate(first)}
+    return [group_of[text] for text in texts]
 
 
 def connected(size: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
