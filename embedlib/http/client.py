@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import tenacity
 
-from embedlib.errors import ProviderError
+from embedlib.errors import ConfigError, ProviderError
 from embedlib.fingerprint import digest
 from embedlib.http.key import ApiKey
 from embedlib.http.ledger import Ledger
@@ -60,8 +60,7 @@ class ApiClient:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(settings.max_concurrency)
         self._gate = RateGate(self._pause)
-        limits = httpx.Limits(max_connections=settings.max_concurrency)
-        self._http = httpx.Client(auth=self.key, timeout=settings.timeout_s, limits=limits)
+        self._http = _opened(self.key, settings)
         self._disconnect = weakref.finalize(self, self._http.close)
         url = settings.base_url
         if url.startswith("http://") and settings.key_env and not is_loopback(url):
@@ -178,7 +177,8 @@ class ApiClient:
             if isinstance(error, Malformed) and error.usage.requests:
                 self._settle([], error.usage)
             self._count("malformed")
-            raise Transient(f"malformed answer: {self.key.redact(str(error))[:_EXCERPT]}") from None
+            said = f"; it says: {_message(content)}" if b'"error"' in content[:_READ] else ""
+            raise Transient(f"malformed answer: {self.key.redact(f'{error}{said}')[:_EXCERPT]}") from None
 
     def _exchange(self, request: ApiRequest) -> tuple[int, httpx.Headers, bytes]:
         """One POST whose whole answer, however slowly it trickles, arrives within the time-out."""
@@ -257,6 +257,18 @@ class ApiClient:
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise ProviderError("the client was closed while a request waited")
+
+
+def _opened(key: ApiKey, settings: ApiSettings) -> httpx.Client:
+    limits = httpx.Limits(max_connections=settings.max_concurrency)
+    try:
+        return httpx.Client(auth=key, timeout=settings.timeout_s, limits=limits)
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        raise ConfigError(
+            [f"the environment names a proxy or certificates that cannot be used: {error}"],
+            where=settings.base_url,
+            remedy="mend HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE; SOCKS needs the package socksio",
+        ) from error
 
 
 def _message(content: bytes) -> str:

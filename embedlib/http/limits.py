@@ -45,6 +45,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> fl
             when = parsedate_to_datetime(value)
         except ValueError:
             return None
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)  # no zone is named, or -0000
         return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
     return exhausted_s(headers)
 

@@ -294,3 +294,29 @@ def test_a_base_url_with_a_secret_or_without_a_host_is_refused(url: str) -> None
     with pytest.raises(ConfigError) as caught:
         ApiSettings(base_url=url)
     assert "secret" not in str(caught.value)
+
+
+def test_an_error_inside_a_good_answer_is_told(server: LocalServer) -> None:
+    server.faults = [Fault(change=lambda _: {"error": {"message": "the model is being loaded"}})] * 9
+    with (
+        client_of(server, retries=1) as client,
+        pytest.raises(ProviderError, match="the model is being loaded"),
+    ):
+        client.send(question("banana"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks4://127.0.0.1:9"),
+        ("HTTPS_PROXY", "ftp://me:s3cret@x"),
+        ("SSL_CERT_FILE", "/nowhere"),
+    ],
+)
+def test_an_environment_that_no_client_can_use_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY") as refused:
+        ApiClient(ApiSettings(base_url="https://api.example/v1"))
+    assert "s3cret" not in str(refused.value)

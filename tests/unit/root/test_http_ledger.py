@@ -189,6 +189,9 @@ def test_retry_after_as_a_date() -> None:
     now = datetime(2024, 1, 1, 12, 0, 0, tzinfo=UTC)
     assert retry_after_s({"retry-after": "Mon, 01 Jan 2024 12:00:30 GMT"}, now) == 30
     assert retry_after_s({"retry-after": "Mon, 01 Jan 2024 11:00:00 GMT"}, now) == 0
+    assert (
+        retry_after_s({"retry-after": "Mon, 01 Jan 2024 12:00:30 -0000"}, now) == 30
+    )  # a date without a zone
     assert retry_after_s({"retry-after": "soon"}, now) is None
 
 
