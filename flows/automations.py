@@ -16,10 +16,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.events import EventTrigger, ResourceSpecification
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import Posture
-from prefect.settings import get_current_settings
 
-from embedlib.errors import ServiceError, UserError
-from flows.command_entry import require_server
+from embedlib.errors import UserError
 
 #: Names the address of the webhook: an address often is a secret, so it is no parameter.
 ADDRESS_ENV = "EMBEDLIB_NOTIFY_URL"
@@ -78,15 +76,8 @@ def install(silence_s: float) -> list[str]:
         Names of the automations that stand there now.
 
     Raises:
-        ServiceError: No server is configured, or it does not answer.
+        UserError: The webhook's address is none.
     """
-    url = get_current_settings().api.url
-    if not url:
-        raise ServiceError(
-            "automations live on a Prefect server, and none is configured",
-            remedy="start one (`embedlib ui`) and export PREFECT_API_URL",
-        )
-    require_server(url)
     wanted = [dead_runs(silence_s)]
     if address := os.environ.get(ADDRESS_ENV):
         require_address(address)

@@ -73,8 +73,13 @@ def start(
 
 
 def automations(silence_s: float) -> list[str]:
-    """Put the automations on the configured server, see ``flows.automations.install``."""
+    """Put the automations on the configured server, see ``flows.automations.install``.
+
+    Raises:
+        ServiceError: No server is configured, or it does not answer.
+    """
     quiet()
+    require_configured_server()
     from flows.automations import install
 
     return install(silence_s)
@@ -95,18 +100,7 @@ def deploy(config: Mapping[str, Any], *, keep: bool = False) -> list[str]:
         ServiceError: No server is configured, or it does not answer or refuses.
     """
     quiet()
-    from prefect.settings import get_current_settings
-
-    from embedlib.errors import ServiceError
-
-    url = get_current_settings().api.url
-    if not url:
-        raise ServiceError(
-            "no Prefect server is configured",
-            expected="PREFECT_API_URL, or a profile of Prefect's that names a server",
-            remedy="start one (`embedlib ui`), and export the PREFECT_API_URL that it prints",
-        )
-    require_server(url)
+    require_configured_server()
     from flows.deploy import deploy as put
     from flows.deploy import deployed_config, names_documents
 
@@ -121,6 +115,26 @@ def quiet() -> None:
     """Settings that Prefect has to find when it is imported: no telemetry, our records in its logs."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
+
+
+def require_configured_server() -> None:
+    """Check that a server is configured, and that it answers.
+
+    Raises:
+        ServiceError: There is none, or it does not.
+    """
+    from prefect.settings import get_current_settings
+
+    from embedlib.errors import ServiceError
+
+    url = get_current_settings().api.url
+    if not url:
+        raise ServiceError(
+            "no Prefect server is configured",
+            expected="PREFECT_API_URL, or a profile of Prefect's that names a server",
+            remedy="start one (`embedlib ui`), and export the PREFECT_API_URL that it prints",
+        )
+    require_server(url)
 
 
 def require_server(url: str) -> None:
