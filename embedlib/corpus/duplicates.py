@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -55,9 +55,12 @@ def jaccard(a: Shingles, b: Shingles) -> float:
 
 
 def near_duplicate_pairs(
-    corpus: Corpus, threshold: float, progress: Progress = silent
+    corpus: Corpus,
+    threshold: float,
+    progress: Progress = silent,
+    linked: Callable[[int, int], bool] = lambda first, second: False,
 ) -> Iterator[tuple[int, int, float]]:
-    """(row, later row, Jaccard similarity) of documents at least ``threshold`` alike.
+    """(row, later row, Jaccard similarity) of documents ``threshold`` alike and not ``linked`` yet.
 
     Candidates come from MinHash LSH (Broder 1997; datasketch), set low to miss few; each is checked on
     the shingles themselves, so that no pair is reported wrongly. Memory grows by about a kilobyte a
@@ -74,6 +77,8 @@ def near_duplicate_pairs(
         if not len(seen[row]):
             continue
         for other in sorted(lsh.query(signature)):
+            if linked(other, row):
+                continue
             similarity = jaccard(seen[other], seen[row])
             if similarity >= threshold:
                 yield other, row, similarity
@@ -100,13 +105,17 @@ def near_duplicates(
     ``drop`` rewrites the folder's ``corpus.parquet`` and ``aliases.parquet``; ``report`` looks at no more
     than ``max_documents``.
     """
+    from scipy.cluster.hierarchy import DisjointSet
+
     corpus = Corpus(folder)
     if action == "off" or (action == "report" and len(corpus) > max_documents):
         why = "off" if action == "off" else f"not looked for above {max_documents} documents"
         return NearDuplicateCounts(documents=None, why=why)
+    linked = DisjointSet(range(len(corpus)))  # of a thousand alike few pairs need be compared, or kept
     links: list[tuple[int, int]] = []
     examples: list[AlikePair] = []
-    for first, second, similarity in near_duplicate_pairs(corpus, threshold, progress):
+    for first, second, similarity in near_duplicate_pairs(corpus, threshold, progress, linked.connected):
+        linked.merge(first, second)
         links.append((first, second))
         if len(examples) < 10:
             ids = corpus.ids[first], corpus.ids[second]

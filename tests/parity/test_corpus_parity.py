@@ -11,7 +11,8 @@ import pytest
 
 from embedlib.config.data import Ingest, Split
 from embedlib.contracts import CORPUS, Corpus, content_hash, document_text, read_judgements, write_table
-from embedlib.corpus.duplicates import jaccard, near_duplicate_pairs, shingles
+from embedlib.corpus import duplicates
+from embedlib.corpus.duplicates import jaccard, near_duplicate_pairs, near_duplicates, shingles
 from embedlib.corpus.leaks import LeakFilter
 from embedlib.stages.base import run_stage
 from embedlib.stages.ingest import STAGE as INGEST
@@ -60,6 +61,16 @@ def test_minhash_finds_what_comparing_all_pairs_finds(threshold: float, tmp_path
     assert found == {pair: exact[pair] for pair in found}
     assert len(exact) > 60
     assert len(found) >= 0.95 * len(exact)
+
+
+def test_of_hundreds_alike_few_pairs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boilerplate = " ".join(f"word{i}" for i in range(60))
+    corpus = _corpus([f"{boilerplate} item {i}" for i in range(200)], tmp_path)
+    compared = []
+    monkeypatch.setattr(duplicates, "jaccard", lambda a, b: compared.append(1) or jaccard(a, b))
+    found = near_duplicates(corpus.path.parent, threshold=0.9, action="report", max_documents=1000)
+    assert (found.documents, found.clusters) == (199, 1)
+    assert len(compared) < 3 * 200
 
 
 def test_jaccard_of_shingles_by_hand() -> None:
