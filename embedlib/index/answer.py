@@ -71,13 +71,11 @@ def as_hits(snapshot: Snapshot, query: str, hits: Hits, i: int, k: int, mode: st
 
 def first_of_groups(snapshot: Snapshot, hits: Hits) -> Hits:
     """Hits without those whose group stands higher up already."""
-    keep = hits.rows != NO_ROW
+    keep = np.zeros(hits.rows.shape, dtype=bool)
     for i, line in enumerate(hits.rows):
-        seen: set[str] = set()
-        for place in np.flatnonzero(keep[i]):
-            group = snapshot.documents.get(int(line[place])).group_id
-            keep[i, place] = not group or group not in seen
-            seen.add(group)
+        places = np.flatnonzero(line != NO_ROW)
+        _, first = np.unique(snapshot.documents.groups[line[places]], return_index=True)
+        keep[i, places[first]] = True
     return keep_hits(hits, keep)
 
 

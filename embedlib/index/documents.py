@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedlib.contracts import CORPUS, Corpus, Document, Rows
@@ -70,6 +71,15 @@ class Documents:
         position = row - int(self._starts[batch])
         record = self._batches[batch]
         return Document(**{name: record.column(name)[position].as_py() for name in CORPUS.names})
+
+    @cached_property
+    def groups(self) -> Rows:
+        """A number a document, int64 [n], equal for those of one ``group_id``; without one, its own."""
+        ids = pa.chunked_array([batch.column("group_id") for batch in self._batches], type=pa.string())
+        encoded = ids.combine_chunks().dictionary_encode()
+        numbers = np.asarray(encoded.indices, dtype=np.int64)
+        none = pc.index(encoded.dictionary, value="").as_py()
+        return np.where(numbers == none, -1 - np.arange(len(numbers)), numbers)
 
     def column(self, name: str) -> list[str]:
         """One column of all documents."""

@@ -17,6 +17,7 @@ from embedlib import integrity
 from embedlib.errors import CorruptArtifact, DataError, MismatchError, ReleaseError, UserError
 from embedlib.fingerprint import digest, file_sha256
 from embedlib.index.answer import snippet
+from embedlib.index.documents import Documents
 from embedlib.index.query_batcher import QueryBatcher
 from embedlib.index.release import rollback
 from embedlib.index.retention import retire
@@ -169,6 +170,23 @@ def test_one_per_group_keeps_the_best_part(searcher):
     grouped = ids(searcher.search("banana", k=4, one_per_group=True))
     assert len(grouped) == 4
     assert len({"a", "b"} & set(grouped)) == 1
+
+
+def test_the_parts_of_few_long_documents_are_not_read_to_tell_their_groups(workspace, monkeypatch):
+    texts = words(300)
+    corpus, model = (
+        workspace.corpus(texts, groups={i: f"book {int(i[3:]) % 2}" for i in texts}),
+        workspace.model(),
+    )
+    vectors = workspace.vectors(corpus, model)
+    index = workspace.index(corpus, model, vectors)
+    workspace.publish({"corpus": corpus, "model": model, "vectors": vectors, "index": index})
+    searcher = Searcher(workspace.root)
+    read: list[int] = []
+    get = Documents.get
+    monkeypatch.setattr(Documents, "get", lambda self, row: read.append(row) or get(self, row))
+    found = searcher.search("melon quiz", k=10, one_per_group=True)
+    assert len({h.group_id for h in found}) == len(found) == len(read) == 2
 
 
 def test_one_per_group_of_fused_hits_is_the_fused_ranking_without_the_later_parts(searcher):
