@@ -51,7 +51,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    models: str | Encoder | list[str | Encoder],
+    models: str | Encoder | list[str | Encoder] | tuple[str | Encoder, ...],
     documents: Sequence[str],
     queries: Sequence[str],
     relevant: Sequence[int | Sequence[int]],
@@ -85,7 +85,8 @@ def evaluate(
         >>> found.means["all-MiniLM-L6-v2"]["nDCG@10"].mean
         1.0
     """
-    given = list(models) if isinstance(models, list) else [models]
+    given = list(models) if isinstance(models, list | tuple) else [models]
+    documents, queries = list(documents), list(queries)  # columns of pandas and arrays are given, too
     qrels = _qrels(documents, queries, relevant)
     ids = [str(row) for row in range(len(documents))]
     names = [f"query {i}" for i in range(len(queries))]
@@ -147,9 +148,11 @@ def mine(
         >>> rows[0]["negative_1"]
         'Lyon is a city of France.'
     """
+    pairs = list(pairs)
     if not pairs:
         raise DataError("there is no pair to mine for", where="pairs", expected="(query, document)")
-    texts = list(dict.fromkeys([*(documents or ()), *(positive for _, positive in pairs)]))
+    given = () if documents is None else documents
+    texts = list(dict.fromkeys([*given, *(positive for _, positive in pairs)]))
     row_of = {text: row for row, text in enumerate(texts)}
     encoder = open_encoder(model) if isinstance(model, str) else model
     vectors = encoder.encode_documents(texts)

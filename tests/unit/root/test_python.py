@@ -113,3 +113,16 @@ def test_a_run_is_the_lifecycle_with_its_options(monkeypatch) -> None:
     assert started["lifecycle"] is config
     with pytest.raises(DataError, match="beside a configuration"):
         run(config, seed=3)
+
+
+def test_columns_arrays_and_tuples_are_taken_as_lists_are() -> None:
+    import pandas as pd
+
+    columns = pd.DataFrame({"text": ["left out", *DOCUMENTS]}, index=[9, 8, 7, 6, 5])["text"].iloc[1:]
+    lists = evaluate([ToyEncoder()], DOCUMENTS, ["apple", "zebra"], [0, [2]])
+    found = evaluate((ToyEncoder(),), columns, np.array(["apple", "zebra"]), np.array([[0], [2]]))
+    assert found.means == lists.means
+    pairs = [("apple", "apple banana")]
+    assert mine(iter(pairs), columns, model=ToyEncoder(), negatives=1) == mine(
+        pairs, DOCUMENTS, model=ToyEncoder(), negatives=1
+    )
