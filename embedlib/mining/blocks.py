@@ -16,6 +16,9 @@ from embedlib.mining.miner import ORIGINS, Mined
 from embedlib.mining.options import Draw, Sampling
 from embedlib.retrieval.hits import NO_ROW, Bits, Mask
 
+#: Pairs that are looked up at a time.
+PAIRS = 256
+
 
 @dataclass(frozen=True)
 class Block:
@@ -83,7 +86,7 @@ def draw_block(
     keep, ranking = mined.keep[query], found.ranking[query]
     places = sample(keep, ranking, draw.negatives, draw.how, sample_from=draw.sample_from, rng=rng)
     absent = places < 0
-    own = np.argmax(mined.positives[query] == rows[:, None], axis=1)  # the pair's place among the positives
+    own = _places(mined.positives, query, rows)
     miners = np.where(absent, 0, _at(found.miners[query], places)).astype(np.uint8)
     moments = mined.moments
     return Block(
@@ -105,6 +108,13 @@ def draw_block(
             "drawn": _by_origin(miners),
         },
     )
+
+
+def _places(positives: Rows, query: Rows, rows: Rows) -> Rows:
+    """The place of each pair's document among its query's positives, of which there may be thousands."""
+    parts = (slice(low, low + PAIRS) for low in range(0, len(query), PAIRS))
+    found = [np.argmax(positives[query[part]] == rows[part, None], axis=1) for part in parts]
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def _at(table: Any, places: Rows) -> Any:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from embedlib.mining.blocks import sample
+from embedlib.mining.blocks import draw_block, sample
 from embedlib.mining.filters import (
     first_ranks,
     lowest_scores,
@@ -11,8 +13,8 @@ from embedlib.mining.filters import (
     same_row_or_text,
     score_limits,
 )
-from embedlib.mining.miner import MINERS
-from embedlib.mining.options import Thresholds
+from embedlib.mining.miner import MINERS, Candidates, Mined
+from embedlib.mining.options import Draw, Thresholds
 from embedlib.retrieval.dense import dense_scores
 from embedlib.retrieval.hits import Hits, unite
 
@@ -131,3 +133,19 @@ def test_score_sampling_prefers_high_scores() -> None:
     share = np.bincount(got[:, 0], minlength=3) / 4000
     z = np.array([1, 0, -1]) * np.sqrt(1.5)  # 2, 1, 0 standardised
     assert share == pytest.approx(np.exp(z) / np.exp(z).sum(), abs=0.03)
+
+
+def test_a_query_with_thousands_of_positives_takes_no_memory_by_their_square() -> None:
+    n = 3000
+    candidates = Candidates(*(np.zeros((1, 4), t) for t in (np.int64, np.uint8, np.float32, np.float32)))
+    positives, scores = np.arange(n)[None, :], np.arange(n, dtype=np.float32)[None, :]
+    mined = Mined(candidates, np.ones((1, 4), bool), positives, scores, scores, {}, None)
+    rows = np.random.default_rng(0).permutation(n)
+    tracemalloc.start()
+    block = draw_block(
+        mined, np.zeros((1, 2)), np.arange(n), np.zeros(n, np.int64), rows, Draw(1), np.random.default_rng(0)
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(block.positive_scores, rows)
+    assert peak < 8 * n * n / 4
