@@ -54,6 +54,33 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     sync(path.parent)
 
 
+def append_line(path: Path, line: bytes, *, mode: int = 0o666, durable: bool = False) -> None:
+    """Append a line in one write, on a line of its own even after a torn one.
+
+    Args:
+        path: The file; it is made, with ``mode``, where it is not there.
+        line: Without the line end.
+        mode: Who may read a new file.
+        durable: Whether the line is on the disk on return.
+
+    Raises:
+        OSError: It was not written, or in part.
+    """
+    data = line + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # else another's half-written line would look torn
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        if os.write(descriptor, data) != len(data):
+            raise OSError("the line was written in part: is the disk full?")
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
     """Raise ``DiskFull`` or ``NotWritable`` in place of what the operating system or a library raises.

@@ -53,13 +53,7 @@ def _one_line(error: BaseException) -> str:
 
 @contextmanager
 def flow_context(config: Config, kind: str, event: Trigger | None = None) -> Iterator[RunContext]:
-    """Open the MLflow run of this flow run, and close it with the status that is true.
-
-    Args:
-        config: The whole configuration.
-        kind: The flow's name.
-        event: What triggered the run; the monitor's history learns what became of it.
-    """
+    """Open the MLflow run of this flow run, and close it with the status that is true."""
     run = RunContext(
         workspace=config.workspace.expanduser().resolve(),
         key=str(flow_run.id),

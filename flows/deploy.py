@@ -33,9 +33,6 @@ def deploy(config: Mapping[str, Any], folder: Path) -> list[str]:
         config: What each deployment runs with.
         folder: Where its relative paths begin.
 
-    Returns:
-        The deployments' names.
-
     Raises:
         ServiceError: Prefect refused.
     """

@@ -101,15 +101,7 @@ def on_collection(
     live: Mapping[str, ArtifactRef],
     name: str,
 ) -> CollectionResult:
-    """Every model on one labelled collection, what is live as it is served; guards are judged apart from it.
-
-    Args:
-        run: The flow run.
-        config: The options, on this collection.
-        models: The models by name.
-        live: The live release where its model is one of them, else nothing.
-        name: Of the collection.
-    """
+    """Every model on one labelled collection, one that is ``live`` as served; guards are judged apart."""
     corpus = stages.ingest(run, config.ingest, name)
     queries = stages.split(run, config.split, name, corpus=corpus)
     vectors = {

@@ -21,28 +21,22 @@ logger = logging.getLogger(__name__)
 
 #: Most task runs that the API returns at once.
 PAGE = 200
+PATIENCE_S, POLL_S = 30.0, 0.25
 
 
-def wait_for_task_runs(timeout_s: float = 30.0, poll_s: float = 0.25) -> bool:
-    """Wait for the current flow run's task runs to be final in the API.
-
-    Does nothing against a real server, which lives on.
-
-    Returns:
-        Whether all were seen in time.
-    """
+def wait_for_task_runs() -> None:
+    """Wait until the flow run's task runs are final in the API; a real server is not waited for."""
     context = FlowRunContext.get()
     passing = ends_with_us(get_current_settings().api.url)
     if not passing or context is None or context.flow_run is None:
-        return True
+        return
     expected = sum(int(n) + 1 for n in context.task_run_dynamic_keys.values() if str(n).isdecimal())
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + PATIENCE_S
     while (seen := _final(context.flow_run.id)) < expected:
         if time.monotonic() > deadline:
             logger.warning("only %d of %d task runs reached the Prefect API in time", seen, expected)
-            return False
-        time.sleep(poll_s)
-    return True
+            return
+        time.sleep(POLL_S)
 
 
 def _final(flow_run_id: UUID) -> int:

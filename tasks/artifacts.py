@@ -91,13 +91,7 @@ def _rows(ref: ArtifactRef) -> list[dict[str, Any]]:
 
 
 def picture(labels: list[str], counts: list[int], what: str) -> str:
-    """A histogram inside the page, a PNG of about ten kilobytes: neither UI fetches anything for it.
-
-    Args:
-        labels: One per bar.
-        counts: Height of each bar.
-        what: Label of the axis below.
-    """
+    """A histogram inside the page, a PNG of about ten kilobytes: neither UI fetches anything for it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

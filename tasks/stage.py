@@ -31,11 +31,7 @@ def may_retry(task: Any, run: Any, state: State[Any]) -> bool:
 
 
 class StageTask(Generic[Options, Inputs]):
-    """A stage as flows call it, with the artifacts that its ``run`` reads as keyword arguments.
-
-    Args:
-        stage: The row of the table.
-    """
+    """A stage as flows call it, with the artifacts that its ``run`` reads as keyword arguments."""
 
     def __init__(self, stage: Stage[Options, Inputs]) -> None:
         self.stage = stage

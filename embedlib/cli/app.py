@@ -41,15 +41,12 @@ def embedlib(
         raise typer.Exit
 
 
-Workspace = Annotated[
-    Path,
-    typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE"),
-]
+_WORKSPACE = typer.Option(
+    "--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE"
+)
+Workspace = Annotated[Path, _WORKSPACE]
 #: The same where there is a configuration: its workspace counts when none is given here.
-ConfiguredWorkspace = Annotated[
-    Path | None,
-    typer.Option("--workspace", "-w", help="Folder of artifacts and releases.", envvar="EMBEDLIB_WORKSPACE"),
-]
+ConfiguredWorkspace = Annotated[Path | None, _WORKSPACE]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see `embedlib config`.")]
 Data = Annotated[
     Path | None, typer.Option("--data", "-d", help="BEIR folder, data file, or folder of documents.")
@@ -83,13 +80,8 @@ def settings(
 ) -> Config:
     """The configuration of a command: file, then data path and workspace, then overrides.
 
-    Args:
-        config: YAML file.
-        data: Documents.
-        workspace: Where artifacts and releases lie.
-        overrides: Dotted settings.
-        of_live: Start from the live release's configuration where no file is given.
-        documents: Whether the command reads documents, so that it cannot do without that configuration.
+    ``of_live`` starts from the live release's configuration where no file is given; a command that reads no
+    ``documents`` can do without that.
     """
     from embedlib.config.live import live_values
     from embedlib.config.root import load_config

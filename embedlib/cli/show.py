@@ -38,12 +38,12 @@ def hits_table(hits: Sequence[SearchHit]) -> None:
     print_table(("rank", _score(hits), "document", "title", "text"), rows)
 
 
-def answers(workspace: Path, queries: Sequence[str], k: int = 3) -> None:
+def answers(workspace: Path, queries: Sequence[str]) -> None:
     """What the live release answers to sample queries."""
     from embedlib.index.search import Searcher
 
     searcher = Searcher(workspace)
-    for query, hits in zip(queries, searcher.search(list(queries), k=k), strict=True):
+    for query, hits in zip(queries, searcher.search(list(queries), k=3), strict=True):
         rows = [(h.rank, h.score, h.doc_id, h.title or h.snippet) for h in hits]
         print_table(("rank", _score(hits), "document", "title"), rows, title=f"“{query}”")
 

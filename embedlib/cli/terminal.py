@@ -34,10 +34,7 @@ STYLES = {"done": "green", "reused": "cyan", "failed": "red"}
 def terminal(workspace: Path, name: str, verbosity: int = 0) -> Iterator[logging.Handler]:
     """Show a run on stderr while it lasts; gives the handler of its log records.
 
-    Args:
-        workspace: The log goes to a file in its folder ``logs``.
-        name: The flow.
-        verbosity: 1 shows what is logged, -1 errors alone.
+    They go to a file in the workspace's ``logs``; ``verbosity`` 1 shows what is logged, -1 errors alone.
     """
     log = workspace.expanduser() / "logs" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.log"
     with disk_errors(log.parent):

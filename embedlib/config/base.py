@@ -93,12 +93,4 @@ class Section(BaseModel):
         return values
 
 
-__all__ = [
-    "ENV_NAME",
-    "OPERATIONAL",
-    "Field",
-    "Section",
-    "SilenceLimit",
-    "TimeLimit",
-    "TrainingPrecision",
-]
+__all__ = ["ENV_NAME", "OPERATIONAL", "Field", "Section", "SilenceLimit", "TimeLimit", "TrainingPrecision"]

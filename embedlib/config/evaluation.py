@@ -18,16 +18,12 @@ class RetrievalGuard(Section):
 
     type: Literal["beir"] = "beir"
     """A folder in BEIR's layout."""
-
     folder: Path
     """Folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv."""
-
     split: str = Field("test", min_length=1)
     """Which qrels to judge by."""
-
     measure: str = "nDCG@10"
     """Measure that must not fall."""
-
     margin: float = Field(0.01, ge=0, le=1)
     """Most that may be lost against the base model."""
 
@@ -37,10 +33,8 @@ class SimilarityGuard(Section):
 
     type: Literal["similarity"] = "similarity"
     """A table of sentence pairs."""
-
     file: Path
     """TSV file with the columns sentence1, sentence2 and score."""
-
     margin: float = Field(0.01, ge=0, le=1)
     """Most Spearman correlation that may be lost against the base model."""
 
@@ -50,10 +44,8 @@ class MtebGuard(Section):
 
     type: Literal["mteb"] = "mteb"
     """A task by name."""
-
     task: str = Field(min_length=1)
     """Name of the task, such as SciFact or STSBenchmark."""
-
     margin: float = Field(0.01, ge=0, le=1)
     """Most of the task's main score that may be lost against the base model."""
 
@@ -66,56 +58,39 @@ class Evaluate(Section):
 
     split: Literal["test", "dev", "train"] = "test"
     """Queries to evaluate on."""
-
     measures: tuple[str, ...] = ("nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "AP")
     """Measures by their ir-measures names."""
-
     primary: str = "nDCG@10"
     """The measure that decides."""
-
     depth: int = Field(100, ge=1, le=10_000)
     """Documents retrieved a query."""
-
     bm25: bool = True
     """Compare with BM25."""
-
     hybrid: bool = True
     """Compare with BM25 and each dense model fused: z(dense) + weight * z(BM25), z over the corpus."""
-
     search: Literal["auto", "dense", "bm25", "hybrid"] = "auto"
     """How the models would be served, which is what is judged; ``auto``: mode, weight and feedback are chosen
     on development queries labelled by people where there are enough of them, else hybrid."""
-
     weight: float = Field(DEFAULT_WEIGHT, ge=0)
     """BM25's weight in the hybrid; with ``auto`` the one that has to be beaten clearly on dev."""
-
     feedback: bool = False
     """Search a second time with the query moved towards the first documents; ``auto`` may switch it on."""
-
     rerank: str | None = None
     """Cross-encoder (name or folder) that re-ranks every system's hits; none when empty."""
-
     rerank_depth: int = Field(100, ge=1, le=1000)
     """Hits per query that are re-ranked."""
-
     baseline: str = ""
     """Model that the others are compared with where there is no candidate; empty: the first."""
-
     runs: tuple[Path, ...] = ()
     """TREC run files of other systems to stand beside the models."""
-
     guards: Literal["default"] | tuple[Guard, ...] = "default"
     """General sets that must not suffer; ``default`` = docstrings of installed packages, [] = none."""
-
     default_margin: float = Field(0.05, ge=0, le=1)
     """Most nDCG@10 that may be lost on the default guard."""
-
     dimensions: tuple[int, ...] = ()
     """Shortened vectors (Matryoshka) that the models are also evaluated at."""
-
     level: float = Field(Resampling.level, gt=0.5, lt=1)
     """Two-sided confidence of all intervals."""
-
     draws: int = Field(Resampling.draws, ge=100, le=1_000_000)
     """Resamples of the bootstrap and of the randomization test."""
 
@@ -153,16 +128,12 @@ class General(Section):
 
     baseline: str
     """Model that the others are compared with."""
-
     sets: tuple[Guard, ...] = ()
     """Sets that are measured; their margins do not count."""
-
     guards: tuple[Guard, ...] = ()
     """Sets on which no model may lose more than the margin against the baseline."""
-
     level: float = Field(Resampling.level, gt=0.5, lt=1)
     """Two-sided confidence of all intervals."""
-
     draws: int = Field(Resampling.draws, ge=100, le=1_000_000)
     """Resamples of the bootstrap."""
 
@@ -172,23 +143,17 @@ class Decide(Section):
 
     approval: Literal["none", "human"] = Field("none", json_schema_extra=OPERATIONAL)
     """``human``: a promotion waits for a person's word in the Prefect UI before it is published."""
-
     approval_timeout_s: int = Field(7 * 86_400, ge=60, json_schema_extra=OPERATIONAL)
     """How long it waits; then the run fails and nothing is published."""
-
     min_effect: float = Field(Policy.min_effect, ge=0, le=1)
     """Least gain of the primary measure over the base (and over the incumbent: above 0)."""
-
     derived_effect: float = Field(Policy.derived_effect, ge=0, le=1)
     """The same where queries derived from documents decide: they overstate what training brings."""
-
     min_queries: int = Field(Policy.min_queries, ge=2)
     """Fewer answerable test queries than this decide nothing."""
-
     level: float = Field(Policy.level, gt=0.5, lt=1)
     """Two-sided confidence: the randomization test must give p at most 1 - level. A little above the
     intervals' 95%, so that at most 2.5% of candidates without any gain are promoted, with room."""
-
     slice_floor: float = Field(Policy.slice_floor, ge=0, le=1)
     """Most that a slice of the test queries may lose."""
 
@@ -198,10 +163,8 @@ class Report(Section):
 
     examples: int = Field(10, ge=0, le=100)
     """Queries shown that gained most, and that lost most."""
-
     title: str = Field("Embedding report", min_length=1)
     """Heading of the page."""
-
     command: str = "embedlib run --config FILE"
     """The command that made this run, shown under "How to reproduce"."""
 

@@ -30,11 +30,7 @@ def annotated_example(model: type[BaseModel], chosen: Collection[str] | None = N
     every = "Every option with its default." if chosen is None else FIRST_LINE
     head = f"# {every} A file that names only the documents is complete:\n"
     head += "#   ingest: {source: {type: auto, path: docs/}}\n\n"
-    return head + "\n".join(_lines(model, model.model_construct(**_defaults(model)), (), chosen)) + "\n"
-
-
-def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    return {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
+    return head + "\n".join(_lines(model, model.model_construct(), (), chosen)) + "\n"
 
 
 def _lines(

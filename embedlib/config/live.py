@@ -34,9 +34,7 @@ def to_remember(config: Config) -> dict[str, Any]:
 def explicit(section: Section, *, absolute: bool = False) -> dict[str, Any]:
     """The options that were given, as JSON values; a section's ``type`` always.
 
-    Args:
-        section: Where they were given.
-        absolute: Write paths and model folders so that they are found from any working directory.
+    ``absolute`` paths and model folders are found from any working directory.
     """
     given = [
         name for name in type(section).model_fields if name in section.model_fields_set or name == "type"
@@ -47,12 +45,8 @@ def explicit(section: Section, *, absolute: bool = False) -> dict[str, Any]:
 def live_values(workspace: Path, *, required: bool = True) -> dict[str, Any]:
     """The options that the live release was made with.
 
-    Args:
-        workspace: Where it is live.
-        required: Whether a release that does not know them is an error; else nothing is found.
-
     Raises:
-        UserError: There is no workspace, nothing is live, or the release does not know them.
+        UserError: There is no workspace; or they are ``required``, and nothing live knows them.
     """
     root = require_workspace(workspace)
     number = catalog.current_number(root)

@@ -132,13 +132,7 @@ class Config(Section):
     def of(
         self, documents: Path | None = None, labels: Path | None = None, workspace: Path | None = None
     ) -> Config:
-        """The same options with what a person names first: documents, labels and workspace.
-
-        Args:
-            documents: File or folder of the documents.
-            labels: Folder in BEIR's layout, or a click log.
-            workspace: Where artifacts and releases lie.
-        """
+        """The same options with what a person names first: documents, labels and workspace."""
         config = self if documents is None else self.on(documents)
         values: dict[str, Any] = {}
         if labels is not None:
@@ -271,14 +265,12 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
     """Lay values over others; a section of another ``type`` has nothing of the one below it."""
     for key, value in layer.items():
         below = into.get(key)
-        if isinstance(value, Mapping) and isinstance(below, dict) and _same_type(value, below):
+        if not isinstance(value, Mapping):
+            into[key] = value
+        elif isinstance(below, dict) and value.get("type", below.get("type")) == below.get("type"):
             _merge(below, value)
         else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _same_type(value: Mapping[str, Any], below: Mapping[str, Any]) -> bool:
-    return "type" not in value or value["type"] == below.get("type")
+            into[key] = dict(value)
 
 
 def _explain(error: Any) -> str:

@@ -35,6 +35,11 @@ class Derived(NamedTuple):
     kind: str
     withheld: str
 
+    @property
+    def query_id(self) -> str:
+        """Id of the query: its document's, which gives one query at most."""
+        return f"derived:{self.doc_id}"
+
 
 class _Seen(NamedTuple):
     """How often each query and each body stands in the corpus, and how many pieces a group has."""

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from embedlib.contracts import Floats
 from embedlib.doctor.findings import Finding, failure, fine, warning
-
-#: Cosine of a stored vector with the same text encoded again; storage in float16 and bf16 arithmetic
-#: stay above it, another pooling, prompt or model does not.
-SAME = 0.98
+from embedlib.index.verify import SAME_VECTOR, row_cosines
 
 
 def check_pairing(released: Mapping[str, str], recorded: Mapping[str, Mapping[str, str]]) -> Finding:
@@ -41,10 +36,7 @@ def check_pairing(released: Mapping[str, str], recorded: Mapping[str, Mapping[st
 def check_same_vectors(stored: Floats, encoded: Floats, doc_ids: list[str]) -> Finding:
     """Does the released model give the released vectors (same pooling, prompts, length, weights)?
 
-    Args:
-        stored: Released vectors of a sample of documents, [n, d].
-        encoded: The same documents encoded again now, [n, d].
-        doc_ids: The n documents.
+    ``stored`` are vectors of a sample of documents, ``encoded`` the same documents' now, both [n, d].
     """
     if stored.shape != encoded.shape:
         return failure(
@@ -54,10 +46,9 @@ def check_same_vectors(stored: Floats, encoded: Floats, doc_ids: list[str]) -> F
             stored=list(stored.shape),
             encoded=list(encoded.shape),
         )
-    lengths = np.linalg.norm(stored, axis=1) * np.linalg.norm(encoded, axis=1)
-    cosines = np.einsum("nd,nd->n", stored, encoded) / np.maximum(lengths, 1e-12)
+    cosines = row_cosines(stored, encoded)
     evidence: dict[str, Any] = {"lowest cosine": float(cosines.min()), "documents": len(doc_ids)}
-    if cosines.min() < SAME:
+    if cosines.min() < SAME_VECTOR:
         return failure(
             "same-vectors",
             "the model encodes documents differently now than when the index was built: results are "
@@ -70,12 +61,7 @@ def check_same_vectors(stored: Floats, encoded: Floats, doc_ids: list[str]) -> F
 
 
 def check_library(recorded: str | None, installed: str) -> Finding:
-    """Was the model made with the sentence-transformers of this major version?
-
-    Args:
-        recorded: Version in the model's ``config_sentence_transformers.json``, None when it has none.
-        installed: Version here.
-    """
+    """Was the model made with the sentence-transformers of this major version?"""
     if recorded and _major(recorded) > _major(installed):
         return warning(
             "library",

@@ -35,9 +35,6 @@ def diagnose(root: Path, *, try_alternatives: bool = True) -> list[Finding]:
         root: The workspace; it need not exist yet.
         try_alternatives: Also try other prompts, poolings and metrics on judged queries (encodes a
             few hundred documents several times).
-
-    Returns:
-        Findings of every check, in the order examined.
     """
     root = Path(root)
     release, findings = _live(root)

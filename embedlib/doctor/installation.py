@@ -62,8 +62,7 @@ def own_requirements() -> list[str]:
 def service_urls(environment: Mapping[str, str]) -> dict[str, str]:
     """Configured services that answer over HTTP: the Prefect API and the MLflow server, if any.
 
-    Args:
-        environment: Environment variables; the active Prefect profile is read where the variable is unset.
+    Where the environment names no Prefect API, the active Prefect profile is read.
     """
     found = {"Prefect": environment.get("PREFECT_API_URL") or _profile_url(environment)}
     found["MLflow"] = environment.get("MLFLOW_TRACKING_URI", "")
@@ -83,12 +82,7 @@ def _profile_url(environment: Mapping[str, str]) -> str:
 
 
 def check_service(name: str, url: str) -> Finding:
-    """Does a configured service answer on its ``/health``?
-
-    Args:
-        name: What it is called.
-        url: Its address; credentials in it are not shown.
-    """
+    """Does a configured service answer on its ``/health``? Credentials in its address are not shown."""
     import httpx
 
     shown = redact(url)
@@ -107,12 +101,7 @@ def check_service(name: str, url: str) -> Finding:
 
 
 def check_disk(free_bytes: int, needed_bytes: int) -> Finding:
-    """Is there room for another life cycle?
-
-    Args:
-        free_bytes: Free on the workspace's disk.
-        needed_bytes: What the live release's artifacts take; another run writes as much twice over.
-    """
+    """Is there room for another life cycle, which writes twice what the live release's artifacts take?"""
     wanted = max(2 * needed_bytes, 1 << 30)
     evidence = {"free_gb": round(free_bytes / 1e9, 2), "wanted_gb": round(wanted / 1e9, 2)}
     command = "free space on the workspace's disk; old artifacts: artifacts/<kind>/ that no release names"

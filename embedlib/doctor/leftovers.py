@@ -18,10 +18,6 @@ OLD_SCRATCH_DAYS = 7
 def check_leftovers(root: Path, now_s: float | None = None) -> list[Finding]:
     """Half-written artifacts of dead writers, damaged ones set aside, scratch that nobody resumes,
     and records that MLflow has not taken.
-
-    Args:
-        root: The workspace.
-        now_s: The time, seconds since the epoch; the clock's when None.
     """
     now = time.time() if now_s is None else now_s
     dead = [p for p in root.glob("artifacts/*/.tmp-*") if is_free(root, p.name.removeprefix(".tmp-"))]
@@ -80,10 +76,6 @@ def check_locks(root: Path, most_hours: float = 48.0) -> Finding:
     """Is a lock held by a process that is stopped, or for longer than any run should take?
 
     Locks end with their holder, so one that nobody holds is never stale.
-
-    Args:
-        root: The workspace.
-        most_hours: Age of a holder that is remarked on.
     """
     holders = list(lock_holders(root))
     stuck = [h for h in holders if h.status == "stopped" or h.hours > most_hours]

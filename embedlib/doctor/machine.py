@@ -19,14 +19,7 @@ BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
 def check_accelerator(device: str, flags: Collection[str], precision: str, cores: int) -> Finding:
-    """Why is tuning slow: no GPU, no fast bf16, or bf16 not used?
-
-    Args:
-        device: ``cuda``, ``mps`` or ``cpu``.
-        flags: Features of the CPU.
-        precision: The configured ``train.precision``.
-        cores: CPU cores usable here.
-    """
+    """Why is tuning slow: no GPU, no fast bf16, or bf16 not used?"""
     fast = sorted(BF16_FLAGS.intersection(flags))
     evidence = {"device": device, "bf16 of the CPU": fast, "cores": cores, "precision": precision}
     if device == "cpu" and not fast:
@@ -47,13 +40,7 @@ def check_accelerator(device: str, flags: Collection[str], precision: str, cores
 
 
 class Step(NamedTuple):
-    """A training step as it was measured or planned.
-
-    Args:
-        parameters: Of the model.
-        tokens: Tokens embedded at once.
-        peak_mb: Highest memory of the training process.
-    """
+    """A training step, measured or planned: parameters of the model, tokens at once, highest memory."""
 
     parameters: int
     tokens: int
@@ -72,13 +59,7 @@ def fitting_tokens(step: Step, available_mb: float) -> int:
 
 
 def check_memory(step: Step, available_mb: float, killed: bool = False) -> Finding:
-    """Does a training step fit the memory, and if not, what would?
-
-    Args:
-        step: The latest step that is known.
-        available_mb: Memory to be had now.
-        killed: Whether a training was ended for want of memory.
-    """
+    """Does a training step fit the memory, and if not, what would?"""
     fits = fitting_tokens(step, available_mb)
     evidence = {**step._asdict(), "available_mb": round(available_mb), "tokens that fit": fits}
     if fits < LEAST_TOKENS:
@@ -101,12 +82,7 @@ def check_memory(step: Step, available_mb: float, killed: bool = False) -> Findi
 
 
 def check_training_log(log: Path, available: float) -> Finding:
-    """What an unfinished training left in its log: did it end for want of memory?
-
-    Args:
-        log: ``training.log`` in the scratch folder of a training that did not finish.
-        available: Memory to be had now, in MiB.
-    """
+    """What an unfinished training left in its log: did it end for want of memory?"""
     events = [
         e for e in map(parse_event, log.read_text(encoding="utf-8", errors="replace").splitlines()) if e
     ]

@@ -22,10 +22,7 @@ def best_alternative(
 
     Intervals are at the 95% level after Bonferroni's correction for the number of alternatives.
 
-    Args:
-        current: Value of each judged query as the system is, [n].
-        alternatives: The same for each alternative, in the same order of queries.
-        rng: Randomness of the bootstrap.
+    All values are of the same judged queries in one order, [n].
 
     Returns:
         Its name and the interval of its gain; None when none is.
@@ -71,14 +68,7 @@ def check_pooling(current: Doubles, alternatives: Mapping[str, Doubles], rng: np
 
 
 def check_metric(cosine: Doubles, inner_product: Doubles, in_use: str, rng: np.random.Generator) -> Finding:
-    """Would the other metric retrieve better?
-
-    Args:
-        cosine: nDCG@10 of each query when ranked by cosine.
-        inner_product: The same by inner product of the vectors as the model gives them.
-        in_use: ``cosine`` or ``inner_product``.
-        rng: Randomness of the bootstrap.
-    """
+    """Would the other metric retrieve better, by nDCG@10 of each query when ranked by each?"""
     values = {"cosine": cosine, "inner_product": inner_product}
     current = values.pop(in_use)
     found = best_alternative(current, values, rng)
@@ -100,13 +90,7 @@ def _evidence(current: Doubles, gain: Interval) -> dict[str, float | int]:
 
 
 def check_base(tuned: Doubles, base: Doubles, rng: np.random.Generator) -> Finding:
-    """Is the tuned model at least as good as the base it came from?
-
-    Args:
-        tuned: Value of each test query with the released model.
-        base: The same with the base model.
-        rng: Randomness of the bootstrap.
-    """
+    """Is the tuned model at least as good as the base it came from?"""
     gain = paired_bootstrap(tuned, base, Resampling(rng))
     evidence = {"tuned": float(tuned.mean()), "base": float(base.mean()), **_interval(gain)}
     if gain.high < 0:
@@ -124,14 +108,7 @@ def check_base(tuned: Doubles, base: Doubles, rng: np.random.Generator) -> Findi
 
 
 def check_bm25(served: Doubles, bm25: Doubles, hybrid: Doubles | None, rng: np.random.Generator) -> Finding:
-    """Does plain BM25 find more than what is served (poor transfer to this domain)?
-
-    Args:
-        served: Value of each test query, searched as the release is.
-        bm25: The same with BM25.
-        hybrid: The same with both fused, if it was evaluated.
-        rng: Randomness of the bootstrap.
-    """
+    """Does plain BM25 find more than what is served (poor transfer to this domain)?"""
     gap = paired_bootstrap(bm25, served, Resampling(rng))
     evidence = {"served": float(served.mean()), "bm25": float(bm25.mean()), **_interval(gap)}
     if hybrid is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,13 +34,7 @@ POOLINGS = {"mean": "mean", "cls": "cls", "last-token": "lasttoken"}
 
 
 class ReleaseDoctor:
-    """Examines one release; each method is one subject and returns its findings.
-
-    Args:
-        root: The workspace.
-        release: The release's record.
-        rng: Randomness of samples and intervals.
-    """
+    """Examines one release; each method is one subject and returns its findings."""
 
     def __init__(self, root: Path, release: Release, rng: np.random.Generator) -> None:
         self.root, self.release, self.rng = Path(root), release, rng
@@ -112,7 +106,8 @@ class ReleaseDoctor:
         encoded = self.encoder.encode_documents(self.texts[:ENCODED_AGAIN])
         ids = [self.corpus.ids[row] for row in rows]
         yield consistency.check_same_vectors(self.vectors.take(rows), encoded, ids)
-        config = self._model_json("config_sentence_transformers.json")
+        path = self.parts["model"].path / "config_sentence_transformers.json"
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         recorded = config.get("__version__", {}).get("sentence_transformers")
         yield consistency.check_library(recorded, metadata.version("sentence-transformers"))
 
@@ -179,10 +174,6 @@ class ReleaseDoctor:
         self.encoder.normalized = in_use
         cosine, inner = (current, other) if in_use else (other, current)
         return quality.check_metric(cosine, inner, "cosine" if in_use else "inner_product", self.rng)
-
-    def _model_json(self, name: str) -> dict[str, Any]:
-        path = self.parts["model"].path / name
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _shown(prompts: Prompts) -> str:

@@ -38,12 +38,6 @@ def check_orphans(
     A process worker notes the process id with the run, not the machine; so it is looked up only
     where the server is this machine's own. A dead run keeps its concurrency slot until somebody ends
     it, and a deployment limited to one run at a time waits for it.
-
-    Args:
-        runs: Flow runs in the state Running.
-        now: The time (UTC).
-        alive: Whether a process of this machine runs.
-        local: Whether the runs' processes are this machine's.
     """
     orphans, count = [], 0
     for run in runs:

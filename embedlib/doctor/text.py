@@ -66,12 +66,7 @@ def check_vocabulary(
 
 
 def check_truncation(lengths: Ints, max_length: int | None) -> Finding:
-    """Is more than a tenth of the documents cut off?
-
-    Args:
-        lengths: Word pieces of each sampled document, [n].
-        max_length: What the model sees of a text; None for no limit.
-    """
+    """Is more than a tenth of the documents cut off, by their word pieces [n]?"""
     cut = float(np.mean(lengths > max_length)) if max_length and len(lengths) else 0.0
     evidence = {"share of documents cut": cut, "model sees": max_length, "documents": len(lengths)}
     if len(lengths):
@@ -89,10 +84,7 @@ def check_truncation(lengths: Ints, max_length: int | None) -> Finding:
 def padding_waste(lengths: Ints, batch_size: int, rng: np.random.Generator) -> float:
     """Share of a training batch that is padding when texts are batched at random, mean over batches.
 
-    Args:
-        lengths: Word pieces of each text, cut at the model's limit, [n].
-        batch_size: Texts per batch.
-        rng: Order of the texts.
+    ``lengths`` [n] are the texts' word pieces, cut at the model's limit.
     """
     order = rng.permutation(lengths)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -101,13 +93,7 @@ def padding_waste(lengths: Ints, batch_size: int, rng: np.random.Generator) -> f
 
 
 def check_padding(lengths: Ints, batch_size: int, rng: np.random.Generator) -> Finding:
-    """Is most of what a training step computes padding?
-
-    Args:
-        lengths: Word pieces of each text, cut at the model's limit, [n].
-        batch_size: Texts embedded at once.
-        rng: Order of the texts.
-    """
+    """Is most of what a training step computes padding?"""
     waste = padding_waste(lengths, batch_size, rng)
     evidence = {
         "share of padding": waste,

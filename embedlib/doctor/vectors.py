@@ -18,13 +18,7 @@ PAIRS = 20_000
 
 
 def check_norms(vectors: Floats, declared_unit: bool, metric: str = "inner_product") -> Finding:
-    """Are vectors finite, of unit norm when declared so, and does the metric fit them?
-
-    Args:
-        vectors: A sample, [n, d].
-        declared_unit: Whether the vectors are declared to be of unit norm.
-        metric: The index's, ``inner_product`` or ``l2``.
-    """
+    """Are vectors [n, d] finite, of unit norm when declared so, and does the index's metric fit them?"""
     if not np.isfinite(vectors).all():
         rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         return failure(
@@ -63,12 +57,7 @@ def mean_cosine(vectors: Floats, rng: np.random.Generator, pairs: int = PAIRS) -
 
 
 def check_anisotropy(vectors: Floats, rng: np.random.Generator) -> Finding:
-    """Do vectors of different documents differ?
-
-    Args:
-        vectors: A sample of documents' vectors, [n >= 2, d].
-        rng: Chooses the pairs.
-    """
+    """Do vectors of different documents differ, [n >= 2, d]?"""
     alike = mean_cosine(vectors, rng)
     evidence = {"mean cosine of random pairs": alike, "vectors": len(vectors)}
     command = "embedlib run (to fine-tune), or another pooling where this diagnosis names one"
@@ -82,9 +71,7 @@ def check_anisotropy(vectors: Floats, rng: np.random.Generator) -> Finding:
 def check_collapse(vectors: Floats, content_hashes: list[str]) -> Finding:
     """Do different texts share one vector (text cut off at a common beginning, or a collapsed model)?
 
-    Args:
-        vectors: A sample of documents' vectors, [n, d].
-        content_hashes: What was encoded of each document, [n].
+    ``vectors`` [n, d] are those of a sample of documents, ``content_hashes`` [n] say what was encoded.
     """
     groups: dict[bytes, set[str]] = {}
     for vector, content in zip(np.round(vectors.astype(np.float32), 3) + 0.0, content_hashes, strict=True):

@@ -32,15 +32,6 @@ def write_index(
 ) -> IndexInfo:
     """Write ``index.faiss``, ``moments.npz`` (what fusion standardises dense scores by) and ``index.json``.
 
-    Args:
-        out: The artifact's folder.
-        made: The tuned index.
-        vectors: What it was built from.
-        corpus_digest: Content digest of the corpus.
-        requested: The factory of the configuration.
-        target: Recall that was asked for.
-        sample: Queries that recall was measured with.
-
     Raises:
         MismatchError: The vectors are of another corpus, or ids and vectors differ in number.
         DataError: Ids that stand twice or out of order.

@@ -16,6 +16,8 @@ from embedlib.vectors import Vectors
 
 #: float16 vectors of unit norm are off by up to 2**-11 a component.
 NORM_TOLERANCE = 1e-2
+#: Most vectors that an index is trained on.
+TRAINED_ON = 200_000
 #: Beam width while a graph is built; more than FAISS's 40, for recall that efSearch cannot add.
 EF_CONSTRUCTION = 80
 
@@ -55,7 +57,6 @@ def build_index(
     dimension: int,
     *,
     rng: np.random.Generator,
-    training_sample: int = 200_000,
     progress: Progress = silent,
 ) -> Any:
     """Train on a sample and add all vectors, a block in memory at a time.
@@ -65,11 +66,7 @@ def build_index(
         vectors: What is indexed; row i becomes id i.
         dimension: Components that are indexed (the first ones).
         rng: Chooses the training sample.
-        training_sample: Maximum vectors to train on.
         progress: Progress callback: vectors added.
-
-    Returns:
-        The FAISS index.
 
     Raises:
         UserError: The factory string is wrong, or there are too few vectors to train it.
@@ -78,7 +75,7 @@ def build_index(
     normalized = vectors.info.normalized
     index = create_index(factory, dimension)
     if not index.is_trained:
-        size = min(training_sample, training_need(factory, len(vectors)), len(vectors))
+        size = min(TRAINED_ON, training_need(factory, len(vectors)), len(vectors))
         sample = vectors.take(np.sort(rng.choice(len(vectors), size=size, replace=False)))
         _train(index, factory, truncate(sample, dimension, normalized))
     for start, block in checked_blocks(vectors):

@@ -103,12 +103,6 @@ class Release(BaseModel):
         """How it is searched, in a few words."""
         return ", ".join(str(stage) for stage in (self.search, self.rerank) if stage is not None)
 
-    def summary(self) -> dict[str, Any]:
-        """One flat row for tables: number, time, fingerprints, trigger."""
-        kinds = {name: part.fingerprint[:12] for name, part in self.parts.items()}
-        row = {"number": self.number, "created_at": self.created_at, "search": self.answers}
-        return {**row, **kinds, "event": self.event}
-
 
 def releases_dir(root: Path) -> Path:
     """The workspace's ``releases`` folder."""

@@ -42,11 +42,6 @@ class Demands:
 def candidates(count: int, dimension: int, demands: Demands) -> list[IndexCandidate]:
     """Index types worth trying, best first; every one fits the memory budget.
 
-    Args:
-        count: Number of vectors.
-        dimension: Components that are indexed.
-        demands: Limits.
-
     Raises:
         UserError: Not even one bit a component fits the memory budget.
     """

@@ -106,12 +106,7 @@ class Machine:
         self.sparse = sparse
 
     def measure(self, qualities: Mapping[str, Interval], queries: Sequence[str]) -> list[Alternative]:
-        """Every system with its costs.
-
-        Args:
-            qualities: What each system reaches.
-            queries: Different queries to time.
-        """
+        """Every system with its costs."""
         times: dict[str, tuple[float, float]] = {}
         if len(self.corpus) <= MOST_TIMED:
             answers = {system: self._answer(system, HITS) for system in qualities}

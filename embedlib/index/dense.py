@@ -50,13 +50,7 @@ def apply_settings(index: Any, settings: SearchSettings) -> None:
 
 
 class DenseIndex:
-    """A FAISS index over corpus rows.
-
-    Args:
-        index: The FAISS index.
-        vectors: The full vectors, for rescoring and for exact answers.
-        settings: How to search.
-    """
+    """A FAISS index over corpus rows; the full vectors serve rescoring and exact answers."""
 
     def __init__(self, index: Any, vectors: Vectors, settings: SearchSettings) -> None:
         apply_settings(index, settings)

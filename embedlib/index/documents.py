@@ -38,9 +38,6 @@ def write_documents(corpus: Corpus, path: Path) -> int:
 class Documents:
     """Random access to the documents of an index.
 
-    Args:
-        folder: The index artifact.
-
     Raises:
         CorruptArtifact: The file is missing or damaged.
     """

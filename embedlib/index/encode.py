@@ -79,14 +79,7 @@ class ShardSpec:
 
 
 def plan_shards(store: Store, corpus: Path, encoding: Encoding, shard_size: int) -> list[ShardSpec]:
-    """Shards of what the store has no vector for yet: each content once, in corpus order.
-
-    Args:
-        store: Where finished vectors and shards lie.
-        corpus: The corpus artifact's folder.
-        encoding: How to encode.
-        shard_size: Documents a shard.
-    """
+    """Shards of what the store has no vector for yet: each content once, in corpus order."""
     pending = pending_rows(store, corpus, encoding)
     cuts = range(0, len(pending), shard_size)
     return [shard_of(corpus, encoding, pending[start : start + shard_size]) for start in cuts]
@@ -112,12 +105,6 @@ def encode_shard(
 
     Safe to call from many processes; within one process shards are encoded one after the other,
     each with every core.
-
-    Args:
-        store: Where the shard goes.
-        spec: From ``plan_shards``.
-        encoder: The model of ``spec.encoding``, if it is loaded already.
-        progress: Progress callback: documents done.
     """
     documents = Corpus(spec.corpus).take(_expand(spec.rows))
     hashes = [d.content_hash for d in documents]

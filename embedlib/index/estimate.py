@@ -38,10 +38,10 @@ class EncodingEstimate:
     documents: int
     pending: int
     tokens: int | None
-    documents_per_s: float | None
-    seconds: float | None
-    vector_bytes: int | None
-    dollars: float | None
+    documents_per_s: float | None = None
+    seconds: float | None = None
+    vector_bytes: int | None = None
+    dollars: float | None = None
 
 
 def estimate_encoding(
@@ -51,12 +51,6 @@ def estimate_encoding(
 
     A local model encodes a random sample. The sample's vectors stay in the store, so that the work
     is not done twice. An API is sent nothing.
-
-    Args:
-        store: Where earlier vectors lie, and where the sample's go.
-        corpus: The corpus artifact.
-        encoding: How its documents become vectors.
-        sample: Maximum documents that are measured.
 
     Raises:
         ModelError: The model cannot be loaded.
@@ -81,19 +75,11 @@ def estimate_encoding(
         documents_per_s=round(len(pending) / seconds, 1) if seconds else None,
         seconds=round(seconds, 1),
         vector_bytes=len(documents) * encoder.dimension * np.dtype(encoding.dtype).itemsize,
-        dollars=None,
     )
 
 
 def _behind_api(encoder: ApiEncoder, texts: list[str], documents: int, pending: int) -> EncodingEstimate:
     tokens = round(sum(map(estimate_tokens, texts)) / max(len(texts), 1) * pending)
     price = encoder.client.settings.price
-    return EncodingEstimate(
-        documents=documents,
-        pending=pending,
-        tokens=tokens,
-        documents_per_s=None,
-        seconds=None,
-        vector_bytes=None,
-        dollars=None if price is None else round(tokens * price.input_per_million / 1e6, 4),
-    )
+    dollars = None if price is None else round(tokens * price.input_per_million / 1e6, 4)
+    return EncodingEstimate(documents, pending, tokens, dollars=dollars)

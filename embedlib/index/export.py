@@ -1,6 +1,6 @@
 """A release's vectors and ids for other vector stores: Parquet, or NumPy files.
 
-Rows are in corpus order, float32 unless asked otherwise, as Milvus, Qdrant, pgvector, LanceDB
+Rows are in corpus order, float32, as Milvus, Qdrant, pgvector, LanceDB
 and Elasticsearch ingest them (a fixed-size list column, or ``vectors.npy`` beside ``ids.npy``).
 """
 
@@ -10,7 +10,7 @@ import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,39 +31,34 @@ BLOCK = 8192
 FILE_BYTES = 512_000_000
 #: Of which the footer gets this share.
 FOOTER = 0.01
-Dtype = Literal["float32", "float16"]
 
 
-def export_release(
-    root: Path, out: Path, *, fmt: str = "parquet", number: int | None = None, dtype: Dtype = "float32"
-) -> dict[str, Any]:
-    """Write vectors, ids and, for Parquet, the documents of a release.
+def export_release(root: Path, out: Path, *, fmt: str = "parquet") -> dict[str, Any]:
+    """Write vectors, ids and, for Parquet, the documents of the live release.
 
     Parquet: ``vectors-00000.parquet`` and so on, of at most ``FILE_BYTES`` each, with doc_id, vector
     (fixed-size list), title, text, source, group_id, metadata. NumPy: ``vectors.npy`` [n, d] and
     ``ids.npy`` [n] (fixed-width unicode, no pickle).
-    Both: ``export.json`` with count, dimension, dtype, metric, release and model.
+    Both: ``export.json``, which is also returned, with count, dimension, dtype, metric, release and model.
 
     Args:
         root: The workspace.
         out: Folder to write; it must not be there, or be empty.
         fmt: ``parquet`` or ``numpy``.
-        number: Which release; the live one when None.
-        dtype: ``float32`` or ``float16``.
-
-    Returns:
-        What ``export.json`` holds.
 
     Raises:
-        UserError: Unknown format or dtype, or no place for a new folder.
-        ReleaseError: There is no such release, or its vectors are gone.
+        UserError: Unknown format, or no place for a new folder.
+        ReleaseError: Nothing is published, or its vectors are gone.
         CorruptArtifact: Its corpus or vectors are damaged; nothing is written.
         VerificationError: What was written does not count up to the release.
         DiskFull: No space left; nothing stays behind.
     """
     out = export_folder(out)
-    _check_options(fmt, dtype)
-    release = release_to_export(Path(root), number)
+    if fmt not in FORMATS:
+        raise UserError(
+            "unknown export format", where="--format", expected=", ".join(FORMATS), found=repr(fmt)
+        )
+    release = release_to_export(Path(root))
     hold = ReleaseLock(Path(root), release.number)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -71,7 +66,7 @@ def export_release(
         with disk_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             temporary.mkdir()
-            info = _write(Path(root), release, temporary, fmt, dtype)
+            info = _write(Path(root), release, temporary, fmt)
             temporary.replace(out)
     finally:
         hold.close()
@@ -79,7 +74,7 @@ def export_release(
     return info
 
 
-def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> dict[str, Any]:
+def _write(root: Path, release: Release, out: Path, fmt: str) -> dict[str, Any]:
     corpus = Corpus(release.ref(root, "corpus").path)
     vectors = Vectors(release.ref(root, "vectors").path)
     if vectors.ids != corpus.ids:
@@ -90,7 +85,7 @@ def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> d
             found=f"{len(vectors.ids)} ids",
         )
     write = _write_parquet if fmt == "parquet" else _write_numpy
-    written = write(corpus, vectors, out, np.dtype(dtype))
+    written = write(corpus, vectors, out)
     if written != len(corpus):
         raise VerificationError(
             "the export is not complete", where=str(out), expected=str(len(corpus)), found=str(written)
@@ -100,7 +95,7 @@ def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> d
         "model": release.parts["model"].digest,
         "count": written,
         "dimension": vectors.dimension,
-        "dtype": dtype,
+        "dtype": "float32",
         "metric": "inner product",
         "normalized": vectors.info.normalized,
         "format": fmt,
@@ -110,18 +105,17 @@ def _write(root: Path, release: Release, out: Path, fmt: str, dtype: Dtype) -> d
     return info
 
 
-def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:
-    item = pa.float32() if dtype == np.float32 else pa.float16()
+def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path) -> int:
     texts = ("title", "text", "source", "group_id", "metadata")
     schema = pa.schema(
-        [("doc_id", pa.string()), ("vector", pa.list_(item, vectors.dimension))]
+        [("doc_id", pa.string()), ("vector", pa.list_(pa.float32(), vectors.dimension))]
         + [(name, pa.string()) for name in texts]
     )
     start = 0
     with pq.ParquetFile(corpus.path) as source, _Files(out, schema) as files:
         for documents in source.iter_batches(batch_size=BLOCK):
             block = vectors.take(np.arange(start, start + len(documents)))
-            flat = pa.array(block.astype(dtype).ravel(), type=item)
+            flat = pa.array(block.astype(np.float32).ravel())
             columns = [documents.column("doc_id"), pa.FixedSizeListArray.from_arrays(flat, vectors.dimension)]
             columns += [documents.column(name) for name in texts]
             files.write(pa.RecordBatch.from_arrays(columns, schema=schema))
@@ -130,12 +124,7 @@ def _write_parquet(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[
 
 
 class _Files:
-    """Parquet files of at most ``FILE_BYTES``, one open at a time, a row group each ``write``.
-
-    Args:
-        out: Their folder.
-        schema: Of every file.
-    """
+    """Parquet files of at most ``FILE_BYTES``, one open at a time, a row group each ``write``."""
 
     def __init__(self, out: Path, schema: pa.Schema) -> None:
         self.out, self.schema = out, schema
@@ -171,9 +160,9 @@ class _Files:
         self._count, self._rows = self._count + 1, 0
 
 
-def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path, dtype: np.dtype[Any]) -> int:
+def _write_numpy(corpus: Corpus, vectors: Vectors, out: Path) -> int:
     shape = (len(vectors), vectors.dimension)
-    target = np.lib.format.open_memmap(out / "vectors.npy", mode="w+", dtype=dtype, shape=shape)
+    target = np.lib.format.open_memmap(out / "vectors.npy", mode="w+", dtype=np.float32, shape=shape)
     for start, block in vectors.blocks(BLOCK):
         target[start : start + len(block)] = block
     target.flush()
@@ -223,12 +212,3 @@ def export_folder(out: Path) -> Path:
         found=found,
         remedy="name another folder",
     )
-
-
-def _check_options(fmt: str, dtype: str) -> None:
-    if fmt not in FORMATS:
-        raise UserError(
-            "unknown export format", where="--format", expected=", ".join(FORMATS), found=repr(fmt)
-        )
-    if dtype not in ("float32", "float16"):
-        raise UserError("unknown dtype", where="dtype", expected="float32, float16", found=repr(dtype))

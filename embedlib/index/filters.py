@@ -21,11 +21,7 @@ COLUMNS = ("source", "group_id")
 
 
 class MetadataFilter:
-    """Finds rows by metadata; the metadata are read at the first filtered search.
-
-    Args:
-        documents: The documents of an index.
-    """
+    """Finds rows by metadata; the metadata are read at the first filtered search."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -76,8 +72,7 @@ class MetadataFilter:
 
 def _matches(value: Any, wanted: Sequence[Any]) -> bool:
     """A list in the metadata matches when one of its members does."""
-    members = value if isinstance(value, list) else [value]
-    return any(_same(member, w) for member in members for w in wanted)
+    return any(_same(member, w) for member in _values(value) for w in wanted)
 
 
 def _same(a: Any, b: Any) -> bool:

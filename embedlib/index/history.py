@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedlib.disk import write_atomic
+from embedlib.disk import append_line, write_atomic
 from embedlib.index.catalog import releases_dir
 
 logger = logging.getLogger(__name__)
@@ -66,12 +66,8 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 def record(root: Path, action: str, before: int | None, after: int | None, **details: Any) -> None:
     """Append one line to the audit trail and sync it."""
     entry = {"action": action, "from": before, "to": after, "at": now(), **details}
-    line = json.dumps({k: v for k, v in entry.items() if v is not None or k in ("from", "to")}) + "\n"
-    path = releases_dir(root) / "history.jsonl"
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
+    line = json.dumps({k: v for k, v in entry.items() if v is not None or k in ("from", "to")})
+    append_line(releases_dir(root) / "history.jsonl", line.encode(), durable=True)
 
 
 def mend_history(root: Path) -> list[str]:

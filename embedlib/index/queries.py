@@ -28,12 +28,6 @@ def sample_queries(
     """Query texts for tuning: development queries first, then test texts, then documents' first words.
 
     Only the texts are used, never a judgement, so that the test split stays unseen.
-
-    Args:
-        folder: A queries artifact; None when there is none.
-        corpus: Where stand-ins are taken from.
-        limit: Maximum number.
-        rng: Chooses among more than ``limit``.
     """
     texts: list[str] = []
     sources: list[str] = []

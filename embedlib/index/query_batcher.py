@@ -25,9 +25,6 @@ class QueryBatcher:
 
     Tokenizers must not be called by two threads at once, and a model that runs alone with all
     cores is faster than two that share them. Whoever gets the lock serves everybody waiting.
-
-    Args:
-        encoder: The model.
     """
 
     def __init__(self, encoder: Encoder) -> None:

@@ -82,16 +82,8 @@ def publish(
 ) -> Release:
     """Verify and make live a model with the index that was built with it.
 
-    Args:
-        root: The workspace.
-        corpus: Documents that were indexed.
-        model: The model that encoded them.
-        vectors: Their vectors.
-        index: The index of these vectors.
-        event: What triggered the publish.
-        terms: Checks, approval and audit details.
-        **optional: ``decision``: why this model; ``reranker``: a cross-encoder that orders the first hits
-            anew; ``reranking``: the decision for it.
+    ``optional`` parts are ``decision``: why this model; ``reranker``: a cross-encoder that orders the first
+    hits anew; and ``reranking``: the decision for that.
 
     Returns:
         The live release; with ``reused`` true when the same content was live already.
@@ -129,20 +121,13 @@ def publish(
     return release
 
 
-def rollback(
-    root: Path, number: int | None = None, *, who: str = "", why: str = "", wait: bool = True
-) -> Release:
+def rollback(root: Path, number: int | None = None, *, why: str = "") -> Release:
     """Make an earlier release live again, by the same swap.
 
     Args:
         root: The workspace.
         number: Which release; the one that was live before the live one when None.
-        who: For the audit trail; the user of this process when empty.
         why: For the audit trail.
-        wait: Wait for a publisher at work; otherwise refuse.
-
-    Returns:
-        The release that is live now.
 
     Raises:
         UserError: There is no such release.
@@ -151,7 +136,7 @@ def rollback(
         CorruptArtifact: A part is damaged.
     """
     root = Path(root)
-    with publisher_lock(root, wait=wait):
+    with publisher_lock(root):
         live = catalog.live_number(root)
         target = previous(root) if number is None else number
         if target is None:
@@ -175,7 +160,7 @@ def rollback(
         require_whole(root, release, checksums=checksums)
         catalog.swap(root, target)
         remember(root, checksums)
-        record(root, "rollback", live, target, who=who or user_name(), why=why or None)
+        record(root, "rollback", live, target, who=user_name(), why=why or None)
     logger.info("release %d is live again", target)
     return release
 

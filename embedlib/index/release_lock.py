@@ -22,10 +22,6 @@ LOCK_FILE = ".hold"
 class ReleaseLock:
     """A reader's hold on one release; while it is open nothing of the release is removed.
 
-    Args:
-        root: The workspace.
-        number: The release.
-
     Raises:
         ReleaseError: The release is not there (any more).
     """

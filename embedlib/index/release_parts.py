@@ -32,13 +32,9 @@ _REMEDY = (
 def require_whole(
     root: Path, release: Release, names: Sequence[str] | None = None, checksums: Checksums | None = None
 ) -> None:
-    """Compare the parts of a release with what was published.
+    """Compare the parts of a release, all of them when None, with what was published.
 
-    Args:
-        root: The workspace.
-        release: Its record.
-        names: The parts; all of them when None.
-        checksums: Those that are known; every byte is read when None.
+    Every byte is read of files whose checksums are not known.
 
     Raises:
         ReleaseError: A part is gone.
@@ -127,8 +123,7 @@ class WorkspaceCheck(NamedTuple):
 def check_workspace(root: Path) -> WorkspaceCheck:
     """Compare every byte of every artifact with its checksum, and every release with its artifacts.
 
-    Args:
-        root: The workspace; nothing is written to it.
+    Nothing is written to the workspace.
     """
     checksums = Checksums()  # of this check alone: each file is read once, and every one is
     refs = list(_folders(root / "artifacts"))

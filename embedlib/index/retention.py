@@ -24,13 +24,9 @@ logger = logging.getLogger(__name__)
 def retire(
     root: Path, *, keep: int, max_age_days: float | None = None, at: datetime | None = None
 ) -> list[int]:
-    """Remove old releases' records; what only they named is left to ``embedlib.index.retention``.
+    """Remove old releases' records: all but the newest ``keep``, and those past ``max_age_days``.
 
-    Args:
-        root: The workspace.
-        keep: How many of the newest releases stay.
-        max_age_days: Older ones go even when they are among the newest ``keep``.
-        at: The time that age is counted from; now when None.
+    What only they named is left to ``remove_unused``.
 
     Returns:
         The numbers that were removed; a release that somebody reads is left for the next time.
@@ -93,14 +89,6 @@ def remove_unused(store: Store, *, older_than_days: float, at: datetime | None =
 
     A release that somebody reads is kept (see ``retire``), and so is all that it names. The age, counted
     from the last time that a stage made or reused it, spares what a running flow works with.
-
-    Args:
-        store: The workspace.
-        older_than_days: Younger artifacts stay.
-        at: The time that age is counted from; now when None.
-
-    Returns:
-        What was removed.
     """
     limit = (at or datetime.now(UTC)) - timedelta(days=older_than_days)
     with publisher_lock(store.root):

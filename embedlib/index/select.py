@@ -94,11 +94,7 @@ def _attempt(
     started = time.perf_counter()
     with faiss_threads(demands.threads):
         index = build_index(
-            candidate.factory,
-            vectors,
-            _dimension(vectors, demands),
-            rng=rng,
-            progress=progress,
+            candidate.factory, vectors, _dimension(vectors, demands), rng=rng, progress=progress
         )
     build_s = time.perf_counter() - started
     tuned = tune(index, vectors, queries, truth, target=demands.recall_target)

@@ -114,14 +114,7 @@ class Snapshot:
             self._open_sparse()
 
     def rank(self, queries: Sequence[str], k: int, plan: SearchPlan, filters: Filters | None) -> Hits:
-        """The k best rows of each query.
-
-        Args:
-            queries: Texts.
-            k: Hits per query, at most the corpus's size.
-            plan: How they are answered.
-            filters: Metadata that hits must have.
-        """
+        """The k best rows of each query."""
         allowed = self.filter.rows(filters) if filters else None
         if plan.mode == "bm25":
             no_rows = np.empty((len(queries), 0), np.int64)
@@ -166,11 +159,7 @@ class Snapshot:
 
 
 class Encoders:
-    """Loaded models by content digest; the two used last are kept, so that a rollback is instant.
-
-    Args:
-        load: Loads a model folder; ``embedlib.models.local.load_encoder`` when None.
-    """
+    """Loaded models by content digest; the two used last are kept, so that a rollback is instant."""
 
     KEPT = 2
 
@@ -182,18 +171,14 @@ class Encoders:
     def get(self, model: ArtifactRef) -> QueryBatcher:
         """The model, loaded at most once while it is in use."""
         with self._guard:
-            return self._get(model)
-
-    def _get(self, model: ArtifactRef) -> QueryBatcher:
-        digest = model.digest
-        encoder = self._loaded.pop(digest, None)
-        if encoder is None:
-            encoder = QueryBatcher((self._load or _local)(model.path))
-            encoder.encode(["warm"])  # the first call of a model is many times slower than the next
-        self._loaded[digest] = encoder
-        while len(self._loaded) > self.KEPT:
-            self._loaded.pop(next(iter(self._loaded)))
-        return encoder
+            encoder = self._loaded.pop(model.digest, None)
+            if encoder is None:
+                encoder = QueryBatcher((self._load or _local)(model.path))
+                encoder.encode(["warm"])  # the first call of a model is many times slower than the next
+            self._loaded[model.digest] = encoder
+            while len(self._loaded) > self.KEPT:
+                self._loaded.pop(next(iter(self._loaded)))
+            return encoder
 
 
 def _local(folder: Path) -> Encoder:

@@ -65,8 +65,9 @@ def tune(index: Any, vectors: Vectors, queries: Floats, truth: Rows, *, target: 
     lossy = is_lossy(index, vectors)
     best = first(efforts(index, rescore=RESCORE_LADDER[-2] if lossy else 0))
     if lossy:
-        ladder = (best.model_copy(update={"rescore": r}) for r in _rescores(index))
-        best = first(ladder)
+        # no rescoring is tried first where the index gives inner products itself
+        rescores = (0, *RESCORE_LADDER) if index.metric_type == 0 else RESCORE_LADDER
+        best = first(best.model_copy(update={"rescore": r}) for r in rescores)
     curve = [Point(settings=settings, recall=round(recall, 4)) for settings, recall in measured.items()]
     return Tuned(best, measured[best], curve)
 
@@ -116,11 +117,6 @@ def _innermost(index: Any) -> Any:
     return _innermost(inner.index) if isinstance(inner, faiss.IndexPreTransform) else inner
 
 
-def _rescores(index: Any) -> tuple[int, ...]:
-    """No rescoring is tried first where the index gives inner products itself."""
-    return (0, *RESCORE_LADDER) if index.metric_type == 0 else RESCORE_LADDER
-
-
 def setting_label(settings: SearchSettings) -> str:
     """A setting in a few characters: ``efSearch=64 x4`` is 64 nodes explored, 4k candidates rescored."""
     name = "exact" if settings.parameter is None else f"{settings.parameter}={settings.value}"
@@ -128,14 +124,7 @@ def setting_label(settings: SearchSettings) -> str:
 
 
 def plot_curve(curve: Sequence[Point], target: float, k: int, path: Path) -> None:
-    """Draw recall@k of every setting that was measured, in the order of measuring.
-
-    Args:
-        curve: Measured points.
-        target: Recall asked for, drawn as a line.
-        k: Of recall@k.
-        path: PNG file to write.
-    """
+    """Draw recall@k of every setting that was measured, in the order of measuring."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

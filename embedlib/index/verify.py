@@ -18,7 +18,8 @@ from embedlib.models.encoder import Encoder
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseInfo
 from embedlib.vectors import Vectors
 
-#: A document encoded again, in another batch or precision, comes out this similar, or the model is another.
+#: A document encoded again, in another batch or precision, comes out this similar, or the model, its pooling
+#: or its prompts are others.
 SAME_VECTOR = 0.98
 #: Vectors whose norm is looked at again.
 NORM_SAMPLE = 4096
@@ -44,10 +45,7 @@ class Checks:
 def verify_index(
     index: ArtifactRef, vectors: Vectors, corpus: Corpus, model: ArtifactRef, checks: Checks
 ) -> dict[str, Any]:
-    """Check counts, ids, dimension, norms, recall, the model, and canaries.
-
-    Returns:
-        Figures of the checks, for the release.
+    """Check counts, ids, dimension, norms, recall, the model, and canaries; returns figures for the release.
 
     Raises:
         VerificationError: Listing every check that failed.
@@ -116,7 +114,7 @@ def _self_check(
     documents = corpus.take(rows)
     stored = vectors.take(rows)
     again = _encode(encoder, [document_text(d.title, d.text) for d in documents], dense.dimension)
-    cosines = _cosines(stored, again)
+    cosines = row_cosines(stored, again)
     found = _finds_itself(dense, again, stored, rows, checks.k)
     problems = []
     if cosines.min() < SAME_VECTOR:
@@ -144,9 +142,10 @@ def _encode(encoder: Encoder, texts: list[str], dimension: int) -> Floats:
     return vectors
 
 
-def _cosines(a: Floats, b: Floats) -> Floats:
+def row_cosines(a: Floats, b: Floats) -> Floats:
+    """Cosine of each row of the one with that of the other, [n]."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosines: Floats = np.einsum("nd,nd->n", a, b) / norms
+    cosines: Floats = np.einsum("nd,nd->n", a, b) / np.maximum(norms, 1e-12)
     return cosines
 
 

@@ -70,12 +70,6 @@ def choose_canaries(
     """A random sample of judged queries with at least one relevant document in the corpus.
 
     Queries of people or logs are taken before derived ones.
-
-    Args:
-        judgements: Queries and qrels of one split.
-        known_ids: Documents of the live corpus.
-        count: Maximum number.
-        rng: Randomness of the sample.
     """
     candidates = []
     for query_id in sorted(judgements.queries):

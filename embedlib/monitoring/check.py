@@ -40,15 +40,7 @@ DRIFT_SAMPLE = 500
 
 
 class Observer:
-    """Looks at one release; each ``look_*`` returns signals and adds to figures and notes.
-
-    Args:
-        live: The release.
-        limits: What counts.
-        history: Where baselines are kept.
-        now: Time of the check (UTC).
-        rng: Randomness of samples and tests.
-    """
+    """Looks at one release; each ``look_*`` returns signals and adds to figures and notes."""
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ reader and never glued to the next record. Times are UTC and are passed in, neve
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from embedlib.disk import file_lock, write_atomic
+from embedlib.disk import append_line, file_lock, write_atomic
 from embedlib.errors import counted
 
 logger = logging.getLogger(__name__)
@@ -112,11 +111,7 @@ def past_of(records: Iterable[Check | Event | EventOutcome]) -> Past:
 
 
 class History:
-    """The workspace's monitoring history.
-
-    Args:
-        root: The workspace.
-    """
+    """The workspace's monitoring history."""
 
     def __init__(self, root: Path | str) -> None:
         self.folder = Path(root) / "monitor"
@@ -125,13 +120,11 @@ class History:
     def append(self, *records: Check | Event | EventOutcome) -> None:
         """Write records at the end; on return they are on the disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        data = "".join(record.model_dump_json() + "\n" for record in records).encode()
-        with file_lock(self.folder / "history.lock"), self.path.open("ab+") as stream:
-            if _ends_in_mid_line(self.path):
-                data = b"\n" + data
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        if not records:
+            return
+        lines = "\n".join(record.model_dump_json() for record in records).encode()
+        with file_lock(self.folder / "history.lock"):
+            append_line(self.path, lines, durable=True)
 
     def read(self, since: datetime | None = None) -> Past:
         """Every readable record, or those at or after ``since``; others are counted in a warning."""
@@ -163,11 +156,3 @@ class History:
                 records = sorted([*kept, *past.events, *past.outcomes], key=lambda r: r.at)
                 write_atomic(self.path, "".join(r.model_dump_json() + "\n" for r in records))
         return len(old)
-
-
-def _ends_in_mid_line(path: Path) -> bool:
-    with path.open("rb") as stream:
-        if stream.seek(0, os.SEEK_END) == 0:
-            return False
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) != b"\n"

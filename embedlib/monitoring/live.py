@@ -29,12 +29,7 @@ CHECKSUM_BYTES = 512 << 20
 
 
 class LiveRelease:
-    """One release, opened once and kept for a whole check.
-
-    Args:
-        root: The workspace.
-        release: The release's record.
-    """
+    """One release, opened once and kept for a whole check."""
 
     def __init__(self, root: Path, release: Release) -> None:
         self.root, self.release = Path(root), release
@@ -91,14 +86,12 @@ class LiveRelease:
         """What is wrong with the release's files; empty when they are whole."""
         seen = Checksums.read(releases_dir(self.root) / SEEN_FILE)
         for name in self.release.parts:
+            is_small = folder_bytes(self.release.ref(self.root, name).path) <= CHECKSUM_BYTES
             try:
-                require_whole(self.root, self.release, [name], None if self._is_small(name) else seen)
+                require_whole(self.root, self.release, [name], None if is_small else seen)
             except EmbedlibError as error:
                 return str(error)
         return ""
-
-    def _is_small(self, name: str) -> bool:
-        return folder_bytes(self.release.ref(self.root, name).path) <= CHECKSUM_BYTES
 
 
 def open_live(root: Path) -> LiveRelease | None:
@@ -132,12 +125,7 @@ class ReleasedScores(NamedTuple):
 
 
 def read_proof(root: Path, release: Release) -> ReleasedScores | None:
-    """The proof of a release's model; None where its evaluation is gone or had no judged query.
-
-    Args:
-        root: The workspace.
-        release: The release's record.
-    """
+    """The proof of a release's model; None where its evaluation is gone or had no judged query."""
     evaluation = evaluation_of(root, release)
     if evaluation is None:
         return None

@@ -117,11 +117,6 @@ def reconcile(root: Path, limits: MonitorThresholds, *, now: datetime) -> list[E
     """Events that were raised and led to nothing, to be emitted again; they are recorded as emitted.
 
     Calling it twice returns them once.
-
-    Args:
-        root: The workspace.
-        limits: ``grace_s``, ``run_s`` and ``attempts``.
-        now: The time (UTC).
     """
     history = History(root)
     published = [

@@ -52,13 +52,7 @@ async def _serving(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(service: Service, *, key: BearerKey, names: HostNames) -> Guard:
-    """Everything that answers over HTTP.
-
-    Args:
-        service: What answers.
-        key: What requests must carry.
-        names: The names they may be addressed to.
-    """
+    """Everything that answers over HTTP."""
     # the documentation pages of FastAPI load scripts from elsewhere: /openapi.json alone is served
     app = FastAPI(
         title="embedlib",

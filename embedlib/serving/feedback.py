@@ -5,10 +5,8 @@ JSON lines, one write a line: lines of several servers on one workspace do not m
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -17,25 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from embedlib.corpus.marks import MARKS, SERVED_QUERIES
+from embedlib.disk import append_line
 from embedlib.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
 
-def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append one record, on a line of its own even after a torn one; only this user may read the file."""
+def append_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one record; only this user may read the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # else another's half-written line would look torn
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        if os.write(descriptor, line) != len(line):
-            raise OSError("the line was written in part: is the disk full?")
-    finally:
-        os.close(descriptor)
+    append_line(path, json.dumps(record, allow_nan=False).encode("ascii"), mode=0o600)
 
 
 class QueryLog:
@@ -78,7 +67,7 @@ class QueryLog:
                     self._today = path.name
                 if path.exists() and path.stat().st_size >= self._day_bytes:
                     return False
-                append_line(path, {"at": now.isoformat(timespec="seconds"), "query": query, **outcome})
+                append_record(path, {"at": now.isoformat(timespec="seconds"), "query": query, **outcome})
             except OSError as error:
                 logger.error("a query could not be logged: %s", error)
                 return False
@@ -115,7 +104,7 @@ class Marks:
             with self._guard:
                 if self._path.exists() and self._path.stat().st_size >= self._max_bytes:
                     raise OSError(f"the file has {self._max_bytes} bytes and is full")
-                append_line(self._path, mark)
+                append_record(self._path, mark)
         except OSError as error:
             raise StoreError(
                 "a mark cannot be written", where=str(self._path), found=error.strerror or str(error)

@@ -118,9 +118,8 @@ def _check_origin(headers: Mapping[bytes, bytes], host: str) -> None:
     """A page of another site may not write: browsers name the page's site with every such request."""
     origin = headers.get(b"origin", b"").decode("latin-1")
     site = headers.get(b"sec-fetch-site", b"same-origin")
-    if origin and origin.partition("://")[2].lower() != host.lower():
-        raise Refused(403, "requests from other sites' pages are not answered")
-    if site not in (b"same-origin", b"none"):
+    other_origin = origin and origin.partition("://")[2].lower() != host.lower()
+    if other_origin or site not in (b"same-origin", b"none"):
         raise Refused(403, "requests from other sites' pages are not answered")
 
 

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -79,12 +79,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server with the application's time limits, that says when it answers.
-
-    Args:
-        app: What answers.
-        started: Called when requests are answered.
-    """
+    """Uvicorn's server with the application's time limits, that says when it answers."""
 
     def __init__(self, app: Guard, started: Callable[[], object]) -> None:
         self._when_started, limits = started, app.limits
@@ -110,12 +105,8 @@ class Server(uvicorn.Server):
 def serve(app: Guard, opened: socket.socket, started: Callable[[], object]) -> None:
     """Answer on a socket until SIGTERM or SIGINT; what was begun is finished first."""
     # uvicorn raises the signal anew when it has stopped: a stop that was asked for is no failure
-    before = signal.signal(signal.SIGTERM, _ignore)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         Server(app, started).run(sockets=[opened])
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _ignore(*_: Any) -> None:
-    """Nothing is left to do."""

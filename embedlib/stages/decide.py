@@ -90,13 +90,7 @@ def gain_of(reranking: ArtifactRef) -> float:
 
 def policy_of(config: Decide) -> Policy:
     """The options as the gate takes them."""
-    return Policy(
-        min_effect=config.min_effect,
-        derived_effect=config.derived_effect,
-        min_queries=config.min_queries,
-        level=config.level,
-        slice_floor=config.slice_floor,
-    )
+    return Policy(**config.model_dump(exclude={"approval", "approval_timeout_s"}))
 
 
 def test_set_digest(evaluation: ArtifactRef) -> str:

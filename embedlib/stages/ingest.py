@@ -25,6 +25,11 @@ from embedlib.stages.base import Job, Stage, Summary
 from embedlib.stages.sources import Opened, named, open_source, require_readers, source_digest
 
 SHOWN = 10
+#: Figures of the profile that the run shows.
+COUNTS = {
+    *("documents", "records", "rejected", "empty", "ignored"),
+    *("cut", "duplicates", "duplicates_dropped"),
+}
 
 
 def run(job: Job, config: Ingest) -> Summary:
@@ -121,19 +126,9 @@ def _check(config: Ingest, profile: CorpusProfile, where: str) -> None:
 
 
 def _summary(profile: CorpusProfile, source: Opened) -> Summary:
-    counts = {
-        "documents",
-        "records",
-        "rejected",
-        "empty",
-        "ignored",
-        "cut",
-        "duplicates",
-        "duplicates_dropped",
-    }
     return {
         "source": source.origin,
-        **profile.model_dump(include=counts),
+        **profile.model_dump(include=COUNTS),
         "near_duplicates": profile.near_duplicates.documents,
         "truncated_share": profile.tokens.truncated_share,
         "mean_tokens": profile.tokens.mean,

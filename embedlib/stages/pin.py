@@ -23,11 +23,12 @@ def run(job: Job, config: Model) -> Summary:
         api = ApiModel(name=source, dimension=config.dimension, max_length=config.max_length)
         api.write(job.out)
         return api.model_dump()
+    given = {"query": config.query_prompt, "document": config.document_prompt}
     encoder = load_encoder(
         source,
         max_length=config.max_length,
         dimension=config.dimension,
-        prompts=_prompts(config),
+        prompts={name: prompt for name, prompt in given.items() if prompt is not None},
         pooling=config.pooling,
         trust_remote_code=config.trust_remote_code,
     )
@@ -49,11 +50,6 @@ def run(job: Job, config: Model) -> Summary:
 
 def _source(config: Model) -> str:
     return f"{config.name}@{config.revision}" if config.revision else config.name
-
-
-def _prompts(config: Model) -> dict[str, str]:
-    given = {"query": config.query_prompt, "document": config.document_prompt}
-    return {name: prompt for name, prompt in given.items() if prompt is not None}
 
 
 def external(config: Model) -> dict[str, str]:

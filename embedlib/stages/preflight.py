@@ -34,34 +34,16 @@ LIFECYCLE = tuple(name for name in Config.model_fields if name not in ("monitor"
 REFRESH = ("workspace", "ingest", "encode", "sparse", "index", "publish", "tracking", "run")
 DISTIL = ("workspace", "distil", "encode", "sparse", "evaluate", "index", "publish", "tracking", "run")
 RERANK = (
-    "workspace",
-    "synthesize",
-    "probe",
-    "mine",
-    "rerank",
-    "model",
-    "encode",
-    "sparse",
-    "decide",
-    "publish",
-    "tracking",
-    "run",
+    *("workspace", "synthesize", "probe", "mine", "rerank", "model"),
+    *("encode", "sparse", "decide", "publish", "tracking", "run"),
 )
 MONITOR = ("workspace", "ingest", "monitor", "tracking")
 EVALUATE = ("workspace", "ingest", "split", "model", "encode", "sparse", "evaluate", "tracking", "run")
 
 #: Options that name a model.
 MODELS = (
-    "model.name",
-    "ingest.tokenizer",
-    "sparse.model",
-    "synthesize.seq2seq.model",
-    "mine.cross_encoder",
-    "mine.teacher_model",
-    "train.guide",
-    "distil.student",
-    "rerank.start",
-    "evaluate.rerank",
+    *("model.name", "ingest.tokenizer", "sparse.model", "synthesize.seq2seq.model", "mine.cross_encoder"),
+    *("mine.teacher_model", "train.guide", "distil.student", "rerank.start", "evaluate.rerank"),
 )
 #: What such an option may say of a model of the run itself.
 OWN_MODELS = {"distil.student": ("layers", "static"), "rerank.start": OWN}
@@ -73,11 +55,6 @@ def preflight(
     config: Config, sections: Sequence[str] = tuple(Config.model_fields), *, models: Sequence[str] = ()
 ) -> None:
     """Check every path, name, measure, guard, variable and package that a configuration names.
-
-    Args:
-        config: The whole configuration.
-        sections: Those that will be read.
-        models: Further models by name or folder.
 
     Raises:
         ConfigError: Listing every mistake with its option.

@@ -30,16 +30,8 @@ def run(
     if not config.enabled or len(origins) < 2 or "label" not in origins:
         ProbeResult(kept=origins, origins={}).write(job.out)
         return {"origins": len(origins), "kept": len(origins)}
-    options = {
-        "pairs": config.pairs,
-        "margin": config.margin,
-        "loss": "mnrl",
-        "epochs": 1.0,
-        "dev_documents": 1000,
-        "dev_queries": 200,
-        "batch_size": config.batch_size,
-        "learning_rate": config.learning_rate,
-    }
+    options = config.model_dump(include={"pairs", "margin", "batch_size", "learning_rate"})
+    options |= {"loss": "mnrl", "epochs": 1.0, "dev_documents": 1000, "dev_queries": 200}
     inputs = {"corpus": corpus, "queries": queries, "pairs": pairs}
     return run_training(job, "probe", config, ("base", model.path), inputs, options)
 

@@ -42,17 +42,8 @@ def publish_release(  # noqa: PLR0913 - an argument a part of the record
 ) -> Release:
     """Publish and then retire old releases; see ``embedlib.index.release.publish``.
 
-    Args:
-        root: The workspace.
-        config: Canaries, self-checks, retention.
-        parts: ``corpus``, ``model``, ``vectors``, ``index`` and, unless None, ``decision``, ``reranker``
-            and ``reranking``.
-        event: What triggered it.
-        approval: Who approved it, with a note.
-        figures: Numbers kept with the release.
-        configuration: Options that later runs in this workspace start from.
-        why: For the audit trail.
-        replaces: Parts of the release that this was made to follow; None: whatever is live.
+    ``parts`` are ``corpus``, ``model``, ``vectors``, ``index`` and, unless None, ``decision``, ``reranker``
+    and ``reranking``; ``replaces`` are those of the release that this is to follow, None: of any.
     """
     terms = Terms(
         checks=checks_of(config),
@@ -86,11 +77,6 @@ def require_same_collection(config: Publish, live: ArtifactRef, corpus: Artifact
     Chunks of one document count as that document, so that another chunk length is no other collection.
     Ids alone do not tell where they are numbers: of a sample that both have, the texts have to be alike.
 
-    Args:
-        config: Whether the documents may be replaced.
-        live: The live release's corpus.
-        corpus: The one that would take its place.
-
     Raises:
         UserError: With both numbers.
     """
@@ -101,26 +87,31 @@ def require_same_collection(config: Publish, live: ArtifactRef, corpus: Artifact
     old, new = max(rows, key=lambda pair: len(pair[0].keys() & pair[1]) / len(pair[0]))
     both = sorted(old.keys() & new)
     shared = len(both) / len(old)
-    remedy = "check --data and --workspace; to put these in their place, add --replace-documents"
     if shared < LEAST_SHARED:
-        raise UserError(
-            "these are other documents than the live release's",
-            where="ingest.source",
+        raise _other_documents(
+            "",
             expected=f"at least {LEAST_SHARED:.0%} of the live release's {len(before)} documents",
             found=f"{shared:.1%} of them among the {len(now)} documents read",
-            remedy=remedy,
         )
     ids = both[:: -(-len(both) // SAMPLED)]
     pairs = zip(before.take([old[i] for i in ids]), now.take([new[i] for i in ids]), strict=True)
     kept = sum(_same_document(a, b) for a, b in pairs) / len(ids)
     if kept < LEAST_SHARED:
-        raise UserError(
-            "these are other documents than the live release's, under the same ids",
-            where="ingest.source",
+        raise _other_documents(
+            ", under the same ids",
             expected=f"at least {LEAST_SHARED:.0%} of the shared ids with much the same text as before",
             found=f"{kept:.1%} of {len(ids)} that were compared",
-            remedy=remedy,
         )
+
+
+def _other_documents(how: str, *, expected: str, found: str) -> UserError:
+    return UserError(
+        f"these are other documents than the live release's{how}",
+        where="ingest.source",
+        expected=expected,
+        found=found,
+        remedy="check --data and --workspace; to put these in their place, add --replace-documents",
+    )
 
 
 def _first_rows(ids: Sequence[str]) -> dict[str, int]:

@@ -120,21 +120,15 @@ def open_source(  # noqa: PLR0911 - a return a kind
         case options.HuggingFaceSource():
             origin = source.name or (source.path or Path()).name
             return Opened(read_huggingface(_dataset(source), _names(source.fields), origin), origin)
-        case _:
-            return Opened(_read_file(source, max_bytes), str(source.path))
-
-
-def _read_file(source: FileSource, max_bytes: int) -> Iterable[Item]:
-    names = _names(source.fields)
-    match source:
         case options.ParquetSource():
-            return read_parquet(source.path, names)
-        case options.CsvSource():
-            return read_csv(
-                source.path, names, encoding=source.encoding, max_bytes=max_bytes, delimiter=source.delimiter
-            )
-        case _:
-            return read_jsonl(source.path, names, encoding=source.encoding, max_bytes=max_bytes)
+            return Opened(read_parquet(source.path, _names(source.fields)), str(source.path))
+        case options.CsvSource(path=path, encoding=encoding, delimiter=delimiter):
+            names = _names(source.fields)
+            rows = read_csv(path, names, encoding=encoding, max_bytes=max_bytes, delimiter=delimiter)
+            return Opened(rows, str(path))
+        case options.JsonlSource(path=path, encoding=encoding):
+            names = _names(source.fields)
+            return Opened(read_jsonl(path, names, encoding=encoding, max_bytes=max_bytes), str(path))
 
 
 def source_digest(source: options.Source) -> str:  # noqa: PLR0911 - a return a kind
@@ -195,13 +189,7 @@ def require_readers(source: options.Source) -> None:
 
 
 def _dataset(source: options.HuggingFaceSource) -> Any:
-    return open_dataset(
-        name=source.name,
-        path=source.path,
-        config_name=source.config_name,
-        split=source.split,
-        revision=source.revision,
-    )
+    return open_dataset(**source.model_dump(exclude={"type", "fields"}))
 
 
 def _names(fields: options.Fields) -> FieldNames:

@@ -24,7 +24,7 @@ from embedlib.config import data as options
 from embedlib.contracts import QRELS, QUERIES, Corpus, write_table
 from embedlib.corpus import beir
 from embedlib.corpus.derive import Derived, derive_queries, parted, resembling, write_withheld
-from embedlib.corpus.labels import LabelledQuery, Labels, Reject, read_log, read_qrels, read_queries
+from embedlib.corpus.labels import Labels, Reject, read_log, read_qrels, read_queries
 from embedlib.corpus.marks import add_marks
 from embedlib.corpus.rejects import FILE, Rejects
 from embedlib.corpus.splits import Resolver, SplitFigures, SplitReport, Splits, make_splits
@@ -80,10 +80,6 @@ def run(job: Job, config: options.Split, *, corpus: ArtifactRef) -> Summary:
 
 def read_labels(labels: options.Labels, reject: Reject) -> Labels:
     """Queries and judgements as the options say where they are.
-
-    Args:
-        labels: The options.
-        reject: Callback for rows that cannot be used.
 
     Raises:
         DataError: A file is missing.
@@ -176,12 +172,7 @@ def _derive(
 
 
 def derived_sizes(documents: int, config: options.Split) -> dict[str, int]:
-    """Queries to derive: a fifth of the documents for test, a tenth for dev (small corpora: more).
-
-    Args:
-        documents: Documents in the corpus.
-        config: Holds the largest sizes.
-    """
+    """Queries to derive: a fifth of the documents for test, a tenth for dev (small corpora: more)."""
     test = min(config.test_queries, max(documents // 5, min(100, documents // 3), 1))
     dev = min(config.dev_queries, max(documents // 10, min(50, documents // 6), 1))
     return {"test": test, "dev": dev}
@@ -231,38 +222,22 @@ def _query_rows(
     divided: Splits, labels: Labels, derived: Mapping[str, list[Derived]]
 ) -> Iterator[dict[str, str | None]]:
     for split in SPLITS:
-        for query_id in sorted(divided.qrels.get(split, {})):
-            query: LabelledQuery = labels.queries[query_id]
-            yield {
-                "query_id": query_id,
-                "text": query.text,
-                "split": split,
-                "origin": labels.origin,
-                "label": query.label,
-            }
-        for found in sorted(derived.get(split, ())):
-            origin = f"derived:{found.kind}"
-            yield {
-                "query_id": f"derived:{found.doc_id}",
-                "text": found.query,
-                "split": split,
-                "origin": origin,
-                "label": None,
-            }
+        rows = [
+            (query_id, labels.queries[query_id].text, labels.origin, labels.queries[query_id].label)
+            for query_id in sorted(divided.qrels.get(split, {}))
+        ]
+        rows += [(d.query_id, d.query, f"derived:{d.kind}", None) for d in sorted(derived.get(split, ()))]
+        for query_id, text, origin, label in rows:
+            yield {"query_id": query_id, "text": text, "split": split, "origin": origin, "label": label}
 
 
 def _qrels_rows(divided: Splits, derived: Mapping[str, list[Derived]]) -> Iterator[dict[str, Any]]:
     for split in SPLITS:
-        for query_id, judged in sorted(divided.qrels.get(split, {}).items()):
-            for doc_id, relevance in sorted(judged.items()):
+        judged = dict(sorted(divided.qrels.get(split, {}).items()))
+        judged |= {d.query_id: {d.doc_id: 1} for d in sorted(derived.get(split, ()))}
+        for query_id, relevances in judged.items():
+            for doc_id, relevance in sorted(relevances.items()):
                 yield {"query_id": query_id, "doc_id": doc_id, "relevance": relevance, "split": split}
-        for found in sorted(derived.get(split, ())):
-            yield {
-                "query_id": f"derived:{found.doc_id}",
-                "doc_id": found.doc_id,
-                "relevance": 1,
-                "split": split,
-            }
 
 
 def _external(config: options.Split) -> dict[str, str]:

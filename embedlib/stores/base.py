@@ -77,11 +77,9 @@ class VectorStore(Protocol):
 
     def collections(self) -> dict[str, CollectionInfo]:
         """Every collection of the target."""
-        ...
 
     def live(self) -> str | None:
         """The collection that the target's name leads to."""
-        ...
 
     def create(self, name: str, info: CollectionInfo, copy_of: str | None = None) -> None:
         """Make an empty collection, or a copy where the store ``copies``; leftovers of its name go.
@@ -89,43 +87,33 @@ class VectorStore(Protocol):
         Raises:
             UserError: Somebody else's has that name.
         """
-        ...
 
     def describe(self, name: str, info: CollectionInfo) -> None:
         """Replace what is kept with a collection, in one step."""
-        ...
 
     def held(self, name: str) -> Iterator[tuple[list[str], list[str]]]:
         """Keys and row hashes of all rows, in pages."""
-        ...
 
     def upsert(self, name: str, rows: pa.Table) -> None:
         """Write rows (``row_schema``); one that has the same key is replaced."""
-        ...
 
     def delete(self, name: str, keys: list[str]) -> None:
         """Remove rows by key."""
-        ...
 
     def finish(self, name: str, info: CollectionInfo) -> None:
         """Build the index over all rows, and wait until it answers."""
-        ...
 
     def search(self, name: str, queries: Floats, k: int, *, exact: bool) -> list[list[Found]]:
         """The k documents of highest inner product with each query, best first."""
-        ...
 
     def cut_over(self, name: str) -> None:
         """Lead the target's name to a collection: readers see the old one or this one."""
-        ...
 
     def drop(self, name: str) -> None:
         """Remove a collection that is not live."""
-        ...
 
     def close(self) -> None:
         """End the connection."""
-        ...
 
 
 def row_schema(dimension: int) -> pa.Schema:

@@ -26,30 +26,26 @@ def connect(
         ServiceError: The store cannot be reached.
     """
     try:
-        return _opened(kind, address, target, key, wait_s)
+        match kind:
+            case "lancedb":
+                from embedlib.stores.lancedb import LanceStore
+
+                return LanceStore(address, target)
+            case "qdrant":
+                from embedlib.stores.qdrant import QdrantStore
+
+                return QdrantStore(address, target, key, wait_s)
+            case "milvus":
+                from embedlib.stores.milvus import MilvusStore
+
+                return MilvusStore(address, target, key, wait_s)
+            case "postgres":
+                from embedlib.stores.pgvector import PgVectorStore
+
+                return PgVectorStore(address, target, wait_s)
     except ImportError as error:
         raise UserError(
             f"the client of this store is not installed: {error.name}",
             remedy=f"pip install 'embedlib[{kind}]'",
         ) from error
-
-
-def _opened(kind: str, address: str, target: str, key: str | None, wait_s: float | None) -> VectorStore:
-    match kind:
-        case "lancedb":
-            from embedlib.stores.lancedb import LanceStore
-
-            return LanceStore(address, target)
-        case "qdrant":
-            from embedlib.stores.qdrant import QdrantStore
-
-            return QdrantStore(address, target, key, wait_s)
-        case "milvus":
-            from embedlib.stores.milvus import MilvusStore
-
-            return MilvusStore(address, target, key, wait_s)
-        case "postgres":
-            from embedlib.stores.pgvector import PgVectorStore
-
-            return PgVectorStore(address, target, wait_s)
     raise UserError("unknown vector store", expected=", ".join(CLIENTS), found=repr(kind))

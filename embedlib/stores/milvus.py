@@ -32,12 +32,6 @@ MOST_BYTES = 65_535
 class MilvusStore:
     """A target in Milvus.
 
-    Args:
-        address: URL of a server, or file.
-        target: Name of the target.
-        key: Token of the server.
-        wait_s: Longest wait for an answer.
-
     Raises:
         UserError: The name is taken.
     """

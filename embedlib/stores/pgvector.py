@@ -1,7 +1,8 @@
 """PostgreSQL with pgvector: a table each; the target's name is a view, replaced in one transaction.
 
-The address is a libpq URL. Who publishes needs the right to create tables in the first schema of its search
-path, and the extension ``vector`` (created here where the user may); who searches needs SELECT alone.
+The address is a libpq URL, or SQLAlchemy's ``postgresql+driver://``. Who publishes needs the right to create
+tables in the first schema of its search path, and the extension ``vector`` (created here where the user may);
+who searches needs SELECT alone.
 """
 
 from __future__ import annotations
@@ -38,11 +39,6 @@ COLUMNS = ("key", "row_hash", *TEXTS, "vector")
 
 class PgVectorStore:
     """A target in a PostgreSQL database.
-
-    Args:
-        address: URL of the database; SQLAlchemy's ``postgresql+driver://`` is understood, too.
-        target: Name of the target.
-        wait_s: Longest wait for an answer.
 
     Raises:
         UserError: The name is taken.

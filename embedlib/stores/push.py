@@ -72,13 +72,6 @@ def push_release(
 ) -> Pushed:
     """Make a release what the target answers with.
 
-    Args:
-        root: The workspace.
-        store: The target in the store.
-        target: Its name.
-        options: Batches, index, checks.
-        number: Which release; the live one when None.
-
     Raises:
         ReleaseError: There is no such release.
         CorruptArtifact: A part of it is damaged; nothing was sent.

@@ -23,12 +23,6 @@ LOOK_S = 1.0
 class QdrantStore:
     """A target in Qdrant.
 
-    Args:
-        address: URL of a server, or folder.
-        target: Name of the target.
-        key: API key of the server.
-        wait_s: Longest wait for an answer.
-
     Raises:
         UserError: The name is taken.
     """

@@ -93,7 +93,8 @@ class ReleaseRows:
         place = np.minimum(np.searchsorted(theirs, keys, sorter=order), len(theirs) - 1)
         same = (theirs[order][place] == keys) & (their_hashes[order][place] == hashes)
         extra = theirs[~np.isin(theirs, keys)]
-        return Difference(np.flatnonzero(~same), [_hex(key) for key in extra])
+        padded = [key.ljust(16, b"\0").hex() for key in extra]  # NumPy drops trailing zeros
+        return Difference(np.flatnonzero(~same), padded)
 
     def batches(self, rows: Rows, size: int) -> Iterator[pa.Table]:
         """The documents at ``rows`` as they are written, at most ``size`` and ``BATCH_BYTES`` at a time."""
@@ -137,7 +138,3 @@ def row_hash(document: Document) -> str:
     """Identity of what a row holds beside its vector, which follows from it and the model."""
     values = [getattr(document, name) for name in TEXTS]
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode()).hexdigest()[:32]
-
-
-def _hex(digest: bytes) -> str:
-    return digest.ljust(16, b"\0").hex()  # NumPy drops trailing zeros

@@ -84,17 +84,12 @@ class _Refilled(ServiceError):
 
 
 class StoreSearcher(Searcher):
-    """A ``Searcher`` whose dense ranking comes from a store, with the plan that is kept there.
+    """A ``Searcher``, with its options, whose dense ranking and plan come from a store.
 
     It answers with the release that the store's live collection holds, and follows its cut-overs as a
     ``Searcher`` follows releases; the release must be in the workspace. BM25, fusion, filters of few
     documents and texts are the release's. After each search the store is asked whether the collection
     holds what it held when it was opened: an answer is of one release, or there is none.
-
-    Args:
-        root: The workspace.
-        store: The target.
-        **options: As for ``Searcher``.
 
     Raises:
         MismatchError: The store's collection is not of the release that it names in this workspace.

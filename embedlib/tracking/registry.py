@@ -12,6 +12,9 @@ from embedlib.errors import ServiceError, type_and_line
 from embedlib.redact import redact
 from embedlib.tracking.local_store import default_uri, note_champion
 
+#: Alias of the version that is live.
+CHAMPION = "champion"
+
 
 def failures() -> tuple[type[Exception], ...]:
     """What is raised where MLflow or its database does not answer, or refuses."""
@@ -39,12 +42,6 @@ def reason(error: Exception) -> str:
 def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None) -> bool:
     """Point the registry's ``champion`` to the version that holds a model; False where none does.
 
-    Args:
-        root: The workspace.
-        name: Registered model.
-        digest: Content digest of the model.
-        uri: MLflow tracking URI; None = the workspace's own store.
-
     Raises:
         ServiceError: MLflow does not answer.
     """
@@ -58,7 +55,7 @@ def point_champion(root: Path, name: str, digest: str, *, uri: str | None = None
     try:
         version = registered_version(client, name, digest)
         if version is not None:
-            client.set_registered_model_alias(name, "champion", version)
+            client.set_registered_model_alias(name, CHAMPION, version)
     except failures() as error:
         raise ServiceError(
             "the registry's champion could not be moved",

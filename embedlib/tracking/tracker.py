@@ -29,7 +29,7 @@ from embedlib.tracking.local_store import (
     note_champion,
     ui_address,
 )
-from embedlib.tracking.registry import is_refused, reason, register, registered_version
+from embedlib.tracking.registry import CHAMPION, is_refused, reason, register, registered_version
 
 logger = logging.getLogger(__name__)
 
@@ -125,15 +125,13 @@ class Tracker:
         """Record files under the artifact path ``folder``; they must stay where they are until sent."""
         self._put({"do": "files", "folder": folder, "paths": [str(p) for p in paths]})
 
-    def model(
-        self, path: Path, *, name: str, digest: str, description: str = "", alias: str = "champion"
-    ) -> None:
-        """Register a sentence-transformers folder as a new version and point the alias to it."""
+    def model(self, path: Path, *, name: str, digest: str, description: str = "") -> None:
+        """Register a sentence-transformers folder as a new version and point ``champion`` to it."""
         import mlflow.sentence_transformers  # noqa: F401 - not in a thread, see ``flush_soon``
 
         version = {"path": str(path), "name": name, "digest": digest, "description": description}
         note_champion(self.root, digest)
-        self._put({"do": "model", **version, "alias": alias})
+        self._put({"do": "model", **version})
 
     def finish(self, status: Status = "FINISHED") -> Flushed:
         """Close the run and send everything that waits, of earlier runs too."""
@@ -273,13 +271,13 @@ class Tracker:
             else:
                 logger.warning("MLflow: %s is gone and was not recorded", path)
 
-    def _send_model(self, path: str, name: str, digest: str, description: str, alias: str) -> None:
+    def _send_model(self, path: str, name: str, digest: str, description: str) -> None:
         client = self._client()
         version = registered_version(client, name, digest)
         if version is None:
             version = register(client, self.uri, self._open_run(), path, name, digest, description)
         if is_champion(self.root, digest):
-            client.set_registered_model_alias(name, alias, version)
+            client.set_registered_model_alias(name, CHAMPION, version)
 
     def _send_finish(self, status: Status) -> None:
         self._client().set_terminated(self._open_run(), status)

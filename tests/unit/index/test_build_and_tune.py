@@ -234,7 +234,8 @@ def test_training_sample_is_bounded(rng, monkeypatch, stored):
     vectors, seen = stored(unit(3000, 16)), []
     take = vectors.take
     monkeypatch.setattr(vectors, "take", lambda rows: seen.append(len(rows)) or take(rows))
-    build_index("IVF8,Flat", vectors, 16, rng=rng, training_sample=700)
+    monkeypatch.setattr("embedlib.index.build.TRAINED_ON", 700)
+    build_index("IVF8,Flat", vectors, 16, rng=rng)
     assert seen == [700]
     assert training_need("OPQ8,IVF1024_HNSW32,PQ8", 10**7) == 64 * 1024
 

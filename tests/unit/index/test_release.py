@@ -85,8 +85,9 @@ def test_the_workspace_can_be_moved(three, tmp_path):
     assert release.ref(moved, "index").file("index.faiss").is_file()
 
 
-def test_rollback_goes_back_step_by_step_and_says_who_and_why(three):
-    assert rollback(three.root, who="bob", why="bad answers").number == 2
+def test_rollback_goes_back_step_by_step_and_says_who_and_why(three, monkeypatch):
+    monkeypatch.setattr("embedlib.index.release.user_name", lambda: "bob")
+    assert rollback(three.root, why="bad answers").number == 2
     assert rollback(three.root).number == 1
     last = history(three.root)[-2]
     assert {k: last[k] for k in ("action", "from", "to", "who", "why")} == {
@@ -252,8 +253,6 @@ def test_a_second_publisher_waits_or_is_refused(three):
     with file_lock(three.root / "releases" / ".lock"):
         with pytest.raises(ReleaseError, match="another publisher"):
             three.publish(parts, wait=False)
-        with pytest.raises(ReleaseError, match="another publisher"):
-            rollback(three.root, wait=False)
         thread = threading.Thread(target=publish_waiting)
         thread.start()
         assert not done.wait(0.3)

@@ -12,7 +12,7 @@ from live_server import LiveServer
 from embedlib.corpus.marks import MARKS, SERVED_QUERIES
 from embedlib.errors import StoreError
 from embedlib.monitoring.logs import read_labels, read_query_log
-from embedlib.serving.feedback import Marks, QueryLog, append_line
+from embedlib.serving.feedback import Marks, QueryLog, append_record
 
 
 def lines(path):
@@ -80,9 +80,9 @@ def test_the_file_of_marks_cannot_fill_the_disk(tmp_path):
 
 def test_a_torn_line_takes_no_other_with_it(tmp_path):
     path = tmp_path / "log.jsonl"
-    append_line(path, {"n": 1})
+    append_record(path, {"n": 1})
     path.write_bytes(path.read_bytes() + b'{"n": 2')
-    append_line(path, {"n": 3})
+    append_record(path, {"n": 3})
     assert path.read_text() == '{"n": 1}\n{"n": 2\n{"n": 3}\n'
 
 
@@ -142,7 +142,7 @@ def test_lines_of_several_writers_do_not_mix(tmp_path):
 
     def write(name):
         for i in range(200):
-            append_line(path, {"name": name, "i": i, "text": name * 3000})
+            append_record(path, {"name": name, "i": i, "text": name * 3000})
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     for thread in threads:
