@@ -13,7 +13,8 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from embedlib.index.catalog import PENDING, Part, Release, releases
 from embedlib.index.history import history, now, record, user_name
 from embedlib.index.info import IndexInfo
 from embedlib.index.reconcile import publisher_lock
-from embedlib.index.release_lock import LOCK_FILE
+from embedlib.index.release_lock import LOCK_FILE, ReleaseLock
 from embedlib.index.release_parts import remember, require_whole
 from embedlib.index.retention import previous
-from embedlib.index.verify import Checks, verify_index
+from embedlib.index.snapshot import Encoders, Snapshot
+from embedlib.index.verify import Checks, failed, missed_canaries, verify_index
 from embedlib.integrity import Checksums, sealed
+from embedlib.models.encoder import Encoder
 from embedlib.retrieval.plan import DENSE, SearchPlan, TwoStagePlan
 from embedlib.vectors import Vectors, VectorsInfo
 
@@ -110,9 +113,13 @@ def publish(
         if terms.replaces is not None:
             _require_replaced(root, live, terms.replaces)
         require_matching(refs)
-        verified = verify_index(index, Vectors(vectors.path), Corpus(corpus.path), model, terms.checks)
-        release = _described(root, parts, live, event, terms, verified)
+        documents, served = Corpus(corpus.path), terms.checks.canaries
+        checks = terms.checks if terms.search == DENSE else replace(terms.checks, canaries=())
+        verified = verify_index(index, Vectors(vectors.path), documents, model, checks)
+        release = _described(root, parts, live, event, terms, {**verified, "canaries": len(served)})
         _write(root, release, terms.configuration)
+        if served and checks is not terms.checks:
+            _ask_as_served(root, release, documents, terms.checks)
         catalog.swap(root, release.number)
         remember(root, checksums)
         before = None if live is None else live.number
@@ -215,6 +222,31 @@ def _live(root: Path) -> Release | None:
     """The live release; None, with a warning, where it cannot be read: publishing mends that."""
     number = catalog.live_number(root)
     return next((r for r in releases(root) if r.number == number), None)
+
+
+def _ask_as_served(root: Path, release: Release, corpus: Corpus, checks: Checks) -> None:
+    """Ask the canaries as the release will be searched, before its reranker; one that fails removes it.
+
+    Raises:
+        VerificationError: Naming each canary whose document is not found.
+    """
+    hold = ReleaseLock(root, release.number)
+    loaded = None if checks.encoder is None else partial(_given, checks.encoder)
+    try:
+        snapshot = Snapshot(root, hold, Encoders(loaded))
+        k = min(checks.k, len(snapshot))
+        hits = snapshot.rank([query for query, _ in checks.canaries], k, snapshot.plan, None)
+        missed = missed_canaries(hits, corpus, checks)
+    finally:
+        hold.close()
+    if missed:
+        shutil.rmtree(catalog.releases_dir(root) / str(release.number))
+        raise failed(release.ref(root, "index"), missed)
+
+
+def _given(encoder: Encoder, folder: Path) -> Encoder:
+    """The encoder of a folder that is loaded already."""
+    return encoder
 
 
 def _require_replaced(root: Path, live: Release | None, replaces: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from embedlib.index.dense import DenseIndex
 from embedlib.index.info import IDS_FILE, IndexInfo
 from embedlib.models import local
 from embedlib.models.encoder import Encoder
+from embedlib.retrieval.hits import Hits
 from embedlib.retrieval.sparse import SPARSE_DIR, SparseInfo
 from embedlib.vectors import Vectors
 
@@ -63,12 +65,17 @@ def verify_index(
         figures.update(found, canaries=asked)
         problems = [*failures, *missed]
     if problems:
-        raise VerificationError(
-            "the index fails its verification: " + "; ".join(problems),
-            where=str(index.path),
-            remedy="nothing was published; mend the cause, or delete the artifact and run again",
-        )
+        raise failed(index, problems)
     return figures
+
+
+def failed(index: ArtifactRef, problems: Sequence[str]) -> VerificationError:
+    """The error for an index that fails some checks."""
+    return VerificationError(
+        "the index fails its verification: " + "; ".join(problems),
+        where=str(index.path),
+        remedy="nothing was published; mend the cause, or delete the artifact and run again",
+    )
 
 
 def _check_ids(index: ArtifactRef, vectors: Vectors, corpus: Corpus, info: IndexInfo) -> list[str]:
@@ -163,10 +170,15 @@ def _ask_canaries(
     if not checks.canaries:
         return 0, []
     hits = dense.search(encoder.encode_queries([query for query, _ in checks.canaries]), checks.k)
+    return len(checks.canaries), missed_canaries(hits, corpus, checks)
+
+
+def missed_canaries(hits: Hits, corpus: Corpus, checks: Checks) -> list[str]:
+    """A sentence for each canary whose document, or a chunk of it, is not among its hits."""
     problems = []
     for (query, doc_id), rows in zip(checks.canaries, hits.rows, strict=True):
         if not (own := corpus.rows_of(doc_id)):
             problems.append(f"the document {doc_id!r} of the canary {query!r} is not in the corpus")
         elif not np.isin(own, rows).any():
             problems.append(f"the canary {query!r} does not find {doc_id!r} among {checks.k} hits")
-    return len(checks.canaries), problems
+    return problems

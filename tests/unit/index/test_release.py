@@ -6,14 +6,22 @@ import errno
 import json
 import shutil
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from index_workspace import Workspace, words
+from index_workspace import Workspace, load, words
 
 from embedlib.disk import file_lock
-from embedlib.errors import CorruptArtifact, DiskFull, MismatchError, ReleaseError, UserError
+from embedlib.errors import (
+    CorruptArtifact,
+    DiskFull,
+    MismatchError,
+    ReleaseError,
+    UserError,
+    VerificationError,
+)
 from embedlib.index import catalog
 from embedlib.index.catalog import current, releases
 from embedlib.index.history import history
@@ -22,6 +30,7 @@ from embedlib.index.release import publish, rollback
 from embedlib.index.release_lock import ReleaseLock, lock_current
 from embedlib.index.retention import protected, remove_unused, retire
 from embedlib.index.verify import Checks
+from embedlib.retrieval.plan import BM25
 
 
 @pytest.fixture
@@ -74,6 +83,22 @@ def test_what_went_live_meanwhile_is_not_replaced_unseen(three, workspace):
     rollback(three.root, 3)
     assert workspace.publish(parts, replaces=seen).number == 4
     assert workspace.publish(parts, replaces=seen).reused
+
+
+def test_canaries_are_asked_as_the_release_is_searched(workspace):
+    """Letters in another order are the same to the toy model, and another word to BM25."""
+    texts = {f"a{i:02d}": "listen" for i in range(15)} | {"z": "silent"} | words(20)
+    parts = workspace.parts(texts)
+    checks = Checks(canaries=(("silent", "z"),), self_checks=0, k=3, encoder=load(parts["model"].path))
+    with pytest.raises(VerificationError, match="'silent' does not find 'z'"):
+        workspace.publish(parts, checks=checks)
+    release = workspace.publish(parts, checks=checks, search=BM25)
+    assert (release.number, release.figures["verification"]["canaries"]) == (1, 1)
+    other = replace(checks, canaries=(("nothing like it", "z"),))
+    with pytest.raises(VerificationError, match="does not find 'z'"):
+        workspace.publish(workspace.parts(texts | {"y": "another"}), checks=other, search=BM25)
+    assert catalog.numbers(workspace.root) == [1]
+    assert current(workspace.root).number == 1
 
 
 def test_the_workspace_can_be_moved(three, tmp_path):
