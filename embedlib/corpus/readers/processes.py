@@ -36,7 +36,7 @@ class ReadingProcess:
     def __init__(self, encoding: str, bounds: Bounds) -> None:
         self.encoding, self.bounds = encoding, bounds
         self._child: subprocess.Popen[bytes] | None = None
-        self._rest = b""
+        self._begun: list[bytes] = []
 
     def read(self, path: Path, name: str) -> Iterator[Item]:
         """The documents of a file, or why there are none."""
@@ -73,18 +73,20 @@ class ReadingProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdout, selectors.EVENT_READ)
             while True:
-                *lines, self._rest = self._rest.split(b"\n")
-                yield from lines
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     raise TimeoutError
                 block = os.read(child.stdout.fileno(), _BLOCK)
                 if not block:
                     raise EOFError
-                self._rest += block
+                first, *others = block.split(b"\n")
+                self._begun.append(first)  # a long document is a line of many blocks
+                for other in others:
+                    line, self._begun = b"".join(self._begun), [other]
+                    yield line
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None:
-            self._rest = b""
+            self._begun = []
             self._child = subprocess.Popen(
                 supervised_command(module_command(worker.__name__)),
                 stdin=subprocess.PIPE,

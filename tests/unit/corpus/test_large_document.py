@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from embedlib.corpus import chunk, tokens
 from embedlib.corpus.chunk import Cutter
 from embedlib.corpus.folder import read_folder
+from embedlib.corpus.readers import processes
 from embedlib.corpus.readers.file import Bounds
 from embedlib.corpus.records import Record, Rejected
 from embedlib.corpus.sorting import ExternalSorter
@@ -95,3 +98,20 @@ def test_large_markdown_is_read_within_the_memory_allowed(tmp_path: Path) -> Non
     (large, _) = read_folder(tmp_path, [".md"], encoding="utf-8", max_bytes=1_000_000, bounds=bounds)
     assert isinstance(large, Rejected)
     assert "max_document_mb" in large.reason
+
+
+def test_a_long_document_comes_from_its_process_in_time_that_follows_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_BLOCK", 128)  # so that 4 MB are as many blocks as a hundred times that
+    path = tmp_path / "long.md"
+    path.write_text("word " * 800_000)
+    bounds = Bounds(max_mb=10, memory_mb=4000, timeout_s=10, max_characters=10**7)
+    started = (
+        time.process_time()
+    )  # of this process, whatever else the machine does: 0.3 s, or 17 by the square
+    with closing(processes.ReadingProcess("utf-8", bounds)) as process:
+        (record,) = process.read(path, "long.md")
+    assert time.process_time() - started < 5
+    assert isinstance(record, Record), record
+    assert len(record.text.split()) == 800_000
