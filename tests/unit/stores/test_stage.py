@@ -125,7 +125,7 @@ def test_a_name_of_somebody_else_is_left_alone(workspace, address_of):
 
 def test_numbered_collections_of_somebody_else_are_left_alone(workspace, address_of):
     workspace.publish(workspace.parts(words(20)))
-    options = PushOptions(checks=Checks(encoder=workspace.encoder()))
+    options = PushOptions(500, "hnsw", checks=Checks(encoder=workspace.encoder()))
     for kind, make in (
         ("lancedb", make_lance),
         ("postgres", make_postgres),
