@@ -85,6 +85,7 @@ def test_runs_of_long_rows_are_read_in_small_batches(tmp_path: Path) -> None:
     assert [row[0] for row in sorter] == [f"{i:02d}" for i in range(60)]
 
 
+@pytest.mark.timeout(600)  # seconds, but minutes were seen on a machine whose memory others pressed
 def test_large_markdown_is_read_within_the_memory_allowed(tmp_path: Path) -> None:
     """Parsed, a table takes 140 times its size: in the process of the run nothing would bound it."""
     row = "| river | stone |\n"
