@@ -110,20 +110,19 @@ def lifecycle(
 
         newest, chosen = caught_up(run, config, data, chosen, live)
         index = indexed(run, config, newest, chosen)
-        tested = student.evaluation if student else None
         kept = proven_parts(second)
         choice = stages.choice(
             run,
             config.served_evaluation,
             evaluation=proof.evaluation,
-            student=tested,
+            student=student.evaluation if student else None,
             reranker=kept.get("reranker"),
             reranking=kept.get("reranking"),
         )
         shown = {**data._asdict(), **material, **second, "choice": choice, "index": index}
         report = reported(run, config, proof, shown)
         parts = {"corpus": newest.corpus, **chosen._asdict(), "index": index, "decision": why, **kept}
-        follows = {**live, "corpus": newest.corpus if newest != data else live["corpus"]}
+        follows = live if newest == data else {**live, "corpus": newest.corpus}
         told = {"event": as_json(event), "approval": as_json(consent)}
         release = publish(run, config, parts, replaces=follows, **told)
         register(run, config, chosen.model)
